@@ -1,0 +1,60 @@
+# `make help` lists the targets. Tools are pinned in tools/go.mod and built on first use.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+tool := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start tminus with the examples (the main job)
+	go run ./cmd/tminus serve --apply examples/
+
+.PHONY: build
+build: ## Build bin/tminus, one static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/tminus ./cmd/tminus
+
+.PHONY: test
+test: tools-for-tests ## Run every test, with the race detector on
+	go test -race ./...
+
+# The wire is compared with Flyte's own definitions, which come from npm.
+.PHONY: tools-for-tests
+tools-for-tests:
+	@command -v npm >/dev/null || ./scripts/install-npm
+
+.PHONY: lint
+lint: ## Check layers, style and formatting of Go and proto files
+	$(tool) golangci-lint run
+	$(tool) buf lint
+	$(tool) buf format --diff --exit-code
+
+.PHONY: format
+format: ## Format Go and proto files
+	$(tool) golangci-lint fmt
+	$(tool) buf format -w
+
+.PHONY: generate
+generate: ## Write gen/ and docs/manifest.schema.json anew
+	$(tool) buf generate
+	go generate ./...
+
+.PHONY: generate-check
+generate-check: ## Fail if generated files are not current
+	@t=$$(mktemp -d); trap 'rm -rf "$$t"' EXIT; $(tool) buf generate -o "$$t" && diff -r "$$t/gen" gen
+	@go generate ./... && git diff --exit-code -- docs
+
+.PHONY: bench
+bench: ## Print firings per second into SQLite at 1k, 100k and 1M schedules
+	go run ./internal/engine/enginebench
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for a minute each (FUZZTIME=…)
+	./scripts/fuzz "$(or $(FUZZTIME),1m)"
+
+.PHONY: smoke
+smoke: ## Run the README's first command on a clean copy until a launch succeeds
+	./scripts/smoke

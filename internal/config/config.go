@@ -1,0 +1,360 @@
+// Package config reads tminus's configuration: a YAML file, environment
+// variables and flags, each over the one before it, and knows where every value came from.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+
+	"tminus.dev/internal/invalid"
+)
+
+// Config is the configuration in force.
+type Config struct {
+	// Data is the data directory: the database, uploads and the files of executions.
+	Data      string    `koanf:"data"`
+	Server    Server    `koanf:"server"`
+	Scheduler Scheduler `koanf:"scheduler"`
+	Runner    Runner    `koanf:"runner"`
+	Log       Log       `koanf:"log"`
+
+	values  map[string]any
+	origins map[string]string
+}
+
+// Server is where tminus listens; port 0 picks a free one.
+type Server struct {
+	HTTPAddr string `koanf:"httpAddr"`
+	GRPCAddr string `koanf:"grpcAddr"`
+}
+
+// Scheduler holds the two blocks of Flyte's own configuration.
+type Scheduler struct {
+	EventScheduler   EventScheduler   `koanf:"eventScheduler"`
+	WorkflowExecutor WorkflowExecutor `koanf:"workflowExecutor"`
+}
+
+// EventScheduler says what turns active schedules into timed events.
+type EventScheduler struct {
+	Scheme             Scheme `koanf:"scheme"`
+	Region             string `koanf:"region"`
+	ScheduleRole       string `koanf:"scheduleRole"`
+	TargetName         string `koanf:"targetName"`
+	ScheduleNamePrefix string `koanf:"scheduleNamePrefix"`
+}
+
+// WorkflowExecutor says what takes the events and kicks off executions.
+type WorkflowExecutor struct {
+	Scheme            Scheme `koanf:"scheme"`
+	Region            string `koanf:"region"`
+	ScheduleQueueName string `koanf:"scheduleQueueName"`
+	AccountID         string `koanf:"accountId"`
+}
+
+// Scheme picks an implementation of a scheduler block.
+type Scheme string
+
+// The schemes.
+const (
+	Noop  Scheme = "noop"
+	Local Scheme = "local"
+	AWS   Scheme = "aws"
+)
+
+// Runner says how executions run on this machine.
+type Runner struct {
+	Mode string `koanf:"mode"`
+	// Parallel is the most task processes at once; 0 means twice the number of CPUs.
+	Parallel int           `koanf:"parallel"`
+	Grace    time.Duration `koanf:"grace"`
+	Drain    time.Duration `koanf:"drain"`
+}
+
+// Log says how the log is written.
+type Log struct {
+	Level  string `koanf:"level"`
+	Format string `koanf:"format"`
+}
+
+// setting is one key: its default, and what its values may be.
+type setting struct {
+	key   string
+	value any // the default, whose type is the setting's
+	usage string
+	check func(string) error
+}
+
+var settings = []setting{
+	{"data", "tminus-data", "data directory, created with mode 0700", notEmpty},
+	{"server.httpAddr", "127.0.0.1:8088", "address of the REST API; port 0 picks a free one", loopback},
+	{"server.grpcAddr", "127.0.0.1:8089", "address of the gRPC API; port 0 picks a free one", loopback},
+	{"scheduler.eventScheduler.scheme", string(Local), "what keeps time: local, aws or noop", scheme},
+	{"scheduler.eventScheduler.region", "", "AWS region (scheme aws)", nil},
+	{"scheduler.eventScheduler.scheduleRole", "", "ARN of the role with which rules send (scheme aws)", nil},
+	{"scheduler.eventScheduler.targetName", "", "ARN of the SQS queue that rules send to (scheme aws)", nil},
+	{"scheduler.eventScheduler.scheduleNamePrefix", "", "prefix of the rules' names (scheme aws)", nil},
+	{"scheduler.workflowExecutor.scheme", string(Local), "what kicks off executions: local, aws or noop", scheme},
+	{"scheduler.workflowExecutor.region", "", "AWS region (scheme aws)", nil},
+	{"scheduler.workflowExecutor.scheduleQueueName", "", "name of the SQS queue to read (scheme aws)", nil},
+	{"scheduler.workflowExecutor.accountId", "", "AWS account of the queue (scheme aws)", nil},
+	{"runner.mode", "process", "how tasks run: process, docker or podman", oneOf("process", "docker", "podman")},
+	{"runner.parallel", 0, "most task processes at once; 0 means twice the number of CPUs", atLeast0},
+	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
+	{"runner.drain", 10 * time.Second, "time running tasks have to end at shutdown", positive},
+	{"log.level", "info", "least level that is logged: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
+	{"log.format", "text", "form of the log: text or json", oneOf("text", "json")},
+}
+
+// Load reads the configuration. file is a path, or empty for none; environ is
+// as from os.Environ; flags holds values by key, as text. Errors name the key,
+// where its value came from, and what it may be.
+func Load(file string, environ []string, flags map[string]string) (*Config, error) {
+	c := &Config{values: map[string]any{}, origins: map[string]string{}}
+	for _, s := range settings {
+		c.put(s.key, s.value, "default")
+	}
+	if file != "" {
+		// A file that names no scheme means noop, as in Flyte.
+		c.put("scheduler.eventScheduler.scheme", string(Noop), "default with a configuration file")
+		c.put("scheduler.workflowExecutor.scheme", string(Noop), "default with a configuration file")
+		if err := c.readFile(file); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.readEnvironment(environ); err != nil {
+		return nil, err
+	}
+	for key, v := range flags {
+		c.put(key, v, "flag")
+	}
+	for _, s := range settings {
+		if s.check == nil {
+			continue
+		}
+		if err := s.check(fmt.Sprint(c.values[s.key])); err != nil {
+			return nil, fmt.Errorf("%s (%s): %w", s.key, c.origins[s.key], err)
+		}
+	}
+	k := koanf.New(".")
+	if err := k.Load(confmap.Provider(c.values, "."), nil); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if err := k.Unmarshal("", c); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if c.Runner.Parallel == 0 {
+		c.Runner.Parallel = 2 * runtime.NumCPU()
+	}
+	return c, nil
+}
+
+func (c *Config) put(key string, value any, origin string) {
+	c.values[key], c.origins[key] = value, origin
+}
+
+func (c *Config) readFile(file string) error {
+	content, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(content), yaml.Parser()); err != nil {
+		return fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	given := map[string]string{} // which spelling gave a key
+	for _, spelled := range k.Keys() {
+		key := spelled
+		for _, block := range []string{"scheduler.eventScheduler.", "scheduler.workflowExecutor."} {
+			if rest, nested := strings.CutPrefix(spelled, block+"aws."); nested {
+				key = block + rest // Flyte nests the AWS keys, or not.
+			}
+		}
+		s, known := find(key)
+		if !known {
+			return fmt.Errorf("%s: unknown key %s; did you mean %s?", file, spelled, invalid.Nearest(key, keys()))
+		}
+		if other, twice := given[key]; twice {
+			return fmt.Errorf("%s: %s and %s are the same setting; keep one", file, other, spelled)
+		}
+		given[key] = spelled
+		value := k.Get(spelled)
+		if value == nil {
+			continue // A key without a value is as good as absent.
+		}
+		if err := fits(s, value); err != nil {
+			return fmt.Errorf("%s: %s: %w", file, spelled, err)
+		}
+		c.put(key, value, file)
+	}
+	return nil
+}
+
+// fits refuses a list or mapping where one value belongs, and text that is no
+// number or duration where one belongs.
+func fits(s setting, value any) error {
+	switch value.(type) {
+	case []any, map[string]any:
+		return fmt.Errorf("%v: use a single value", value)
+	}
+	text := fmt.Sprint(value)
+	var err error
+	switch s.value.(type) {
+	case int:
+		if _, err = strconv.Atoi(text); err != nil {
+			err = fmt.Errorf("%q: use a whole number", text)
+		}
+	case time.Duration:
+		if _, err = time.ParseDuration(text); err != nil {
+			err = fmt.Errorf("%q: use a duration such as 10s or 2m", text)
+		}
+	}
+	return err
+}
+
+// environmentPrefix begins the name of every variable that configures tminus.
+const environmentPrefix = "TMINUS_"
+
+// otherVariables begin with the prefix too and configure the client commands,
+// or are what a task is told.
+var otherVariables = []string{
+	"TMINUS_ENDPOINT", "TMINUS_PROJECT", "TMINUS_DOMAIN", "TMINUS_CONFIG", "TMINUS_INPUT_DIR", "TMINUS_OUTPUT_DIR",
+}
+
+func (c *Config) readEnvironment(environ []string) error {
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, environmentPrefix) || slices.Contains(otherVariables, name) {
+			continue
+		}
+		i := slices.IndexFunc(settings, func(s setting) bool { return Variable(s.key) == name })
+		if i < 0 {
+			return fmt.Errorf("unknown environment variable %s; `tminus config show` lists the known ones", name)
+		}
+		if err := fits(settings[i], value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		c.put(settings[i].key, value, name)
+	}
+	return nil
+}
+
+// Variable is the environment variable that sets a key: server.httpAddr is TMINUS_SERVER_HTTP_ADDR.
+func Variable(key string) string {
+	var b strings.Builder
+	b.WriteString(environmentPrefix)
+	lower := false
+	for _, r := range key {
+		if unicode.IsUpper(r) && lower {
+			b.WriteByte('_')
+		}
+		lower = unicode.IsLower(r)
+		if r == '.' {
+			r = '_'
+		}
+		b.WriteRune(unicode.ToUpper(r))
+	}
+	return b.String()
+}
+
+// Value is one setting as it is in force.
+type Value struct {
+	Key      string `json:"key"`
+	Value    string `json:"value"`
+	Origin   string `json:"origin"`
+	Variable string `json:"variable"`
+	Usage    string `json:"usage"`
+}
+
+// Values lists every setting, in the order of the documentation.
+func (c *Config) Values() []Value {
+	values := make([]Value, len(settings))
+	for i, s := range settings {
+		values[i] = Value{s.key, fmt.Sprint(c.values[s.key]), c.origins[s.key], Variable(s.key), s.usage}
+	}
+	return values
+}
+
+func find(key string) (setting, bool) {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		return setting{}, false
+	}
+	return settings[i], true
+}
+
+func keys() []string {
+	keys := make([]string, len(settings))
+	for i, s := range settings {
+		keys[i] = s.key
+	}
+	return keys
+}
+
+func notEmpty(v string) error {
+	if v == "" {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+// loopback keeps the API on this machine: whoever reaches it can run commands here.
+func loopback(v string) error {
+	host, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return fmt.Errorf("%q: use host:port, such as 127.0.0.1:8088", v)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return fmt.Errorf("%q: the port must be a number from 0 to 65535", v)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q: registered commands run on this machine and nobody is asked who they are, so only loopback addresses (127.0.0.1, ::1, localhost) are taken", v)
+	}
+	return nil
+}
+
+func scheme(v string) error {
+	switch Scheme(v) {
+	case Local, Noop:
+		return nil
+	case AWS:
+		return errors.New("aws is not available in this version; use local or noop")
+	}
+	return fmt.Errorf("%q: use local, aws or noop", v)
+}
+
+func oneOf(allowed ...string) func(string) error {
+	return func(v string) error {
+		if slices.Contains(allowed, v) {
+			return nil
+		}
+		return fmt.Errorf("%q: use one of %s", v, strings.Join(allowed, ", "))
+	}
+}
+
+func atLeast0(v string) error {
+	if n, err := strconv.Atoi(v); err != nil || n < 0 {
+		return fmt.Errorf("%q: use a whole number of at least 0", v)
+	}
+	return nil
+}
+
+func positive(v string) error {
+	if d, err := time.ParseDuration(v); err != nil || d <= 0 {
+		return fmt.Errorf("%q: use a duration such as 10s or 2m", v)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tminus.dev/internal/config"
+)
+
+func write(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tminus.yaml")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestWithoutAFileBothSchemesAreLocal(t *testing.T) {
+	c, err := config.Load("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Scheduler.EventScheduler.Scheme; got != config.Local {
+		t.Errorf("event scheduler scheme: got %q", got)
+	}
+	if got := c.Scheduler.WorkflowExecutor.Scheme; got != config.Local {
+		t.Errorf("workflow executor scheme: got %q", got)
+	}
+	if c.Server.HTTPAddr != "127.0.0.1:8088" || c.Server.GRPCAddr != "127.0.0.1:8089" {
+		t.Errorf("addresses: got %+v", c.Server)
+	}
+}
+
+func TestAFileThatNamesNoSchemeMeansNoop(t *testing.T) {
+	c, err := config.Load(write(t, "data: /var/lib/tminus\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Scheduler.EventScheduler.Scheme; got != config.Noop {
+		t.Errorf("event scheduler scheme: got %q", got)
+	}
+	if got := c.Scheduler.WorkflowExecutor.Scheme; got != config.Noop {
+		t.Errorf("workflow executor scheme: got %q", got)
+	}
+}
+
+func TestFlagsGoOverEnvironmentOverFile(t *testing.T) {
+	file := write(t, `
+data: from-file
+server: {httpAddr: "127.0.0.1:1", grpcAddr: "127.0.0.1:2"}
+scheduler:
+  eventScheduler: {scheme: local, aws: {region: eu-west-1}}
+runner: {drain: 3s, parallel: 7}
+`)
+	environ := []string{"TMINUS_SERVER_HTTP_ADDR=127.0.0.1:3", "TMINUS_SERVER_GRPC_ADDR=127.0.0.1:4", "HOME=/root", "TMINUS_ENDPOINT=x"}
+	c, err := config.Load(file, environ, map[string]string{"server.grpcAddr": "127.0.0.1:5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Data != "from-file" || c.Runner.Drain != 3*time.Second || c.Runner.Parallel != 7 {
+		t.Errorf("from the file: got %+v", c)
+	}
+	if c.Scheduler.EventScheduler.Region != "eu-west-1" {
+		t.Errorf("nested AWS key: got %+v", c.Scheduler.EventScheduler)
+	}
+	want := map[string][2]string{
+		"data":                                {"from-file", file},
+		"server.httpAddr":                     {"127.0.0.1:3", "TMINUS_SERVER_HTTP_ADDR"},
+		"server.grpcAddr":                     {"127.0.0.1:5", "flag"},
+		"runner.grace":                        {"5s", "default"},
+		"scheduler.eventScheduler.region":     {"eu-west-1", file},
+		"scheduler.workflowExecutor.scheme":   {"noop", "default with a configuration file"},
+		"scheduler.workflowExecutor.region":   {"", "default"},
+		"scheduler.eventScheduler.targetName": {"", "default"},
+	}
+	for _, v := range c.Values() {
+		if w, listed := want[v.Key]; listed && w != [2]string{v.Value, v.Origin} {
+			t.Errorf("%s: got %q from %q, want %q from %q", v.Key, v.Value, v.Origin, w[0], w[1])
+		}
+	}
+}
+
+func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
+	for _, tc := range []struct {
+		name, file string
+		environ    []string
+		want       []string
+	}{
+		{name: "unknown key", file: "servr: {httpAddr: x}", want: []string{"unknown key servr.httpAddr", "server.httpAddr"}},
+		{name: "misspelled scheme key", file: "scheduler: {eventScheduler: {shceme: local}}", want: []string{"scheduler.eventScheduler.shceme", "scheduler.eventScheduler.scheme"}},
+		{name: "unknown scheme", file: "scheduler: {eventScheduler: {scheme: kafka}}", want: []string{"scheduler.eventScheduler.scheme", "kafka", "local, aws or noop"}},
+		{name: "flat and nested", file: "scheduler: {eventScheduler: {region: a, aws: {region: b}}}", want: []string{"same setting"}},
+		{name: "every interface", file: `server: {httpAddr: "0.0.0.0:8088"}`, want: []string{"server.httpAddr", "loopback"}},
+		{name: "no host", file: `server: {grpcAddr: ":8089"}`, want: []string{"server.grpcAddr", "loopback"}},
+		{name: "no port", file: `server: {grpcAddr: "127.0.0.1"}`, want: []string{"server.grpcAddr", "host:port"}},
+		{name: "port out of range", file: `server: {grpcAddr: "127.0.0.1:70000"}`, want: []string{"server.grpcAddr", "65535"}},
+		{name: "no number", file: "runner: {parallel: many}", want: []string{"runner.parallel", "whole number"}},
+		{name: "negative number", file: "runner: {parallel: -1}", want: []string{"runner.parallel", "at least 0"}},
+		{name: "no duration", file: "runner: {grace: soon}", want: []string{"runner.grace", "duration"}},
+		{name: "a list", file: "data: [a, b]", want: []string{"data", "single value"}},
+		{name: "a block without its keys", file: "server: here", want: []string{"unknown key server"}},
+		{name: "broken YAML", file: "server: {", want: []string{"yaml"}},
+		{name: "empty data directory", file: `data: ""`, want: []string{"data", "empty"}},
+		{name: "unknown variable", file: "{}", environ: []string{"TMINUS_SERVER_HTTPADDR=x"}, want: []string{"TMINUS_SERVER_HTTPADDR"}},
+		{name: "bad variable", file: "{}", environ: []string{"TMINUS_RUNNER_DRAIN=x"}, want: []string{"TMINUS_RUNNER_DRAIN", "duration"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Load(write(t, tc.file), tc.environ, nil)
+			if err == nil {
+				t.Fatal("taken")
+			}
+			for _, w := range tc.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("got %q, want %q in it", err, w)
+				}
+			}
+		})
+	}
+}

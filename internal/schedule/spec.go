@@ -1,0 +1,108 @@
+// Package schedule decides, from values alone, what a schedule does: which
+// slots it has, which of them are due, what becomes of the missed ones, and
+// what a launch is called. It has no clock and does no I/O.
+package schedule
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"tminus.dev/cron"
+	"tminus.dev/internal/ident"
+)
+
+// Spec is what a launch plan says of its schedule.
+type Spec struct {
+	// Expression is a cron or rate expression as cron.Parse reads it.
+	Expression string
+	// KickoffInput names the workflow input that takes the slot; empty means none does.
+	KickoffInput string
+	Policy       Policy
+}
+
+// Timetable is a Spec made ready to answer which slots there are.
+type Timetable struct {
+	slots      cron.Schedule
+	exclude    []cron.Schedule
+	start, end time.Time
+}
+
+// maxExcluded bounds the search for a slot that no exclusion takes. An
+// exclusion that swallows so many slots in a row leaves a schedule that never fires.
+const maxExcluded = 1 << 20
+
+// Compile parses s. Rates count from anchor, which cron expressions ignore.
+// Errors are a *cron.SyntaxError for the expression or an *invalid.Error for an annotation.
+func (s Spec) Compile(anchor time.Time) (Timetable, error) {
+	slots, err := cron.Parse(s.Expression)
+	if err != nil {
+		return Timetable{}, err //nolint:wrapcheck // The error's own text is for the client.
+	}
+	p := s.Policy
+	if p.Timezone != "" {
+		zone, err := time.LoadLocation(p.Timezone)
+		if err != nil {
+			return Timetable{}, annotationError(AnnotationPrefix+"timezone", "%v", err)
+		}
+		slots = slots.In(zone)
+	}
+	slots = slots.WithGap(gaps[p.DSTGap]).WithRepeat(repeats[p.DSTRepeat]).WithAnchor(anchor)
+	t := Timetable{slots: slots, start: p.StartAt, end: p.EndAt}
+	for _, x := range p.Exclude {
+		excluded, err := cron.Parse(x)
+		if err != nil {
+			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
+		}
+		if excluded.Period() != 0 {
+			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: use a cron expression, not a rate", x)
+		}
+		t.exclude = append(t.exclude, excluded.In(slots.Location()).WithRepeat(cron.RepeatBoth))
+	}
+	return t, nil
+}
+
+var (
+	gaps    = map[string]cron.Gap{"skip": cron.GapSkip, "next": cron.GapNext}
+	repeats = map[string]cron.Repeat{"first": cron.RepeatFirst, "second": cron.RepeatSecond, "both": cron.RepeatBoth}
+)
+
+// Next is the first slot after t; the zero time means there is none.
+func (tt Timetable) Next(t time.Time) time.Time {
+	if t.Before(tt.start) {
+		t = tt.start.Add(-time.Second) // The start itself may be a slot.
+	}
+	for range maxExcluded {
+		t = tt.slots.Next(t)
+		if t.IsZero() || (!tt.end.IsZero() && t.After(tt.end)) {
+			return time.Time{}
+		}
+		if !tt.excluded(t) {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+func (tt Timetable) excluded(t time.Time) bool {
+	for _, x := range tt.exclude {
+		if x.Match(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// ExecutionName is the name of the execution that launches a version of a
+// launch plan for a slot. It equals the name that Flyte's native scheduler
+// gives, so the two can run side by side without a double: "f" and the first 19
+// hexadecimal digits of a UUID made of an FNV-1 hash and zeros.
+func ExecutionName(plan ident.ID, slot time.Time) string {
+	h := fnv.New64()
+	fmt.Fprintf(h, "%s:%s:%s:%s:%d", plan.Project, plan.Domain, plan.Name, plan.Version, slot.Unix())
+	var uuid [16]byte
+	binary.LittleEndian.PutUint64(uuid[:], h.Sum64())
+	return "f" + hex.EncodeToString(uuid[:])[:19]
+}
