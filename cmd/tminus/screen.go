@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/literal"
+	"tminus.dev/internal/manifest"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+// screen is what serve shows a person: what is scheduled, then each launch and
+// its result as it happens. It can be written from several goroutines.
+type screen struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func newScreen(w io.Writer) *screen { return &screen{w: w} }
+
+func (s *screen) printf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.w, format, args...)
+}
+
+func (s *screen) started(data string, grpc, http net.Addr, silence string) {
+	s.printf("tminus %s  data %s  gRPC %s  REST http://%s\n", version(), data, grpc, http)
+	if silence != "" {
+		s.printf("WARNING: %s\n", silence)
+	}
+}
+
+func (s *screen) applied(path string, report manifest.Report) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nApplied %s\n", path)
+	report.Write(&b) //nolint:errcheck // A strings.Builder takes everything.
+	s.printf("%s", b.String())
+}
+
+func (s *screen) scheduled(list []schedule.Schedule, now time.Time) {
+	var b strings.Builder
+	if len(list) == 0 {
+		b.WriteString("\nNothing is scheduled yet; try `tminus apply -f FILE` or `flytectl register files`.\n")
+	} else {
+		b.WriteString("\nScheduled\n")
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for i, x := range list {
+			if i == upcoming {
+				fmt.Fprintf(table, "  … and more: tminus schedules list\n")
+				break
+			}
+			fmt.Fprintf(table, "  %s\t%s\tnext %s\n", name(x.LaunchPlan.Project, x.LaunchPlan.Domain, x.LaunchPlan.Name), x.Spec.Expression, next(x, now))
+		}
+		table.Flush() //nolint:errcheck // A strings.Builder takes everything.
+	}
+	b.WriteString("\nLook: tminus schedules list, tminus firings list, tminus executions list|get|logs. Ctrl-C stops.\n\n")
+	s.printf("%s", b.String())
+}
+
+func next(s schedule.Schedule, now time.Time) string {
+	switch {
+	case s.Problem != "":
+		return "never: " + s.Problem
+	case s.Paused != "":
+		return "paused: " + s.Paused
+	case s.Next.IsZero():
+		return "never again"
+	}
+	return fmt.Sprintf("%s (in %s)", s.Next.UTC().Format(time.RFC3339), max(s.Next.Sub(now), 0).Round(time.Second))
+}
+
+// name leaves out the project and domain that everybody starts with.
+func name(project, domain, name string) string {
+	if project == "default" && domain == "development" {
+		return name
+	}
+	return project + "/" + domain + "/" + name
+}
+
+// settled shows what became of launches.
+func (s *screen) settled(fs []schedule.Firing) {
+	const most = 20 // A burst is counted, not listed.
+	var b strings.Builder
+	for i, f := range fs {
+		if i == most {
+			fmt.Fprintf(&b, "%s  … %d more\n", clock(f.SettledAt), len(fs)-most)
+			break
+		}
+		plan := name(f.LaunchPlan.Project, f.LaunchPlan.Domain, f.LaunchPlan.Name)
+		slot := f.Slot.UTC().Format(time.RFC3339)
+		switch f.Outcome {
+		case schedule.Launched:
+			fmt.Fprintf(&b, "%s  launched   %s  slot %s, %s late  %s\n", clock(f.SettledAt), plan, slot, round(f.Lateness()), f.Execution())
+		case schedule.Pending:
+			if f.Attempts > 0 {
+				fmt.Fprintf(&b, "%s  failed     %s  slot %s, attempt %d: %s; again at %s\n", clock(time.Now()), plan, slot, f.Attempts, f.Reason, clock(f.AttemptAt))
+			}
+		case schedule.Skipped, schedule.Missed, schedule.Dead:
+			fmt.Fprintf(&b, "%s  %-9s  %s  slot %s: %s\n", clock(f.SettledAt), f.Outcome, plan, slot, f.Reason)
+		}
+	}
+	s.printf("%s", b.String())
+}
+
+// finished shows the result of an execution.
+func (s *screen) finished(x store.Execution) {
+	plan := name(x.LaunchPlan.Project, x.LaunchPlan.Domain, x.LaunchPlan.Name)
+	took := round(x.EndedAt.Sub(x.StartedAt))
+	if x.StartedAt.IsZero() {
+		took = 0
+	}
+	result := outputs(x.Outputs)
+	if x.Phase != store.Succeeded {
+		result = cmp.Or(x.AbortCause, failure(x.Error))
+	}
+	s.printf("%s  %-9s  %s  %s  in %s  %s\n", clock(x.EndedAt), strings.ToLower(string(x.Phase)), plan, x.Name, took, result)
+}
+
+func (s *screen) stopped() { s.printf("\nStopped. Start it again with the same data directory and it carries on.\n") }
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+
+func round(d time.Duration) time.Duration {
+	if d >= time.Second {
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
+// outputs shows a serialized LiteralMap as name=value, in the order of the names.
+func outputs(serialized []byte) string {
+	var m core.LiteralMap
+	if err := proto.Unmarshal(serialized, &m); err != nil {
+		return "outputs cannot be read: " + err.Error()
+	}
+	const most = 200 // The rest is for `tminus executions get`.
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(m.GetLiterals())) {
+		fmt.Fprintf(&b, "%s=%s ", k, literal.Text(m.GetLiterals()[k]))
+	}
+	line := strings.ToValidUTF8(strings.TrimSpace(b.String()), "?")
+	if len(line) > most {
+		line = strings.ToValidUTF8(line[:most], "") + "…"
+	}
+	return line
+}
+
+// failure is the first line of a serialized ExecutionError's message.
+func failure(serialized []byte) string {
+	var e core.ExecutionError
+	if err := proto.Unmarshal(serialized, &e); err != nil {
+		return "error cannot be read: " + err.Error()
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(e.GetMessage()), "\n")
+	return first
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"tminus.dev/internal/config"
+	"tminus.dev/internal/engine"
+	"tminus.dev/internal/manifest"
+	"tminus.dev/internal/runner"
+	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
+	"tminus.dev/internal/store/sqlite"
+)
+
+func serveCommand(environ []string) *cobra.Command {
+	var apply []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run tminus: the API, the engine that fires schedules and the runner of their executions",
+		Long: `Run tminus until Ctrl-C: the gRPC and REST APIs, the engine that fires schedules
+and the runner that runs their executions on this machine.
+
+Everything it knows is in the data directory; started again on the same one, it
+carries on where it stopped.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, environ)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, apply, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	settingsFlags(cmd)
+	cmd.Flags().StringArrayVar(&apply, "apply", nil, "register and activate this manifest, or the manifests in this directory, once started (repeatable)")
+	return cmd
+}
+
+// serve runs until ctx ends, then lets go of everything in order: no new
+// requests, no new launches, running tasks ended, database closed.
+func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr io.Writer) (err error) {
+	log := newLogger(c.Log, stderr)
+	db, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := db.Close(); err == nil && e != nil {
+			err = e
+		}
+	}()
+	grpcListener, err := listen(ctx, c.Server.GRPCAddr)
+	if err != nil {
+		return fmt.Errorf("server.grpcAddr: %w", err)
+	}
+	httpListener, err := listen(ctx, c.Server.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("server.httpAddr: %w", err)
+	}
+
+	screen := newScreen(stdout)
+	var eng *engine.Engine
+	run := runner.New(db, runner.Config{
+		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
+		Log: log,
+		Finished: func(x store.Execution) {
+			screen.finished(x)
+			if err := eng.Ended(context.WithoutCancel(ctx), x); err != nil {
+				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.Key.String()), slog.Any("error", err))
+			}
+		},
+	})
+	eng = engine.New(db, run, engine.Config{Log: log, Settled: screen.settled})
+	srv := server.New(db, run, eng, server.Config{
+		Version: version(), Data: c.Data, SilentReason: silence(c.Scheduler), Log: log,
+	})
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
+	g.Go(func() error { return run.Run(ctx) })
+	if c.Scheduler.EventScheduler.Scheme == config.Local && c.Scheduler.WorkflowExecutor.Scheme == config.Local {
+		g.Go(func() error { return eng.Run(ctx) })
+	}
+	g.Go(func() error {
+		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silence(c.Scheduler))
+		if err := applyAll(ctx, grpcListener.Addr(), apply, screen); err != nil {
+			return err
+		}
+		return screen.schedules(ctx, db)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	screen.stopped()
+	return nil
+}
+
+// silence says why no schedule fires under a configuration, or "" when they do.
+func silence(s config.Scheduler) string {
+	switch {
+	case s.EventScheduler.Scheme == config.Noop:
+		return "nothing will fire: scheduler.eventScheduler.scheme is noop; set it to local"
+	case s.WorkflowExecutor.Scheme == config.Noop:
+		return "nothing will fire: scheduler.workflowExecutor.scheme is noop; set it to local"
+	}
+	return ""
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var c net.ListenConfig
+	l, err := c.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w; pick another address (port 0 finds a free one)", err)
+	}
+	return l, nil
+}
+
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // The configuration takes nothing else.
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// applyAll applies manifests as any client would, over gRPC.
+func applyAll(ctx context.Context, address net.Addr, paths []string, screen *screen) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	conn, err := grpc.NewClient(address.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // Nothing is left to lose.
+	for _, path := range paths {
+		report, err := manifest.Apply(ctx, conn, path, manifest.Options{})
+		screen.applied(path, report)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upcoming is how many schedules are shown at the start.
+const upcoming = 20
+
+// schedules shows what is scheduled, the soonest first.
+func (s *screen) schedules(ctx context.Context, db *sqlite.DB) error {
+	list, err := db.Schedules(ctx, store.Query{
+		Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}},
+		Limit:   upcoming + 1,
+	})
+	if err != nil {
+		return err
+	}
+	s.scheduled(list, time.Now())
+	return nil
+}
