@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"text/tabwriter"
+	"io"
 
 	"github.com/spf13/cobra"
 
+	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 )
 
@@ -72,11 +72,12 @@ func configCommand(environ []string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			output, err := cmd.Flags().GetString("output")
-			if err != nil {
-				return fmt.Errorf("read flags: %w", err)
-			}
-			return showConfig(cmd, c, output)
+			return cli.Print(cmd, c.Values(), func(w io.Writer) {
+				fmt.Fprintln(w, "KEY\tVALUE\tFROM\tVARIABLE")
+				for _, v := range c.Values() {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Key, v.Value, v.Origin, v.Variable)
+				}
+			})
 		},
 	}
 	settingsFlags(show)

@@ -43,10 +43,24 @@ func (s *screen) started(data string, grpc, http net.Addr, silence string) {
 	}
 }
 
-func (s *screen) applied(path string, report manifest.Report) {
+func (s *screen) applied(paths []string, report manifest.Report) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nApplied %s\n", path)
-	report.Write(&b) //nolint:errcheck // A strings.Builder takes everything.
+	fmt.Fprintf(&b, "\nApplied %s\n", strings.Join(paths, ", "))
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, r := range report.Results {
+		switch {
+		case r.Err != nil:
+			fmt.Fprintf(table, "  failed\t%v\n", r.Err)
+		case !r.Changed():
+			fmt.Fprintf(table, "  unchanged\t%s\tversion %s\n", name(r.Project, r.Domain, r.Name), r.Version)
+		default:
+			fmt.Fprintf(table, "  %s\t%s\tversion %s\n", cmp.Or(r.Activation, r.Registration), name(r.Project, r.Domain, r.Name), r.Version)
+		}
+		for _, warning := range r.Warnings {
+			fmt.Fprintf(table, "  WARNING\t%s\n", warning)
+		}
+	}
+	table.Flush() //nolint:errcheck // A strings.Builder takes everything.
 	s.printf("%s", b.String())
 }
 
@@ -129,7 +143,9 @@ func (s *screen) finished(x store.Execution) {
 	s.printf("%s  %-9s  %s  %s  in %s  %s\n", clock(x.EndedAt), strings.ToLower(string(x.Phase)), plan, x.Name, took, result)
 }
 
-func (s *screen) stopped() { s.printf("\nStopped. Start it again with the same data directory and it carries on.\n") }
+func (s *screen) stopped() {
+	s.printf("\nStopped. Start it again with the same data directory and it carries on.\n")
+}
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 

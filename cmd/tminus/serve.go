@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
+	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/manifest"
@@ -59,6 +62,9 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 			err = e
 		}
 	}()
+	if err := defaultProject(ctx, db); err != nil {
+		return err
+	}
 	grpcListener, err := listen(ctx, c.Server.GRPCAddr)
 	if err != nil {
 		return fmt.Errorf("server.grpcAddr: %w", err)
@@ -105,6 +111,19 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	return nil
 }
 
+// defaultProject makes the project that a manifest or command means when it names none.
+func defaultProject(ctx context.Context, db *sqlite.DB) error {
+	spec, err := proto.Marshal(&admin.Project{Id: "default", Name: "default"})
+	if err != nil {
+		return fmt.Errorf("make project default: %w", err)
+	}
+	err = db.CreateProject(ctx, store.Project{ID: "default", Name: "default", Spec: spec, CreatedAt: time.Now()})
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	return nil
+}
+
 // silence says why no schedule fires under a configuration, or "" when they do.
 func silence(s config.Scheduler) string {
 	switch {
@@ -147,12 +166,13 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 		return fmt.Errorf("apply: %w", err)
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is left to lose.
-	for _, path := range paths {
-		report, err := manifest.Apply(ctx, conn, path, manifest.Options{})
-		screen.applied(path, report)
-		if err != nil {
-			return err
-		}
+	report, err := manifest.Apply(ctx, conn, paths, manifest.Options{Activate: true})
+	if err != nil {
+		return err //nolint:wrapcheck // It says what and where.
+	}
+	screen.applied(paths, report)
+	if n := report.Failed(); n > 0 {
+		return fmt.Errorf("apply: %d of %d failed", n, len(report.Results))
 	}
 	return nil
 }

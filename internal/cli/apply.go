@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tminus.dev/internal/manifest"
+)
+
+// dryRunSlots is how many slots a dry run shows of each launch plan.
+const dryRunSlots = 5
+
+func (c *client) applyCommand() *cobra.Command {
+	var (
+		files []string
+		o     manifest.Options
+	)
+	cmd := &cobra.Command{
+		Use:   "apply -f FILE|DIRECTORY|-",
+		Short: "Register and activate the launch plans of manifests",
+		Long: `Register and activate the launch plans of manifests, with the workflows they launch.
+
+A manifest is YAML (several documents are fine), a directory of such files, or - for standard input.
+A package that 'pyflyte package' wrote (.tgz), or the .pb files in it, are taken as well: --activate then
+activates the launch plans that have a schedule. Applying the same again changes nothing.
+
+--project, --domain and --version are for what does not say its own.`,
+		Example: `  tminus apply -f nightly.yaml
+  tminus apply -f schedules/ --dry-run
+  tminus apply -f flyte-package.tgz --version v7 --activate`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(files) == 0 {
+				return misused(cmd, "-f is missing: name a file, a directory, or - for standard input")
+			}
+			o.Project, o.Domain, o.Stdin, o.Slots = c.project, c.domain, cmd.InOrStdin(), 1
+			if o.DryRun {
+				o.Slots = dryRunSlots
+			}
+			return c.with(func(s *session) error {
+				report, err := manifest.Apply(cmd.Context(), s, files, o)
+				if err != nil {
+					return err //nolint:wrapcheck // It names the operation.
+				}
+				return c.report(cmd, report)
+			})
+		},
+	}
+	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "manifest, package or directory; - is standard input; repeatable")
+	cmd.Flags().StringVar(&o.Version, "version", "", "version for what has none of its own (default: a hash of the content)")
+	cmd.Flags().BoolVar(&o.Activate, "activate", false, "activate the scheduled launch plans of packages")
+	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing; say what would change, and the next slots")
+	return cmd
+}
+
+// report prints what became of each document, and why some failed.
+func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
+	err := c.format.print(cmd, report, func(w io.Writer) {
+		row(w, "NAME", "VERSION", "CHANGE", "NEXT")
+		for _, r := range report.Results {
+			if r.Err != nil || r.Name == "" {
+				continue
+			}
+			next := ""
+			if len(r.Next) > 0 {
+				next = moment(r.Next[0])
+			}
+			row(w, r.Name, r.Version, changes(r, report.DryRun), next)
+			for _, slot := range r.Next[min(1, len(r.Next)):] {
+				_, _ = fmt.Fprintf(w, "\t\t\t%s\n", moment(slot)) //nolint:errcheck // As in row.
+			}
+		}
+	})
+	for _, r := range report.Results {
+		for _, warning := range r.Warnings {
+			line(cmd.ErrOrStderr(), "warning: %s: %s", r.Name, warning)
+		}
+	}
+	failed := report.Failed()
+	if failed == 0 {
+		return err
+	}
+	for _, r := range report.Results {
+		if r.Err != nil {
+			line(cmd.ErrOrStderr(), "%s", failure(c.unreachable, r))
+		}
+	}
+	line(cmd.ErrOrStderr(), "tminus: %d of %d failed", failed, len(report.Results))
+	return errors.Join(err, errReported)
+}
+
+// failure is why a result failed: problems name their places themselves.
+func failure(unreachable func(error) error, r manifest.Result) string {
+	if _, ok := errors.AsType[manifest.Problems](r.Err); ok {
+		return r.Err.Error()
+	}
+	text := explain(unreachable(r.Err))
+	if strings.HasPrefix(text, r.File) {
+		return text
+	}
+	if r.Name != "" {
+		text = r.Kind + " " + r.Name + ": " + text
+	}
+	return r.Position.String() + ": " + text
+}
+
+// changes says in a few words what changed, or would.
+func changes(r manifest.Result, dry bool) string {
+	if !r.Changed() {
+		return "unchanged"
+	}
+	var words []string
+	switch {
+	case r.Registration == manifest.Created:
+		words = append(words, "created")
+	case len(r.Others) > 0 && r.Activation == "":
+		words = append(words, "registered")
+	}
+	switch {
+	case r.Activation == manifest.Activated && r.Was != "":
+		words = append(words, "activated (was "+r.Was+")")
+	case r.Activation == manifest.Activated, r.Activation == manifest.Deactivated:
+		words = append(words, string(r.Activation))
+	case r.Registration == manifest.Created && r.Was != "":
+		words = append(words, "not activated ("+r.Was+" stays)")
+	case r.Registration == manifest.Created && r.Kind == "launch plan":
+		words = append(words, "not activated")
+	}
+	if r.Description == manifest.Updated {
+		words = append(words, "described")
+	}
+	text := strings.Join(words, ", ")
+	if dry {
+		return "would be " + text
+	}
+	return text
+}

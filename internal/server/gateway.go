@@ -1,0 +1,128 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"tminus.dev/gen/flyteidl/service"
+	tminusv1 "tminus.dev/gen/tminus/v1"
+)
+
+// newGateway translates REST to gRPC calls on conn. The JSON is flyteadmin's:
+// fields by their names in the proto files, empty ones included.
+func newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtime.ServeMux, error) {
+	codec := &jsonCodec{runtime.JSONPb{
+		MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true},
+	}}
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
+		runtime.WithMarshalerOption("application/octet-stream", &runtime.ProtoMarshaller{}), // Flyte's console asks for it.
+		runtime.SetQueryParameterParser(strictQuery{}),
+		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return key, key == "tminus-warning" }),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		// A request does what its method says, not what a form field does.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+		service.RegisterAdminServiceHandler,
+		service.RegisterAuthMetadataServiceHandler,
+		service.RegisterIdentityServiceHandler,
+		service.RegisterDataProxyServiceHandler,
+		tminusv1.RegisterScheduleServiceHandler,
+		tminusv1.RegisterLogServiceHandler,
+	} {
+		if err := register(ctx, mux, conn); err != nil {
+			return nil, fmt.Errorf("register the gateway: %w", err)
+		}
+	}
+	return mux, nil
+}
+
+// routingError answers requests that no method's path fits.
+func routingError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	err := status.Errorf(codes.NotFound, "there is nothing at %s", short(r.URL.Path, 200))
+	switch httpStatus {
+	case http.StatusMethodNotAllowed:
+		err = status.Errorf(codes.Unimplemented, "%s is not what %s takes", short(r.Method, 20), short(r.URL.Path, 200))
+	case http.StatusBadRequest:
+		err = status.Errorf(codes.InvalidArgument, "the path %s cannot be read", short(r.URL.Path, 200))
+	}
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, &runtime.HTTPStatusError{HTTPStatus: httpStatus, Err: err})
+}
+
+// jsonCodec is JSON whose decoding is strict and says what is wrong.
+type jsonCodec struct{ runtime.JSONPb }
+
+// NewDecoder reads one message, which has to be all there is.
+func (c *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder { //nolint:ireturn // So the gateway has it.
+	return runtime.DecoderFunc(func(v any) error {
+		body, err := io.ReadAll(r)
+		if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return fmt.Errorf("body: is longer than %d bytes", large.Limit)
+		}
+		if err != nil {
+			return fmt.Errorf("body: %w", err)
+		}
+		if len(bytes.TrimSpace(body)) == 0 {
+			return io.EOF // The gateway takes it for an empty message.
+		}
+		m, ok := v.(proto.Message)
+		if !ok {
+			return fmt.Errorf("body: cannot be read into %T", v)
+		}
+		if err := protojson.Unmarshal(body, m); err != nil {
+			_, problem, _ := strings.Cut(err.Error(), "(line") // Before it stands only the library's name.
+			return errors.New("body: (line" + problem)
+		}
+		return nil
+	})
+}
+
+// strictQuery reads query parameters, and refuses those that the method does not have.
+type strictQuery struct{ runtime.DefaultQueryParser }
+
+// Parse implements runtime.QueryParameterParser.
+func (q strictQuery) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	for key := range values {
+		if !hasField(m.ProtoReflect().Descriptor(), key) {
+			return fmt.Errorf("query parameter %q: unknown to %s", short(key, 60), m.ProtoReflect().Descriptor().Name())
+		}
+	}
+	return q.DefaultQueryParser.Parse(m, values, filter)
+}
+
+// hasField says whether path, such as sort_by.key, leads to a field of d.
+func hasField(d protoreflect.MessageDescriptor, path string) bool {
+	for name := range strings.SplitSeq(path, ".") {
+		if d == nil {
+			return false
+		}
+		name, _, _ = strings.Cut(name, "[") // A map's key follows.
+		f := d.Fields().ByTextName(name)
+		if f == nil {
+			f = d.Fields().ByJSONName(name)
+		}
+		if f == nil {
+			return false
+		}
+		d = f.Message()
+	}
+	return true
+}

@@ -1,0 +1,277 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tminus.dev/gen/flyteidl/core"
+	tminusv1 "tminus.dev/gen/tminus/v1"
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/store"
+)
+
+// logs reads what the tasks of executions wrote.
+type logs struct {
+	tminusv1.UnimplementedLogServiceServer
+	*Server
+}
+
+const (
+	logPath = "/tminus/v1/logs/"
+	// followPoll is how often a log that is followed is looked at.
+	followPoll = 500 * time.Millisecond
+	// logChunk is how much of a log one message holds, in bytes.
+	logChunk = 32 << 10
+)
+
+// logFiles are the files in an attempt's directory.
+var logFiles = []struct {
+	name   string
+	stream tminusv1.ReadLogsResponse_Stream
+}{
+	{"stdout", tminusv1.ReadLogsResponse_STREAM_STDOUT},
+	{"stderr", tminusv1.ReadLogsResponse_STREAM_STDERR},
+}
+
+// logLinks is where the logs of an attempt can be read as plain text.
+func (s *Server) logLinks(t store.TaskExecution) []*core.TaskLog {
+	if t.Dir == "" {
+		return nil
+	}
+	var links []*core.TaskLog
+	for _, f := range logFiles {
+		links = append(links, &core.TaskLog{
+			Name: f.name,
+			Uri:  fmt.Sprintf("%s%s%s/%s/%d/%s", s.base, logPath, t.Execution, url.PathEscape(t.Node), t.Attempt, f.name),
+		})
+	}
+	return links
+}
+
+// serveLog serves one log of one attempt as plain text.
+func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) (err error) {
+	key := ident.Key{Project: r.PathValue("project"), Domain: r.PathValue("domain"), Name: r.PathValue("name")}
+	attempt, err := strconv.ParseUint(r.PathValue("attempt"), 10, 31)
+	if err != nil {
+		return refuse(http.StatusBadRequest, codes.InvalidArgument, "attempt: %q is no number", short(r.PathValue("attempt"), 40))
+	}
+	name := r.PathValue("stream")
+	if name != logFiles[0].name && name != logFiles[1].name {
+		return refuse(http.StatusNotFound, codes.NotFound, "there is no log %q; use stdout or stderr", short(name, 40))
+	}
+	t, err := s.readAttempt(r.Context(), key, r.PathValue("node"), uint32(attempt))
+	if err != nil {
+		return err
+	}
+	f, err := s.data.Open(filepath.Join(t.Dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return refuse(http.StatusNotFound, codes.NotFound, "the attempt has written no %s", name)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	http.ServeContent(w, r, "", info.ModTime(), f)
+	return nil
+}
+
+// ReadLogs sends the logs of an execution's attempts, one attempt after the
+// other; to follow, until the execution has ended.
+func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreamingServer[tminusv1.ReadLogsResponse]) error {
+	ctx := stream.Context()
+	key := ident.Key{Project: r.GetProject(), Domain: r.GetDomain(), Name: r.GetName()}
+	if err := key.Validate(""); err != nil {
+		return err
+	}
+	if r.GetNode() != "" {
+		if err := checkNode("node", r.GetNode()); err != nil {
+			return err
+		}
+	}
+	sent := map[attemptKey]bool{}
+	for {
+		// Read first whether it is over, so that nothing it did until then is missed.
+		x, err := l.readExecution(ctx, key)
+		if err != nil {
+			return err
+		}
+		attempts, err := l.attemptsIn(ctx, key, r.GetNode())
+		if err != nil {
+			return err
+		}
+		fresh := false
+		for _, t := range attempts {
+			k := attemptKey{t.Node, t.Attempt}
+			if sent[k] {
+				continue
+			}
+			if err := l.sendAttempt(t, r.GetFollow(), stream); err != nil {
+				return err
+			}
+			sent[k], fresh = true, true
+		}
+		switch {
+		case !r.GetFollow() || x.Phase.Terminal():
+			return nil
+		case fresh:
+			continue // More may have begun meanwhile.
+		}
+		if err := l.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+type attemptKey struct {
+	node    string
+	attempt int
+}
+
+// pause waits before a log is looked at again.
+func (l *logs) pause(ctx context.Context) error {
+	timer := time.NewTimer(followPoll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.stopping:
+		return status.Error(codes.Unavailable, "the server is stopping; ask again when it is back")
+	}
+}
+
+// attemptsIn lists the attempts in an execution, or at one of its nodes, in the order in which they began.
+func (l *logs) attemptsIn(ctx context.Context, execution ident.Key, node string) ([]store.TaskExecution, error) {
+	q := store.Query{SortBy: "created_at", Ascending: true}
+	if node != "" {
+		q.Filters = []store.Filter{{Field: "node_id", Op: store.Eq, Values: []string{node}}}
+	}
+	nodes, err := every(ctx, q, l.nodesOf(execution))
+	if err != nil {
+		return nil, err
+	}
+	if node != "" && len(nodes) == 0 {
+		return nil, notFound("node: execution %s has no node %q yet", execution, node)
+	}
+	var attempts []store.TaskExecution
+	for _, n := range nodes {
+		of, err := every(ctx, store.Query{SortBy: "retry_attempt", Ascending: true}, l.attemptsOf(execution, n.Node))
+		if err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, of...)
+	}
+	return attempts, nil
+}
+
+// every fetches all the records of q, a page at a time.
+func every[R any](ctx context.Context, q store.Query, fetch func(context.Context, store.Query) ([]R, error)) ([]R, error) {
+	var records []R
+	for q.Limit = maxLimit; ; q.Offset += q.Limit {
+		some, err := fetch(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, some...)
+		if len(some) < q.Limit {
+			return records, nil
+		}
+	}
+}
+
+// sendAttempt sends what an attempt has written and, to follow, what it writes until it ends.
+func (l *logs) sendAttempt(t store.TaskExecution, follow bool, stream grpc.ServerStreamingServer[tminusv1.ReadLogsResponse]) (err error) {
+	if t.Dir == "" {
+		return nil
+	}
+	tails := make([]tail, len(logFiles))
+	for i, f := range logFiles {
+		tails[i] = tail{path: filepath.Join(t.Dir, f.name)}
+	}
+	defer func() {
+		for i := range tails {
+			err = errors.Join(err, tails[i].close())
+		}
+	}()
+	for {
+		over := t.Phase.Terminal() || t.Phase == store.Retryable
+		for i, f := range logFiles {
+			err := tails[i].read(l.data, func(data []byte) error {
+				return stream.Send(&tminusv1.ReadLogsResponse{Node: t.Node, Attempt: attemptNumber(t), Stream: f.stream, Data: data})
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if over || !follow {
+			return nil
+		}
+		if err := l.pause(stream.Context()); err != nil {
+			return err
+		}
+		if t, err = l.store.Task(stream.Context(), t.Execution, t.Node, t.Attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// tail reads a file that may not be there yet and may grow.
+type tail struct {
+	path string
+	file *os.File
+}
+
+// read hands on what was written since it was last called.
+func (t *tail) read(in *os.Root, send func([]byte) error) error {
+	if t.file == nil {
+		f, err := in.Open(t.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t.file = f
+	}
+	for {
+		data := make([]byte, logChunk) // A new one each time: what was sent may still be on its way.
+		n, err := t.file.Read(data)
+		if n > 0 {
+			if err := send(data[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (t *tail) close() error {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.Close()
+}

@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"tminus.dev/internal/schedule"
+)
+
+// expressions all have a slot at every full minute or hour, in every dialect.
+var expressions = []string{
+	"* * * * *", "*/1 0-23 * * *", "* * * * MON-SUN", "cron(* * * * ? *)", "cron(0/1 * ? * * *)", "rate(1 minute)",
+}
+
+// midnight is when the schedules of benchmarks begin to count.
+var midnight = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+
+// fill makes n schedules that are due every minute. It writes them itself:
+// activating them one by one would take as many transactions.
+func fill(tb testing.TB, db *DB, n int) {
+	tb.Helper()
+	ctx := tb.Context()
+	err := db.update(ctx, "fill", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+			INSERT INTO launch_plans (id, project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version,
+				active, schedule_type, created_at, updated_at)
+			SELECT i, 'flytesnacks', 'development', format('app.workflows.nightly_%07d', i), '9f2c1e7a0b', 'flytesnacks', 'development',
+				'app.workflows.nightly', '9f2c1e7a0b', 1, 'CRON', 0, 0 FROM n`, n); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO launch_plan_messages SELECT id, zeroblob(300), zeroblob(100) FROM launch_plans`); err != nil {
+			return err
+		}
+		for i, e := range expressions {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO schedules (project, domain, name, plan_id, expression, kickoff_input, policy,
+					active, paused, problem, cursor, anchor, next_at, runs, updated_at)
+				SELECT project, domain, name, id, ?1, 'kickoff_time', '', 1, '', '', ?2, ?2, ?3, 0, ?2 FROM launch_plans WHERE id % ?4 = ?5`,
+				e, micros(midnight), micros(midnight.Add(time.Minute)), len(expressions), i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func openBench(tb testing.TB, schedules int) *DB {
+	tb.Helper()
+	db, err := Open(tb.Context(), Config{Dir: tb.TempDir()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	fill(tb, db, schedules)
+	return db
+}
+
+// fire records, lists and settles the firings of all schedules that are due at now.
+func fire(ctx context.Context, tb testing.TB, db *DB, now time.Time, batch int, spent *[3]time.Duration) int {
+	tb.Helper()
+	fired := 0
+	for {
+		t0 := time.Now()
+		taken, err := db.Advance(ctx, now, midnight, batch)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		t1 := time.Now()
+		due, err := db.Due(ctx, now, batch)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		t2 := time.Now()
+		for i := range due {
+			due[i].Outcome, due[i].SettledAt = schedule.Launched, now
+		}
+		if err := db.Settle(ctx, due); err != nil {
+			tb.Fatal(err)
+		}
+		spent[0] += t1.Sub(t0)
+		spent[1] += t2.Sub(t1)
+		spent[2] += time.Since(t2)
+		fired += len(due)
+		if taken == 0 && len(due) == 0 {
+			return fired
+		}
+	}
+}
+
+func BenchmarkFire(b *testing.B) {
+	for _, schedules := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("schedules=%d", schedules), func(b *testing.B) {
+			db := openBench(b, schedules)
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			var spent [3]time.Duration
+			fired := 0
+			now := midnight
+			var before, after syscall.Rusage
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			for b.Loop() {
+				now = now.Add(time.Minute)
+				fired += fire(ctx, b, db, now, 2000, &spent)
+			}
+			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+			cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+			b.ReportMetric(float64(cpu.Microseconds())/float64(fired), "cpu-µs")
+			for i, unit := range []string{"advance-µs", "due-µs", "settle-µs"} {
+				b.ReportMetric(float64(spent[i].Microseconds())/float64(fired), unit)
+			}
+			b.ReportMetric(float64(fired)/b.Elapsed().Seconds(), "firings/s")
+		})
+	}
+}

@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/store"
+)
+
+var nodeEntity = entity{
+	noun: "node executions", prefix: "node_execution",
+	columns: "e.project, e.domain, e.name, n.node, n.spec_node, n.parent, n.is_group, n.phase," +
+		" n.created_at, n.updated_at, n.started_at, n.ended_at, n.inputs, n.outputs, n.error",
+	from: "executions e CROSS JOIN node_executions n ON n.execution_id = e.id",
+	fields: map[string]field{
+		"project":                   {column: "e.project"},
+		"domain":                    {column: "e.domain"},
+		"name":                      {column: "e.name"},
+		"node_id":                   {column: "n.node"},
+		"parent":                    {column: "n.parent"},
+		"phase":                     {column: "n.phase", kind: enum, values: phases},
+		"created_at":                {column: "n.created_at", kind: instants},
+		"node_execution_created_at": {column: "n.created_at", kind: instants},
+		"updated_at":                {column: "n.updated_at", kind: instants},
+		"node_execution_updated_at": {column: "n.updated_at", kind: instants},
+		"started_at":                {column: "n.started_at", kind: instants, optional: true},
+		"ended_at":                  {column: "n.ended_at", kind: instants, optional: true},
+		"duration":                  {column: "(n.ended_at - n.started_at)", kind: elapsed, optional: true},
+	},
+	order: "n.created_at DESC, n.id DESC", tie: []string{"n.id"},
+}
+
+var taskEntity = entity{
+	noun: "task executions", prefix: "task_execution",
+	columns: "e.project, e.domain, e.name, t.node, t.attempt, t.task_project, t.task_domain, t.task_name, t.task_version, t.task_type," +
+		" t.phase, t.reason, t.dir, t.created_at, t.updated_at, t.started_at, t.ended_at, t.inputs, t.outputs, t.error",
+	from: "executions e CROSS JOIN task_executions t ON t.execution_id = e.id",
+	fields: map[string]field{
+		"project":                   {column: "e.project"},
+		"domain":                    {column: "e.domain"},
+		"name":                      {column: "e.name"},
+		"node_id":                   {column: "t.node"},
+		"retry_attempt":             {column: "t.attempt", kind: integer},
+		"phase":                     {column: "t.phase", kind: enum, values: phases},
+		"task.project":              {column: "t.task_project"},
+		"task.domain":               {column: "t.task_domain"},
+		"task.name":                 {column: "t.task_name"},
+		"task.version":              {column: "t.task_version"},
+		"task_type":                 {column: "t.task_type"},
+		"created_at":                {column: "t.created_at", kind: instants},
+		"task_execution_created_at": {column: "t.created_at", kind: instants},
+		"updated_at":                {column: "t.updated_at", kind: instants},
+		"task_execution_updated_at": {column: "t.updated_at", kind: instants},
+		"started_at":                {column: "t.started_at", kind: instants, optional: true},
+		"ended_at":                  {column: "t.ended_at", kind: instants, optional: true},
+		"duration":                  {column: "(t.ended_at - t.started_at)", kind: elapsed, optional: true},
+	},
+	order: "t.created_at DESC, t.id DESC", tie: []string{"t.id"},
+}
+
+const inExecution = "e.project = ? AND e.domain = ? AND e.name = ?"
+
+func scanNode(rows *sql.Rows) (n store.NodeExecution, err error) {
+	e := &n.Execution
+	err = rows.Scan(&e.Project, &e.Domain, &e.Name, &n.Node, &n.SpecNode, &n.Parent, &n.IsGroup, &n.Phase,
+		instant{&n.CreatedAt}, instant{&n.UpdatedAt}, instant{&n.StartedAt}, instant{&n.EndedAt}, &n.Inputs, &n.Outputs, &n.Error)
+	return n, err
+}
+
+func scanTask(rows *sql.Rows) (t store.TaskExecution, err error) {
+	e, task := &t.Execution, &t.Task
+	err = rows.Scan(&e.Project, &e.Domain, &e.Name, &t.Node, &t.Attempt, &task.Project, &task.Domain, &task.Name, &task.Version, &t.TaskType,
+		&t.Phase, &t.Reason, &t.Dir, instant{&t.CreatedAt}, instant{&t.UpdatedAt}, instant{&t.StartedAt}, instant{&t.EndedAt},
+		&t.Inputs, &t.Outputs, &t.Error)
+	return t, err
+}
+
+// PutNode stores a node's part in an execution, in place of what was stored of it.
+func (db *DB) PutNode(ctx context.Context, n store.NodeExecution) error {
+	return db.update(ctx, fmt.Sprintf("put node %s of execution %s", n.Node, n.Execution), func(tx *sql.Tx) error {
+		return one(tx.ExecContext(ctx, `INSERT INTO node_executions (execution_id, node, spec_node, parent, is_group, phase,
+				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
+			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
+			ON CONFLICT (execution_id, node) DO UPDATE SET spec_node = excluded.spec_node, parent = excluded.parent,
+				is_group = excluded.is_group, phase = excluded.phase, created_at = excluded.created_at,
+				updated_at = excluded.updated_at, started_at = excluded.started_at, ended_at = excluded.ended_at,
+				inputs = excluded.inputs, outputs = excluded.outputs, error = excluded.error`,
+			n.Node, n.SpecNode, n.Parent, n.IsGroup, string(n.Phase),
+			micros(n.CreatedAt), micros(n.UpdatedAt), optional(n.StartedAt), optional(n.EndedAt),
+			blob(n.Inputs), blob(n.Outputs), blob(n.Error),
+			n.Execution.Project, n.Execution.Domain, n.Execution.Name))
+	})
+}
+
+// PutTask stores an attempt of a task, in place of what was stored of it.
+func (db *DB) PutTask(ctx context.Context, t store.TaskExecution) error {
+	operation := fmt.Sprintf("put attempt %d of node %s of execution %s", t.Attempt, t.Node, t.Execution)
+	return db.update(ctx, operation, func(tx *sql.Tx) error {
+		return one(tx.ExecContext(ctx, `INSERT INTO task_executions (execution_id, node, attempt,
+				task_project, task_domain, task_name, task_version, task_type, phase, reason, dir,
+				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
+			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
+			ON CONFLICT (execution_id, node, attempt) DO UPDATE SET task_project = excluded.task_project,
+				task_domain = excluded.task_domain, task_name = excluded.task_name, task_version = excluded.task_version,
+				task_type = excluded.task_type, phase = excluded.phase, reason = excluded.reason, dir = excluded.dir,
+				created_at = excluded.created_at, updated_at = excluded.updated_at, started_at = excluded.started_at,
+				ended_at = excluded.ended_at, inputs = excluded.inputs, outputs = excluded.outputs, error = excluded.error`,
+			t.Node, t.Attempt, t.Task.Project, t.Task.Domain, t.Task.Name, t.Task.Version, t.TaskType, string(t.Phase), t.Reason, t.Dir,
+			micros(t.CreatedAt), micros(t.UpdatedAt), optional(t.StartedAt), optional(t.EndedAt),
+			blob(t.Inputs), blob(t.Outputs), blob(t.Error),
+			t.Execution.Project, t.Execution.Domain, t.Execution.Name))
+	})
+}
+
+// Node reads a node's part in an execution.
+func (db *DB) Node(ctx context.Context, execution ident.Key, node string) (store.NodeExecution, error) {
+	n, err := get(ctx, db.read, &nodeEntity, scanNode, inExecution+" AND n.node = ?",
+		execution.Project, execution.Domain, execution.Name, node)
+	return n, failed(ctx, fmt.Sprintf("read node %s of execution %s", node, execution), err)
+}
+
+// Nodes lists the nodes of an execution.
+func (db *DB) Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error) {
+	return list(ctx, db.read, &nodeEntity, q, scanNode,
+		condition{inExecution, []any{execution.Project, execution.Domain, execution.Name}})
+}
+
+// Task reads an attempt of a task.
+func (db *DB) Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error) {
+	t, err := get(ctx, db.read, &taskEntity, scanTask, inExecution+" AND t.node = ? AND t.attempt = ?",
+		execution.Project, execution.Domain, execution.Name, node, attempt)
+	return t, failed(ctx, fmt.Sprintf("read attempt %d of node %s of execution %s", attempt, node, execution), err)
+}
+
+// Tasks lists the attempts of a node of an execution.
+func (db *DB) Tasks(ctx context.Context, execution ident.Key, node string, q store.Query) ([]store.TaskExecution, error) {
+	return list(ctx, db.read, &taskEntity, q, scanTask,
+		condition{inExecution + " AND t.node = ?", []any{execution.Project, execution.Domain, execution.Name, node}})
+}

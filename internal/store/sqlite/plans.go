@@ -1,0 +1,147 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+var planEntity = entity{
+	noun: "launch plans", prefix: "launch_plan",
+	columns: "project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version," +
+		" active, schedule_type, created_at, updated_at, spec, closure",
+	from: "launch_plans CROSS JOIN launch_plan_messages ON plan_id = id",
+	fields: map[string]field{
+		"project":          {column: "project"},
+		"domain":           {column: "domain"},
+		"name":             {column: "name"},
+		"version":          {column: "version"},
+		"state":            {column: "active", kind: enum, values: planStates},
+		"schedule_type":    {column: "schedule_type", kind: enum, values: scheduleTypes},
+		"created_at":       {column: "created_at", kind: instants},
+		"updated_at":       {column: "updated_at", kind: instants},
+		"workflow.project": {column: "workflow_project"},
+		"workflow.domain":  {column: "workflow_domain"},
+		"workflow.name":    {column: "workflow_name"},
+		"workflow_name":    {column: "workflow_name"},
+		"workflow.version": {column: "workflow_version"},
+	},
+	order: "created_at DESC, id DESC", tie: []string{"id"},
+}
+
+func scanPlan(rows *sql.Rows) (p store.Plan, err error) {
+	w := &p.Workflow
+	err = rows.Scan(&p.Project, &p.Domain, &p.Name, &p.Version, &w.Project, &w.Domain, &w.Name, &w.Version,
+		&p.Active, &p.ScheduleType, instant{&p.CreatedAt}, instant{&p.UpdatedAt}, &p.Spec, &p.Closure)
+	return p, err
+}
+
+// CreatePlan stores an inactive version of a launch plan.
+func (db *DB) CreatePlan(ctx context.Context, p store.Plan) error {
+	return db.update(ctx, "create launch plan "+p.ID.String(), func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO launch_plans (project, domain, name, version,
+				workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
+			p.Project, p.Domain, p.Name, p.Version,
+			p.Workflow.Project, p.Workflow.Domain, p.Workflow.Name, p.Workflow.Version,
+			string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO launch_plan_messages (plan_id, spec, closure) VALUES (last_insert_rowid(), ?, ?)`,
+			blob(p.Spec), blob(p.Closure))
+		return err
+	})
+}
+
+// Plan reads a version of a launch plan.
+func (db *DB) Plan(ctx context.Context, id ident.ID) (store.Plan, error) {
+	p, err := get(ctx, db.read, &planEntity, scanPlan,
+		"project = ? AND domain = ? AND name = ? AND version = ?", id.Project, id.Domain, id.Name, id.Version)
+	return p, failed(ctx, "read launch plan "+id.String(), err)
+}
+
+// ActivePlan reads the active version of a launch plan.
+func (db *DB) ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error) {
+	p, err := get(ctx, db.read, &planEntity, scanPlan,
+		"project = ? AND domain = ? AND name = ? AND active = 1", key.Project, key.Domain, key.Name)
+	return p, failed(ctx, "read active launch plan "+key.String(), err)
+}
+
+// Plans lists versions of launch plans.
+func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
+	return list(ctx, db.read, &planEntity, q, scanPlan)
+}
+
+// Activate makes id the active version of its launch plan, and spec its schedule.
+func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error {
+	return db.update(ctx, "activate launch plan "+id.String(), func(tx *sql.Tx) error {
+		plan, active, err := registered(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		old, err := scheduleOf(ctx, tx, id.Key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if active {
+			switch {
+			case old.Active && (old.Paused != "" || old.Problem != ""):
+				return db.resume(ctx, tx, old, now)
+			case old.Active || spec == nil:
+				return nil
+			}
+			return start(ctx, tx, id, plan, *spec, old, now)
+		}
+		if err := db.finish(ctx, tx, old, now, since); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
+			WHERE project = ? AND domain = ? AND name = ? AND active = 1`,
+			micros(now), id.Project, id.Domain, id.Name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
+			micros(now), plan); err != nil {
+			return err
+		}
+		if spec == nil {
+			return stop(ctx, tx, old, now)
+		}
+		return start(ctx, tx, id, plan, *spec, old, now)
+	})
+}
+
+// Deactivate makes id inactive and stops its schedule if it was active.
+func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error {
+	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx *sql.Tx) error {
+		plan, active, err := registered(ctx, tx, id)
+		if err != nil || !active {
+			return err
+		}
+		old, err := scheduleOf(ctx, tx, id.Key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := db.finish(ctx, tx, old, now, since); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 0, updated_at = ? WHERE id = ?`,
+			micros(now), plan); err != nil {
+			return err
+		}
+		return stop(ctx, tx, old, now)
+	})
+}
+
+// registered finds the row of a version, and whether it is active.
+func registered(ctx context.Context, tx *sql.Tx, id ident.ID) (plan int64, active bool, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT id, active FROM launch_plans
+		WHERE project = ? AND domain = ? AND name = ? AND version = ?`,
+		id.Project, id.Domain, id.Name, id.Version).Scan(&plan, &active)
+	return plan, active, err
+}

@@ -1,0 +1,282 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tminus.dev/internal/store"
+)
+
+// entity is something that can be listed: how its rows are read, and which
+// fields lists may filter and sort by.
+type entity struct {
+	// noun names it, in the plural, to people.
+	noun string
+	// prefix may stand before a field, as in launch_plan.state.
+	prefix  string
+	columns string
+	from    string
+	fields  map[string]field
+	// order is the order of a list that asks for none.
+	order string
+	// tie is unique, and follows any other order.
+	tie []string
+}
+
+// field is one field of an entity.
+type field struct {
+	column string
+	kind   kind
+	// values are what an enumeration holds, by name.
+	values map[string]any
+	// where restricts the records that have the field; empty means all do.
+	where string
+	// optional says that the column may be NULL.
+	optional bool
+}
+
+// kind is a field's type.
+type kind int
+
+const (
+	text kind = iota
+	integer
+	instants // RFC 3339
+	elapsed  // whole nanoseconds, as in Flyte, or a Go duration
+	enum     // by name or by number
+)
+
+// Bounds that keep a query well within what SQLite takes.
+const (
+	maxFilters = 100
+	maxValues  = 1000
+)
+
+// condition is a part of a WHERE clause.
+type condition struct {
+	sql  string
+	args []any
+}
+
+func badQuery(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", store.ErrBadQuery, fmt.Sprintf(format, args...))
+}
+
+// list runs q over the records of e that meet all the conditions.
+func list[T any](ctx context.Context, db *sql.DB, e *entity, q store.Query, scan func(*sql.Rows) (T, error), scope ...condition) ([]T, error) {
+	text, args, err := e.query(q, scope)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", e.noun, err)
+	}
+	records, err := collect(ctx, db, scan, text, args...)
+	return records, failed(ctx, "list "+e.noun, err)
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// collect reads all the rows of a query.
+func collect[T any](ctx context.Context, db queryer, scan func(*sql.Rows) (T, error), query string, args ...any) (_ []T, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return drain(rows, scan)
+}
+
+func drain[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (_ []T, err error) {
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	var records []T
+	for rows.Next() {
+		record, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, rows.Err()
+}
+
+// query is the statement for q, and its arguments.
+func (e *entity) query(q store.Query, scope []condition) (string, []any, error) {
+	switch {
+	case q.Limit < 1:
+		return "", nil, badQuery("the limit is %d; ask for at least 1", q.Limit)
+	case q.Offset < 0:
+		return "", nil, badQuery("the offset is %d; it cannot be negative", q.Offset)
+	case len(q.Filters) > maxFilters:
+		return "", nil, badQuery("there are %d filters; %d is the most", len(q.Filters), maxFilters)
+	}
+	conditions := slices.Clone(scope)
+	for _, part := range []struct{ field, value string }{
+		{"project", q.Project}, {"domain", q.Domain}, {"name", q.Name},
+	} {
+		if part.value == "" {
+			continue
+		}
+		c, err := e.condition(store.Filter{Field: part.field, Op: store.Eq, Values: []string{part.value}})
+		if err != nil {
+			return "", nil, err
+		}
+		conditions = append(conditions, c)
+	}
+	for _, f := range q.Filters {
+		c, err := e.condition(f)
+		if err != nil {
+			return "", nil, err
+		}
+		conditions = append(conditions, c)
+	}
+	order, err := e.sorted(q)
+	if err != nil {
+		return "", nil, err
+	}
+	var b strings.Builder
+	var args []any
+	b.WriteString("SELECT " + e.columns + " FROM " + e.from)
+	for i, c := range conditions {
+		if i == 0 {
+			b.WriteString(" WHERE ")
+		} else {
+			b.WriteString(" AND ")
+		}
+		b.WriteString(c.sql)
+		args = append(args, c.args...)
+	}
+	b.WriteString(" ORDER BY " + order + " LIMIT ? OFFSET ?")
+	return b.String(), append(args, q.Limit, q.Offset), nil
+}
+
+// sorted is the ORDER BY of q. Records without the time they are sorted by come last.
+func (e *entity) sorted(q store.Query) (string, error) {
+	if q.SortBy == "" {
+		return e.order, nil
+	}
+	f, err := e.field(q.SortBy)
+	if err != nil {
+		return "", err
+	}
+	direction := " DESC"
+	if q.Ascending {
+		direction = " ASC"
+	}
+	order := f.column + direction
+	if f.optional {
+		order += " NULLS LAST"
+	}
+	for _, column := range e.tie {
+		if column != f.column {
+			order += ", " + column + direction
+		}
+	}
+	return order, nil
+}
+
+func (e *entity) field(name string) (field, error) {
+	f, ok := e.fields[name]
+	if !ok {
+		f, ok = e.fields[strings.TrimPrefix(name, e.prefix+".")]
+	}
+	if !ok {
+		known := slices.Sorted(maps.Keys(e.fields))
+		return field{}, badQuery("%s have no field %q; they have %s", e.noun, name, strings.Join(known, ", "))
+	}
+	return f, nil
+}
+
+var comparisons = map[store.Op]string{
+	store.Eq: "=", store.Ne: "IS NOT", store.Gt: ">", store.Gte: ">=", store.Lt: "<", store.Lte: "<=",
+}
+
+// condition makes a filter SQL. A record that lacks the time that is compared
+// differs from every value, and compares with none.
+func (e *entity) condition(f store.Filter) (condition, error) {
+	known, err := e.field(f.Field)
+	if err != nil {
+		return condition{}, err
+	}
+	switch {
+	case f.Op == store.ValueIn && (len(f.Values) < 1 || len(f.Values) > maxValues):
+		return condition{}, badQuery("filter on %s: value_in takes 1 to %d values, not %d", f.Field, maxValues, len(f.Values))
+	case f.Op != store.ValueIn && len(f.Values) != 1:
+		return condition{}, badQuery("filter on %s: %s takes one value, not %d", f.Field, f.Op, len(f.Values))
+	case f.Op == store.Contains && known.kind != text:
+		return condition{}, badQuery("filter on %s: contains is for texts", f.Field)
+	case known.kind == enum && f.Op != store.Eq && f.Op != store.Ne && f.Op != store.ValueIn:
+		return condition{}, badQuery("filter on %s: use eq, ne or value_in, not %s", f.Field, f.Op)
+	}
+	args := make([]any, len(f.Values))
+	for i, v := range f.Values {
+		if args[i], err = known.value(v); err != nil {
+			return condition{}, badQuery("filter on %s: %s", f.Field, err)
+		}
+	}
+	var c string
+	switch f.Op {
+	case store.ValueIn:
+		c = known.column + " IN (?" + strings.Repeat(",?", len(args)-1) + ")"
+	case store.Contains:
+		c = "instr(" + known.column + ", ?) > 0"
+	case store.Eq, store.Ne, store.Gt, store.Gte, store.Lt, store.Lte:
+		c = known.column + " " + comparisons[f.Op] + " ?"
+	default:
+		return condition{}, badQuery("filter on %s: %q is no comparison; use eq, ne, gt, gte, lt, lte, contains or value_in", f.Field, string(f.Op))
+	}
+	if known.where != "" {
+		c = "(" + known.where + " AND " + c + ")"
+	}
+	return condition{c, args}, nil
+}
+
+// value reads what a filter compares with.
+func (f field) value(s string) (any, error) {
+	switch f.kind {
+	case integer:
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q: use a whole number", s)
+		}
+		return n, nil
+	case instants:
+		t, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return nil, fmt.Errorf("%q: use an RFC 3339 time such as 2026-01-31T09:00:00Z", s)
+		}
+		return micros(t), nil
+	case elapsed:
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return time.Duration(n).Microseconds(), nil
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q: use a duration such as 90s, or a number of nanoseconds", s)
+		}
+		return d.Microseconds(), nil
+	case enum:
+		if v, ok := f.values[s]; ok {
+			return v, nil
+		}
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			for _, v := range f.values {
+				if v == n {
+					return v, nil
+				}
+			}
+		}
+		return nil, fmt.Errorf("%q: use one of %s", s, strings.Join(slices.Sorted(maps.Keys(f.values)), ", "))
+	case text:
+	}
+	return s, nil
+}
