@@ -162,16 +162,25 @@ func outputs(serialized []byte) string {
 	if err := proto.Unmarshal(serialized, &m); err != nil {
 		return "outputs cannot be read: " + err.Error()
 	}
-	const most = 200 // The rest is for `tminus executions get`.
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m.GetLiterals())) {
-		fmt.Fprintf(&b, "%s=%s ", k, literal.Text(m.GetLiterals()[k]))
+		fmt.Fprintf(&b, "%s=%s ", k, brief(literal.Text(m.GetLiterals()[k])))
 	}
-	line := strings.ToValidUTF8(strings.TrimSpace(b.String()), "?")
-	if len(line) > most {
-		line = strings.ToValidUTF8(line[:most], "") + "…"
+	return strings.TrimSpace(b.String())
+}
+
+// brief is the beginning of a value, on one line; `tminus executions get` shows all of it.
+func brief(value string) string {
+	const most = 60
+	first, rest, _ := strings.Cut(strings.TrimSpace(value), "\n")
+	short := first
+	if len(first) > most {
+		short = first[:most]
 	}
-	return line
+	if short = strings.ToValidUTF8(strings.TrimSpace(short), ""); len(first) > most || rest != "" {
+		short += "…"
+	}
+	return short
 }
 
 // failure is the first line of a serialized ExecutionError's message.

@@ -222,7 +222,7 @@ func checkFires(spec *admin.LaunchPlanSpec, timing schedule.Spec, now time.Time)
 		return invalid.Field(field, "%q can never fire: no such date exists", expression)
 	default:
 		return invalid.Field(field, "%q never fires again: its last slot was %s", expression,
-			slots.Prev(now).UTC().Format(time.RFC3339))
+			slots.Prev(now.Add(time.Second)).UTC().Format(time.RFC3339))
 	}
 }
 

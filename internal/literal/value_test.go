@@ -335,7 +335,8 @@ func msgpack(b string) *core.Literal {
 	return scalar(&core.Scalar{Value: &core.Scalar_Binary{Binary: &core.Binary{Value: []byte(b), Tag: msgpackTag}}})
 }
 
-// Whatever a client sends as a literal and a type can be shown and compared.
+// Whatever a client sends as a literal and a type can be compared and shown,
+// and what reads back as the type is of the type.
 func FuzzLiteral(f *testing.F) {
 	for _, l := range []*core.Literal{Datetime(noon), deepLiteral(500), msgpack("\x91\x01")} {
 		b, err := proto.Marshal(l)
@@ -344,17 +345,23 @@ func FuzzLiteral(f *testing.F) {
 		}
 		f.Add(b, b)
 	}
-	f.Fuzz(func(_ *testing.T, literal, typ []byte) {
+	f.Fuzz(func(t *testing.T, literal, typ []byte) {
 		l, lt := &core.Literal{}, &core.LiteralType{}
 		if proto.Unmarshal(literal, l) != nil || proto.Unmarshal(typ, lt) != nil {
 			return
 		}
-		_ = Match(lt, l)
-		_ = Castable(lt, lt)
-		_ = CheckType(lt)
-		_ = TypeName(lt)
-		_ = Text(l)
-		_, _ = FromValue(lt, ToValue(l))
+		if _, err := json.Marshal(ToValue(l)); err != nil {
+			t.Errorf("JSON cannot hold it: %v", err)
+		}
+		if name := TypeName(lt); len(name) > maxTypeName+len(elided) {
+			t.Errorf("the type's name is %d bytes long", len(name))
+		}
+		if err := Match(lt, l); err != nil && CheckType(lt) == nil && err.Error() == "no type is given" {
+			t.Errorf("a proper type is told to be none")
+		}
+		if again, err := FromValue(lt, Text(l)); err == nil && Match(lt, again) != nil {
+			t.Errorf("%q read as %s is none: %v", Text(l), TypeName(lt), Match(lt, again))
+		}
 	})
 }
 

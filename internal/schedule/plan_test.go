@@ -107,6 +107,15 @@ func TestPlanOfABrokenScheduleIsAnError(t *testing.T) {
 	}
 }
 
+func TestCompileRefusesExclusionsThatAreNone(t *testing.T) {
+	for _, exclusion := range []string{"", "christmas", "rate(5 minutes)", "@every 1h", "CRON_TZ=UTC 0 12 * * *", "TZ=UTC 0 12 * * *", "* * 25 12 * *"} {
+		spec := schedule.Spec{Expression: "0 * * * ? *", Policy: schedule.Policy{Exclude: []string{exclusion}}}
+		if _, err := spec.Compile(time.Time{}); err == nil || !strings.Contains(err.Error(), "tminus.dev/exclude") {
+			t.Errorf("%q: got %v", exclusion, err)
+		}
+	}
+}
+
 // A long outage is planned in bounded steps, and the steps together say the
 // same as if there had been no bound.
 func TestPlanIsBounded(t *testing.T) {

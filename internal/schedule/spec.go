@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"tminus.dev/cron"
@@ -55,6 +56,9 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		excluded, err := cron.Parse(x)
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
+		}
+		if strings.HasPrefix(x, "CRON_TZ=") || strings.HasPrefix(x, "TZ=") {
+			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: leave out the zone; an exclusion is read in the schedule's own", x)
 		}
 		if excluded.Period() != 0 {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: use a cron expression, not a rate", x)

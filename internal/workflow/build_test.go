@@ -35,7 +35,7 @@ func id(name string) ident.ID {
 	return ident.ID{Key: ident.Key{Project: "p", Domain: "d", Name: name}, Version: "v1"}
 }
 
-// variables makes a VariableMap from names and types: "a", "integer", "b", "string"…
+// variables makes a VariableMap from names and types: "a", "integer", "b", "string".
 func variables(t *testing.T, namesAndTypes ...string) *core.VariableMap {
 	t.Helper()
 	m := &core.VariableMap{Variables: map[string]*core.Variable{}}
