@@ -57,8 +57,11 @@
 // For whole expressions there are @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly, and flytekit's bare names:
 // yearly, annually, years; monthly, months; weekly, weeks; daily, days; hourly, hours.
 //
-// Everything that robfig/cron's ParseStandard takes means the same here, except that these are refused: an @every of less
-// than a minute, or with a fraction of a second; empty items of lists; a zone without an expression.
+// This is what robfig/cron's ParseStandard takes, with the same meaning, except for this. The zone is UTC, not the machine's, if
+// none is given. @every counts from its anchor. No slots are lost around
+// changes of clocks at midnight, or by other than an hour, and the search does not end after five years.
+// And these are refused: an @every of less than a minute, or with a fraction of a second; empty items of lists; a zone
+// without an expression; nonsense after *-, which robfig/cron ignores.
 //
 // # Slots
 //

@@ -77,10 +77,7 @@ func countErr(expr string, sp span, d Dialect, n int, hint string) *SyntaxError 
 	case Rate:
 	}
 	e := sp.err(expr, d, "expression", allowed, hint)
-	switch {
-	case n == 1:
-		e.Found = strconv.Quote(e.Found) + " (1 field)"
-	case n > 1:
+	if n > 1 {
 		e.Found = strconv.Itoa(n) + " fields"
 	}
 	return e

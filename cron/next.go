@@ -55,11 +55,8 @@ func (s Schedule) Between(from, to time.Time) iter.Seq[time.Time] {
 // Match reports whether t is a slot, to the nanosecond.
 func (s Schedule) Match(t time.Time) bool {
 	u := seconds(t)
-	if t.Nanosecond() != 0 || u != t.Unix() {
-		return false
-	}
 	_, ok := s.after(u-1, u)
-	return ok
+	return ok && t.Nanosecond() == 0
 }
 
 // Never reports whether s has no slot at all, like one for the 30th of February. A schedule whose years are past
@@ -154,12 +151,13 @@ func (s *Schedule) before(u int64) (int64, bool) {
 			}
 			t = min(t, l+reach)
 		}
+		if t < e.start-1 {
+			u, e = t, eraAt(s.loc, t)
+			continue
+		}
 		p := e.before(s.loc)
 		if s.gap == GapNext && s.slotInGap(p, e) {
 			return e.start, true
-		}
-		if t < e.start-1 {
-			p = eraAt(s.loc, t)
 		}
 		u, e = t, p
 	}

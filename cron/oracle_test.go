@@ -190,15 +190,13 @@ func (o oracle) slots(loc *time.Location, from, to int64) []int64 {
 		return dates[day] && clocks[clock]
 	}
 	reading := func(u int64) time.Time {
-		t := time.Unix(u, 0).In(loc)
-		year, month, day := t.Date()
-		return time.Date(year, month, day, t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+		return time.Unix(u+int64(offsetOf(time.Unix(u, 0).In(loc))), 0).UTC()
 	}
 
 	start := (from - margin) / 60 * 60
 	step := int64(60)
 	if reading(start).Second() != 0 || reading(to+margin).Second() != 0 {
-		step = 1 // an offset that is not in whole minutes
+		step = 30 // Monrovia's clocks were 44 minutes and 30 seconds behind until 1972
 	}
 	var found []int64
 	shown := map[int64][]int64{} // by reading, the instants that show a slot

@@ -70,8 +70,21 @@ func number(s string) (int, bool) {
 	return n, s != ""
 }
 
+// A part is what a field of a cron expression is about.
+type part uint8
+
+const (
+	minutes part = iota
+	hours
+	monthDay
+	month
+	weekDay
+	year
+)
+
 // A field describes one of the fields of a cron expression.
 type field struct {
+	part     part
 	name     string
 	min, max int
 	names    string // three letters for each value, from min on
@@ -96,8 +109,8 @@ func (f *field) word(s string) (int, bool) {
 	return 0, false
 }
 
-// day reports whether f is day-of-month or day-of-week.
-func (f *field) day() bool { return f.max == 31 || f.names == weekdayNames }
+// isDay reports whether f is day-of-month or day-of-week.
+func (f *field) isDay() bool { return f.part == monthDay || f.part == weekDay }
 
 // A set holds the values of a field, as distances from its min.
 type set [4]uint64
@@ -178,11 +191,11 @@ func (r reader) item(f *field, item span, values *set) (star bool, err error) {
 
 // wraps reports whether a range may run past the end of f and on from its start, and if not, what to write instead.
 func (r reader) wraps(f *field, low, high span) (hint string, ok bool) {
-	if r.dialect == AWS && f.max < firstYear {
+	if r.dialect == AWS && f.part != year {
 		return "", true
 	}
 	hint = "a range runs upwards"
-	if f.max < firstYear {
+	if f.part != year {
 		first, last := f.show(f.min), f.show(f.max)
 		hint += ": write " + low.in(r.expr) + "-" + last + "," + first + "-" + high.in(r.expr)
 	}
@@ -241,11 +254,11 @@ func (r reader) value(f *field, sp span) (int, error) {
 // rangeHint returns a suggestion for a number that is outside a field.
 func rangeHint(d Dialect, f *field, n int) string {
 	switch {
-	case f.max == 59 && n == 60, f.max == 23 && n == 24:
+	case f.part == minutes && n == 60, f.part == hours && n == 24:
 		return "write 0"
-	case f.names == weekdayNames && d == AWS && n == 0:
+	case f.part == weekDay && d == AWS && n == 0:
 		return "in AWS cron Sunday is 1"
-	case f.names == weekdayNames && d == Unix && n == 7:
+	case f.part == weekDay && d == Unix && n == 7:
 		return "in unix cron Sunday is 0"
 	}
 	return ""
@@ -256,7 +269,7 @@ func (r reader) valueHint(f *field, text string) string {
 	switch {
 	case text == "":
 		return "a range has two ends, as in 1-5"
-	case text == "?" && r.dialect == AWS && (f.names == monthNames || f.max == lastYearAWS):
+	case text == "?" && r.dialect == AWS && (f.part == month || f.part == year):
 		return "AWS cron has no seconds: if the first field is seconds, drop it and add the year"
 	case strings.ContainsRune(text, '?') && r.dialect == AWS:
 		return "? stands alone, for day-of-month or day-of-week; * means every value"
@@ -266,7 +279,7 @@ func (r reader) valueHint(f *field, text string) string {
 		return "an item has one step"
 	case strings.ContainsRune(text, '-'):
 		return "a range has two ends, as in 1-5"
-	case r.dialect == Unix && f.day() && (strings.ContainsRune(text, '#') || strings.ContainsAny(text[len(text)-1:], "LlWw")):
+	case r.dialect == Unix && f.isDay() && (strings.ContainsRune(text, '#') || strings.ContainsAny(text[len(text)-1:], "LlWw")):
 		return "L, W and # exist in AWS cron only"
 	}
 	if len(text) > 3 {

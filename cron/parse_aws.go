@@ -4,15 +4,15 @@ import "strings"
 
 // The fields of AWS cron, as AWS documents them.
 var awsFields = [6]field{
-	{name: "minutes", min: 0, max: 59, allowed: "0-59 with * , - /"},
-	{name: "hours", min: 0, max: 23, allowed: "0-23 with * , - /"},
-	{name: "day-of-month", min: 1, max: 31, allowed: "1-31 with * , - /, or L, L-1 to L-30, LW, 1W to 31W, or ?"},
-	{name: "month", min: 1, max: 12, names: monthNames, allowed: "1-12 or JAN-DEC with * , - /"},
+	{part: minutes, name: "minutes", min: 0, max: 59, allowed: "0-59 with * , - /"},
+	{part: hours, name: "hours", min: 0, max: 23, allowed: "0-23 with * , - /"},
+	{part: monthDay, name: "day-of-month", min: 1, max: 31, allowed: "1-31 with * , - /, or L, L-1 to L-30, LW, 1W to 31W, or ?"},
+	{part: month, name: "month", min: 1, max: 12, names: monthNames, allowed: "1-12 or JAN-DEC with * , - /"},
 	{
-		name: "day-of-week", min: 1, max: 7, names: weekdayNames,
+		part: weekDay, name: "day-of-week", min: 1, max: 7, names: weekdayNames,
 		allowed: "1-7 or SUN-SAT with * , - /, or one alone with L or #1 to #5, or ?",
 	},
-	{name: "year", min: firstYear, max: lastYearAWS, allowed: "1970-2199 with * , - /"},
+	{part: year, name: "year", min: firstYear, max: lastYearAWS, allowed: "1970-2199 with * , - /"},
 }
 
 // ParseAWS parses AWS cron: six fields, bare or in cron(…). Blanks around fields do not matter, nothing may
@@ -24,7 +24,7 @@ func ParseAWS(expr string) (Schedule, error) {
 	if whole := trim(expr); wrapped(whole.in(expr), "cron") {
 		const form = "cron(…) and nothing around it"
 		switch {
-		case !strings.HasSuffix(expr, ")") && !strings.HasSuffix(whole.in(expr), ")"):
+		case !strings.HasSuffix(whole.in(expr), ")"):
 			return Schedule{}, whole.err(expr, AWS, "expression", form, "close the parenthesis")
 		case whole != sp || !strings.HasPrefix(expr, "cron("):
 			return Schedule{}, sp.err(expr, AWS, "expression", form,
@@ -40,27 +40,7 @@ func ParseAWS(expr string) (Schedule, error) {
 	var c calendar
 	var values [len(awsFields)]set
 	for i := range awsFields {
-		f, values := &awsFields[i], &values[i]
-		var err error
-		switch {
-		case fields[i].in(expr) == "?" && f.day():
-			for v := range f.max - f.min + 1 {
-				values.add(v)
-			}
-		case f.names == weekdayNames:
-			err = r.weekday(f, fields[i], values, &c)
-		default:
-			err = r.items(f, fields[i], func(item span) error {
-				if f.day() {
-					if found, err := r.special(f, item, &c); found || err != nil {
-						return err
-					}
-				}
-				_, err := r.item(f, item, values)
-				return err
-			})
-		}
-		if err != nil {
+		if err := r.awsField(&awsFields[i], fields[i], &values[i], &c); err != nil {
 			return Schedule{}, err
 		}
 	}
@@ -77,6 +57,28 @@ func ParseAWS(expr string) (Schedule, error) {
 		c.last, c.nearest, c.lastWeekday = 0, 0, false
 	}
 	return Schedule{dialect: AWS, gap: GapSkip, repeat: RepeatFirst, cal: c}, nil
+}
+
+// awsField reads a field into its values, or what L, W and # mean into c.
+func (r reader) awsField(f *field, sp span, values *set, c *calendar) error {
+	switch {
+	case f.isDay() && sp.in(r.expr) == "?":
+		for v := range f.max - f.min + 1 {
+			values.add(v)
+		}
+		return nil
+	case f.part == weekDay:
+		return r.weekday(f, sp, values, c)
+	}
+	return r.items(f, sp, func(item span) error {
+		if f.part == monthDay {
+			if found, err := r.special(f, item, c); found || err != nil {
+				return err
+			}
+		}
+		_, err := r.item(f, item, values)
+		return err
+	})
 }
 
 func awsCountHint(expr string, sp span, n int) string {

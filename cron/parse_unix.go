@@ -8,11 +8,11 @@ import (
 
 // The fields of unix cron, as robfig/cron bounds them.
 var unixFields = [5]field{
-	{name: "minutes", min: 0, max: 59, allowed: "0-59 with * ? , - /"},
-	{name: "hours", min: 0, max: 23, allowed: "0-23 with * ? , - /"},
-	{name: "day-of-month", min: 1, max: 31, allowed: "1-31 with * ? , - /"},
-	{name: "month", min: 1, max: 12, names: monthNames, allowed: "1-12 or JAN-DEC with * ? , - /"},
-	{name: "day-of-week", min: 0, max: 6, names: weekdayNames, allowed: "0-6 or SUN-SAT with * ? , - /"},
+	{part: minutes, name: "minutes", min: 0, max: 59, allowed: "0-59 with * ? , - /"},
+	{part: hours, name: "hours", min: 0, max: 23, allowed: "0-23 with * ? , - /"},
+	{part: monthDay, name: "day-of-month", min: 1, max: 31, allowed: "1-31 with * ? , - /"},
+	{part: month, name: "month", min: 1, max: 12, names: monthNames, allowed: "1-12 or JAN-DEC with * ? , - /"},
+	{part: weekDay, name: "day-of-week", min: 0, max: 6, names: weekdayNames, allowed: "0-6 or SUN-SAT with * ? , - /"},
 }
 
 // aliases are whole expressions under a name: robfig/cron's with an @, flytekit's with one or bare.
@@ -70,7 +70,10 @@ func ParseUnix(expr string) (Schedule, error) {
 	text := body.in(expr)
 	if strings.HasPrefix(text, "@every") {
 		s, err := unixEvery(expr, body)
-		return s.In(loc), err
+		if err != nil {
+			return Schedule{}, err
+		}
+		return s.In(loc), nil
 	}
 	if a := alias(text); a != "" {
 		// What follows needs its own text to read from; aliases hold no mistakes to point at.

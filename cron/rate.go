@@ -144,7 +144,7 @@ func (s Schedule) WithAnchor(t time.Time) Schedule {
 // tickAfter returns the first slot of a rate in (u, limit].
 func (s *Schedule) tickAfter(u, limit int64) (int64, bool) {
 	k := (max(u, s.anchor)-s.anchor)/s.period + 1
-	if s.period > latest-s.anchor || k > (latest-s.anchor)/s.period {
+	if k > (latest-s.anchor)/s.period {
 		return 0, false
 	}
 	u = s.anchor + k*s.period
