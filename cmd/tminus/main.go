@@ -24,7 +24,7 @@ func main() {
 // code: 0 for done, 1 for failed, 2 for misused.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := cli.New(version())
-	root.AddCommand(serveCommand(environ), configCommand(environ))
+	root.AddCommand(serveCommand(environ), configCommand(environ)) //nolint:contextcheck // Commands get theirs from cobra.
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -60,7 +60,7 @@ func (s *screen) applied(paths []string, report manifest.Report) {
 			fmt.Fprintf(table, "  WARNING\t%s\n", warning)
 		}
 	}
-	table.Flush() //nolint:errcheck // A strings.Builder takes everything.
+	table.Flush()
 	s.printf("%s", b.String())
 }
 
@@ -78,7 +78,7 @@ func (s *screen) scheduled(list []schedule.Schedule, now time.Time) {
 			}
 			fmt.Fprintf(table, "  %s\t%s\tnext %s\n", name(x.LaunchPlan.Project, x.LaunchPlan.Domain, x.LaunchPlan.Name), x.Spec.Expression, next(x, now))
 		}
-		table.Flush() //nolint:errcheck // A strings.Builder takes everything.
+		table.Flush()
 	}
 	b.WriteString("\nLook: tminus schedules list, tminus firings list, tminus executions list|get|logs. Ctrl-C stops.\n\n")
 	s.printf("%s", b.String())

@@ -82,7 +82,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		Finished: func(x store.Execution) {
 			screen.finished(x)
 			if err := eng.Ended(context.WithoutCancel(ctx), x); err != nil {
-				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.Key.String()), slog.Any("error", err))
+				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.String()), slog.Any("error", err))
 			}
 		},
 	})
@@ -165,10 +165,10 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // Nothing is left to lose.
+	defer conn.Close()
 	report, err := manifest.Apply(ctx, conn, paths, manifest.Options{Activate: true})
 	if err != nil {
-		return err //nolint:wrapcheck // It says what and where.
+		return err
 	}
 	screen.applied(paths, report)
 	if n := report.Failed(); n > 0 {

@@ -169,7 +169,7 @@ func TestKilledAtRandomMomentsEverySlotIsInTheLedgerOnce(t *testing.T) {
 	}
 
 	db = open(t, dir)
-	defer db.Close() //nolint:errcheck // It was only read.
+	defer db.Close()
 	launched, pending := 0, 0
 	for name, spec := range specs {
 		s, err := db.Schedule(t.Context(), planID(name).Key)

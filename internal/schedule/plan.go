@@ -218,7 +218,8 @@ func (p *planner) jitter(slot, next time.Time) time.Duration {
 	h := fnv.New64a()
 	fmt.Fprint(h, p.schedule.LaunchPlan.Key, slot.Unix())
 	var sum [8]byte
-	return time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) % uint64(most)).Truncate(time.Microsecond)
+	hash := time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1) // 63 bits: never negative.
+	return (hash % most).Truncate(time.Microsecond)
 }
 
 // ErrRefused marks the error of a launch that no retry can help: the firing

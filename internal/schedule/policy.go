@@ -187,7 +187,7 @@ func zone(v string) (string, error) {
 	return v, nil
 }
 
-func oneOf[T ~string](v T, allowed ...T) (T, error) {
+func oneOf[T ~string](v T, allowed ...T) (T, error) { //nolint:ireturn // T is a string.
 	if slices.Contains(allowed, v) {
 		return v, nil
 	}

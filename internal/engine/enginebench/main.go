@@ -47,7 +47,7 @@ func run(ctx context.Context, n int, idle time.Duration, dir string, w io.Writer
 		return err
 	}
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
-		cmd := exec.CommandContext(ctx, self, "-n", strconv.Itoa(n), "-idle", idle.String(), "-dir", dir)
+		cmd := exec.CommandContext(ctx, self, "-n", strconv.Itoa(n), "-idle", idle.String(), "-dir", dir) //nolint:gosec // It is this program itself.
 		cmd.Stdout, cmd.Stderr = w, os.Stderr
 		if err := cmd.Run(); err != nil {
 			return err
@@ -61,7 +61,7 @@ func measure(ctx context.Context, n int, idle time.Duration, parent string, w io
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // A temporary directory.
+	defer os.RemoveAll(dir)
 	// Every schedule is due at each full minute; those that come before the
 	// measured one are in the past of the cursor.
 	lead := 3*time.Second + time.Duration(n)*40*time.Microsecond
@@ -76,7 +76,7 @@ func measure(ctx context.Context, n int, idle time.Duration, parent string, w io
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // It is thrown away.
+	defer db.Close()
 
 	settled, done := 0, make(chan struct{})
 	eng := engine.New(db, nothing{}, engine.Config{Settled: func(fs []schedule.Firing) {
@@ -85,6 +85,7 @@ func measure(ctx context.Context, n int, idle time.Duration, parent string, w io
 		}
 	}})
 	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- eng.Run(ctx) }()
 
@@ -132,15 +133,15 @@ func prepare(ctx context.Context, dir string, n int, slot time.Time) error {
 	if err != nil {
 		return err
 	}
-	defer raw.Close() //nolint:errcheck // The statements below have been checked.
+	defer raw.Close()
 	raw.SetMaxOpenConns(1)
-	now, next := time.Now().UnixMicro(), slot.UnixMicro()
+	now, next := strconv.FormatInt(time.Now().UnixMicro(), 10), strconv.FormatInt(slot.UnixMicro(), 10)
 	for _, statement := range []string{
 		`CREATE TEMP TABLE numbers AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < ` + strconv.Itoa(n) + `) SELECT n FROM c`,
 		`INSERT INTO launch_plans (id, project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
-		 SELECT n, 'default', 'development', 'plan-' || n, 'v1', 'default', 'development', 'plan-' || n, 'v1', 1, 'CRON', ` + fmt.Sprint(now) + `, ` + fmt.Sprint(now) + ` FROM numbers`,
+		 SELECT n, 'default', 'development', 'plan-' || n, 'v1', 'default', 'development', 'plan-' || n, 'v1', 1, 'CRON', ` + now + `, ` + now + ` FROM numbers`,
 		`INSERT INTO schedules (id, project, domain, name, plan_id, expression, kickoff_input, policy, active, paused, problem, cursor, anchor, next_at, runs, updated_at)
-		 SELECT n, 'default', 'development', 'plan-' || n, n, 'cron(' || strftime('%M %H', ` + fmt.Sprint(next/1_000_000) + `, 'unixepoch') || ' * * ? *)', 'kickoff_time', '', 1, '', '', ` + fmt.Sprint(now) + `, ` + fmt.Sprint(now) + `, ` + fmt.Sprint(next) + `, 0, ` + fmt.Sprint(now) + ` FROM numbers`,
+		 SELECT n, 'default', 'development', 'plan-' || n, n, 'cron(' || strftime('%M %H', ` + next + `/1000000, 'unixepoch') || ' * * ? *)', 'kickoff_time', '', 1, '', '', ` + now + `, ` + now + `, ` + next + `, 0, ` + now + ` FROM numbers`,
 		`DROP TABLE numbers`,
 		`PRAGMA wal_checkpoint(TRUNCATE)`,
 	} {
@@ -157,7 +158,7 @@ func lateness(ctx context.Context, dir string, n int) (p50, p99 time.Duration, e
 	if err != nil {
 		return 0, 0, err
 	}
-	defer raw.Close() //nolint:errcheck // It only reads.
+	defer raw.Close()
 	var launched int
 	if err := raw.QueryRowContext(ctx, `SELECT count(*) FROM firings WHERE outcome = 1`).Scan(&launched); err != nil {
 		return 0, 0, err
