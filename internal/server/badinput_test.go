@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -22,11 +23,19 @@ import (
 // raw sends and takes bytes as they are.
 type raw struct{}
 
-func (raw) Marshal(v any) ([]byte, error) { return v.([]byte), nil } //nolint:forcetypeassert // The tests send nothing else.
+func (raw) Marshal(v any) ([]byte, error) {
+	if b, ok := v.([]byte); ok {
+		return b, nil
+	}
+	return nil, errors.ErrUnsupported
+}
 
 func (raw) Unmarshal(b []byte, v any) error {
-	*v.(*[]byte) = b //nolint:forcetypeassert // As above.
-	return nil
+	if to, ok := v.(*[]byte); ok {
+		*to = b
+		return nil
+	}
+	return errors.ErrUnsupported
 }
 
 func (raw) Name() string { return "proto" }
@@ -55,129 +64,6 @@ func refusedWith[Q, R any](code codes.Code, name string, method func(*api) func(
 		return err
 	}, code, want}
 }
-
-// The methods, in a form that rows can be made of.
-type (
-	in  = context.Context
-	opt = grpc.CallOption
-)
-
-func createTask(a *api) func(in, *admin.TaskCreateRequest, ...opt) (*admin.TaskCreateResponse, error) {
-	return a.CreateTask
-}
-
-func createWorkflow(a *api) func(in, *admin.WorkflowCreateRequest, ...opt) (*admin.WorkflowCreateResponse, error) {
-	return a.CreateWorkflow
-}
-
-func createPlan(a *api) func(in, *admin.LaunchPlanCreateRequest, ...opt) (*admin.LaunchPlanCreateResponse, error) {
-	return a.CreateLaunchPlan
-}
-
-func updatePlan(a *api) func(in, *admin.LaunchPlanUpdateRequest, ...opt) (*admin.LaunchPlanUpdateResponse, error) {
-	return a.UpdateLaunchPlan
-}
-
-func getPlan(a *api) func(in, *admin.ObjectGetRequest, ...opt) (*admin.LaunchPlan, error) {
-	return a.GetLaunchPlan
-}
-
-func listPlans(a *api) func(in, *admin.ResourceListRequest, ...opt) (*admin.LaunchPlanList, error) {
-	return a.ListLaunchPlans
-}
-
-func createExecution(a *api) func(in, *admin.ExecutionCreateRequest, ...opt) (*admin.ExecutionCreateResponse, error) {
-	return a.CreateExecution
-}
-
-func registerProject(a *api) func(in, *admin.ProjectRegisterRequest, ...opt) (*admin.ProjectRegisterResponse, error) {
-	return a.RegisterProject
-}
-
-func updateProject(a *api) func(in, *admin.Project, ...opt) (*admin.ProjectUpdateResponse, error) {
-	return a.UpdateProject
-}
-
-func updateEntity(a *api) func(in, *admin.NamedEntityUpdateRequest, ...opt) (*admin.NamedEntityUpdateResponse, error) {
-	return a.UpdateNamedEntity
-}
-
-func upload(a *api) func(in, *service.CreateUploadLocationRequest, ...opt) (*service.CreateUploadLocationResponse, error) {
-	return a.data.CreateUploadLocation
-}
-
-func getData(a *api) func(in, *service.GetDataRequest, ...opt) (*service.GetDataResponse, error) {
-	return a.data.GetData
-}
-
-func listFirings(a *api) func(in, *tminusv1.ListFiringsRequest, ...opt) (*tminusv1.ListFiringsResponse, error) {
-	return a.schedules.ListFirings
-}
-
-// task, wf and plan are what the tests register, under another version and changed.
-func task(change func(*admin.TaskCreateRequest)) *admin.TaskCreateRequest {
-	return with(forecastTask(), func(r *admin.TaskCreateRequest) { r.Id.Version = "bad"; change(r) })
-}
-
-func wf(change func(*admin.WorkflowCreateRequest)) *admin.WorkflowCreateRequest {
-	return with(reportWorkflow(), func(r *admin.WorkflowCreateRequest) { r.Id.Version = "bad"; change(r) })
-}
-
-func plan(change func(*admin.LaunchPlanSpec)) *admin.LaunchPlanCreateRequest {
-	return with(dailyPlan(), func(r *admin.LaunchPlanCreateRequest) { r.Id.Version = "bad"; change(r.GetSpec()) })
-}
-
-// timed is the launch plan with another cron expression.
-func timed(expression string) *admin.LaunchPlanCreateRequest {
-	return plan(func(s *admin.LaunchPlanSpec) {
-		s.EntityMetadata.Schedule.ScheduleExpression = cronSchedule(expression).GetScheduleExpression()
-	})
-}
-
-func awsTimed(expression string) *admin.LaunchPlanCreateRequest {
-	return plan(func(s *admin.LaunchPlanSpec) {
-		s.EntityMetadata.Schedule.ScheduleExpression = &admin.Schedule_CronExpression{CronExpression: expression}
-	})
-}
-
-func rated(value uint32, unit admin.FixedRateUnit) *admin.LaunchPlanCreateRequest {
-	return plan(func(s *admin.LaunchPlanSpec) {
-		s.EntityMetadata.Schedule.ScheduleExpression = &admin.Schedule_Rate{Rate: &admin.FixedRate{Value: value, Unit: unit}}
-	})
-}
-
-func annotated(pairs ...string) *admin.LaunchPlanCreateRequest {
-	return plan(func(s *admin.LaunchPlanSpec) {
-		s.Annotations.Values = map[string]string{}
-		for i := 0; i < len(pairs); i += 2 {
-			s.Annotations.Values[pairs[i]] = pairs[i+1]
-		}
-	})
-}
-
-// list asks for launch plans of the test's domain.
-func list(change func(*admin.ResourceListRequest)) *admin.ResourceListRequest {
-	r := &admin.ResourceListRequest{Id: &admin.NamedEntityIdentifier{Project: project, Domain: domain}}
-	change(r)
-	return r
-}
-
-func filtered(filters string) *admin.ResourceListRequest {
-	return list(func(r *admin.ResourceListRequest) { r.Filters = filters })
-}
-
-// launch is an execution of the launch plan manual.
-func launch(change func(*admin.ExecutionCreateRequest)) *admin.ExecutionCreateRequest {
-	r := &admin.ExecutionCreateRequest{
-		Project: project, Domain: domain,
-		Spec:   &admin.ExecutionSpec{LaunchPlan: planID("daily", "1")},
-		Inputs: values(map[string]*core.Literal{"at": datetime("2026-01-31T09:00:00Z")}),
-	}
-	change(r)
-	return r
-}
-
-var megabyte = strings.Repeat("x", 1<<20)
 
 func badInputs() []badInput {
 	rows := []badInput{
@@ -337,7 +223,7 @@ func badInputs() []badInput {
 		refused("a token of letters", listPlans, list(func(r *admin.ResourceListRequest) { r.Token = "abc" }), "token"),
 		refused("a negative token", listPlans, list(func(r *admin.ResourceListRequest) { r.Token = "-1" }), "token"),
 		refused("a token beyond every list", listPlans, list(func(r *admin.ResourceListRequest) { r.Token = "99999999999999999999" }), "token"),
-		refused("an unknown sort key", listPlans, list(func(r *admin.ResourceListRequest) { r.SortBy = &admin.Sort{Key: "colour"} }), "colour"),
+		refused("an unknown sort key", listPlans, list(func(r *admin.ResourceListRequest) { r.SortBy = &admin.Sort{Key: "colour"} }), `sort_by.key: launch plans have no field "colour"`),
 		refused("a sort key of SQL", listPlans, list(func(r *admin.ResourceListRequest) { r.SortBy = &admin.Sort{Key: "name; DROP TABLE launch_plans"} }), "sort_by.key"),
 		refused("an unknown direction", listPlans, list(func(r *admin.ResourceListRequest) { r.SortBy = &admin.Sort{Key: "name", Direction: 5} }), "sort_by.direction"),
 		refused("a filter that is none", listPlans, filtered("state=1"), "filters: at character 1"),
@@ -361,6 +247,9 @@ func badInputs() []badInput {
 		refusedWith(codes.NotFound, "an execution of the active version where none is", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Spec.LaunchPlan.Version = "" }), "no active version"),
 		refused("an execution without a required input", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Inputs = nil }), "inputs.literals[at]"),
 		refused("an execution with an unknown input", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Inputs.Literals["town"] = text("Oslo") }), "inputs.literals[town]"),
+		refused("an execution with an input with a name of a megabyte", createExecution, launch(func(r *admin.ExecutionCreateRequest) {
+			r.Inputs.Literals[strings.Repeat("ø", 1<<19)] = text("Oslo")
+		}), "inputs.literals[øø"),
 		refused("an execution with an input of the wrong type", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Inputs.Literals["city"] = number(1) }), "inputs.literals[city]"),
 		refused("an execution that overrides a fixed input", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Inputs.Literals["days"] = number(1) }), "inputs.literals[days]"),
 		refused("an execution's name in capitals", createExecution, launch(func(r *admin.ExecutionCreateRequest) { r.Name = "Monday" }), "name"),
@@ -448,7 +337,7 @@ func badInputs() []badInput {
 		refused("data at another address", getData, &service.GetDataRequest{FlyteUrl: "file:///etc/passwd"}, "flyte_url"),
 		refused("data at half an address", getData, &service.GetDataRequest{FlyteUrl: "flyte://v1/weather/development/taken/n0/x"}, "flyte_url"),
 		{"a download of a file that is no upload", func(ctx context.Context, a *api) error {
-			_, err := a.data.CreateDownloadLocation(ctx, &service.CreateDownloadLocationRequest{NativeUrl: "file:///etc/passwd"})
+			_, err := a.data.CreateDownloadLocation(ctx, &service.CreateDownloadLocationRequest{NativeUrl: "file:///etc/passwd"}) //nolint:staticcheck // Older clients call it.
 			return err
 		}, codes.InvalidArgument, "native_url"},
 		{"a link to no kind of artifact", func(ctx context.Context, a *api) error {
@@ -506,6 +395,7 @@ func badInputs() []badInput {
 
 // Whatever is wrong with a request, its sender is told the field, and nothing is stored.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	a := start(t)
 	ctx := t.Context()
 	a.register(t)

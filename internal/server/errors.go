@@ -65,8 +65,6 @@ func known(ctx context.Context, err error) (*status.Status, bool) {
 		return violation(bad.Field, bad.Problem), true
 	case errors.As(err, &syntax):
 		return violation("schedule", syntax.Error()), true
-	case errors.Is(err, store.ErrBadQuery):
-		return violation("filters or sort_by", strings.TrimPrefix(after(err, store.ErrBadQuery), ": ")), true
 	case errors.Is(err, store.ErrNotFound):
 		return status.New(codes.NotFound, strings.TrimSuffix(err.Error(), ": "+store.ErrNotFound.Error())), true
 	case errors.Is(err, store.ErrExists):
@@ -77,12 +75,6 @@ func known(ctx context.Context, err error) (*status.Status, bool) {
 		return status.New(codes.Canceled, "the request was cancelled"), true
 	}
 	return nil, false
-}
-
-// after is the part of err's text that follows mark's.
-func after(err, mark error) string {
-	_, rest, _ := strings.Cut(err.Error(), mark.Error())
-	return rest
 }
 
 // violation is InvalidArgument for one field, also as a google.rpc.BadRequest.
@@ -119,7 +111,7 @@ var failingDatabase = map[int]bool{5: true, 6: true, 7: true, 8: true, 10: true,
 // unavailable says that err comes from a database that does not work for now: trying again may help.
 func unavailable(err error) bool {
 	if errors.Is(err, sql.ErrConnDone) || strings.Contains(err.Error(), "sql: database is closed") {
-		return true
+		return true // The second has no error of its own.
 	}
 	var coded interface {
 		error

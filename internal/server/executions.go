@@ -235,7 +235,7 @@ func (a *adminService) GetExecution(ctx context.Context, r *admin.WorkflowExecut
 	if err != nil {
 		return nil, err
 	}
-	return wireExecution(x)
+	return a.wireExecution(x)
 }
 
 // ListExecutions returns the executions of a domain.
@@ -244,7 +244,7 @@ func (a *adminService) ListExecutions(ctx context.Context, r *admin.ResourceList
 	if err != nil {
 		return nil, err
 	}
-	executions, token, err := page(ctx, q, a.store.Executions, wireExecution)
+	executions, token, err := page(ctx, q, a.store.Executions, a.wireExecution)
 	if err != nil {
 		return nil, err
 	}
@@ -320,7 +320,7 @@ func executionSpec(x store.Execution) (*admin.ExecutionSpec, error) {
 	return spec, readStored("execution "+x.String(), x.Spec, spec)
 }
 
-func wireExecution(x store.Execution) (*admin.Execution, error) {
+func (s *Server) wireExecution(x store.Execution) (*admin.Execution, error) {
 	spec, err := executionSpec(x)
 	if err != nil {
 		return nil, err
@@ -342,12 +342,9 @@ func wireExecution(x store.Execution) (*admin.Execution, error) {
 	}
 	switch x.Phase {
 	case store.Succeeded:
-		outputs := &core.LiteralMap{}
-		if err := readStored("outputs of execution "+x.String(), x.Outputs, outputs); err != nil {
-			return nil, err
-		}
+		// As in Flyte an address, here of GetExecutionData: flytekit cannot read literals in this place.
 		closure.OutputResult = &admin.ExecutionClosure_Outputs{
-			Outputs: &admin.LiteralMapBlob{Data: &admin.LiteralMapBlob_Values{Values: outputs}},
+			Outputs: &admin.LiteralMapBlob{Data: &admin.LiteralMapBlob_Uri{Uri: s.base + "/api/v1/data/executions/" + x.String()}},
 		}
 	case store.Failed, store.Failing, store.TimedOut:
 		failure, err := executionError("execution "+x.String(), x.Error)

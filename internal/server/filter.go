@@ -20,9 +20,8 @@ var operations = []store.Op{store.Eq, store.Ne, store.Gt, store.Gte, store.Lt, s
 
 // parseFilters reads a filter string of Flyte's: comparisons such as
 // eq(state,1) or value_in(phase,FAILED;ABORTED), joined by "+". A blank joins
-// as well, because that is what an unescaped "+" in a URL becomes. A value
-// ends at the ")" before a join or the end, so it may hold a "+" itself, as
-// times with a zone do.
+// as well, because that is what an unescaped "+" in a URL becomes. A value ends
+// at its ")", so it may hold a "+" itself, as times with a zone do.
 func parseFilters(text string) ([]store.Filter, error) {
 	if len(text) > maxFilterBytes {
 		return nil, invalid.Field("filters", "is %d bytes long; %d is the most", len(text), maxFilterBytes)
@@ -74,6 +73,9 @@ func parseFilter(text string, at int) (f store.Filter, end int, err error) {
 	if length < 0 {
 		return f, 0, filterError(text, at, "no closing parenthesis")
 	}
+	if next := rest[length+1:]; next != "" && next[0] != '+' && next[0] != ' ' {
+		return f, 0, filterError(text, len(text)-len(next), "comparisons are joined by +")
+	}
 	value := strings.TrimPrefix(rest[:length], " ")
 	if value == "" {
 		return f, 0, filterError(text, at, "no value to compare %s with", field)
@@ -88,11 +90,19 @@ func parseFilter(text string, at int) (f store.Filter, end int, err error) {
 	return f, len(text) - len(rest) + length + 1, nil
 }
 
-// valueLength is the length of the value at the beginning of s, or -1 when nothing ends it.
+// valueLength is the length of the value at the beginning of s, or -1 when no
+// parenthesis closes it. A value may hold pairs of them.
 func valueLength(s string) int {
+	depth := 0
 	for i := range len(s) {
-		if s[i] == ')' && (i+1 == len(s) || s[i+1] == '+' || s[i+1] == ' ') {
-			return i
+		switch s[i] {
+		case '(':
+			depth++
+		case ')':
+			if depth == 0 {
+				return i
+			}
+			depth--
 		}
 	}
 	return -1

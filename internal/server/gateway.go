@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -25,14 +24,14 @@ import (
 
 // newGateway translates REST to gRPC calls on conn. The JSON is flyteadmin's:
 // fields by their names in the proto files, empty ones included.
-func newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtime.ServeMux, error) {
+func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtime.ServeMux, error) {
 	codec := &jsonCodec{runtime.JSONPb{
 		MarshalOptions: protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true},
 	}}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
 		runtime.WithMarshalerOption("application/octet-stream", &runtime.ProtoMarshaller{}), // Flyte's console asks for it.
-		runtime.SetQueryParameterParser(strictQuery{}),
+		runtime.WithMiddlewares(s.checkParameters()),
 		runtime.WithRoutingErrorHandler(routingError),
 		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return key, key == "tminus-warning" }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
@@ -95,17 +94,58 @@ func (c *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder { //nolint:ireturn /
 	})
 }
 
-// strictQuery reads query parameters, and refuses those that the method does not have.
-type strictQuery struct{ runtime.DefaultQueryParser }
-
-// Parse implements runtime.QueryParameterParser.
-func (q strictQuery) Parse(m proto.Message, values url.Values, filter *utilities.DoubleArray) error {
-	for key := range values {
-		if !hasField(m.ProtoReflect().Descriptor(), key) {
-			return fmt.Errorf("query parameter %q: unknown to %s", short(key, 60), m.ProtoReflect().Descriptor().Name())
+// checkParameters refuses query parameters that a method does not have, which
+// the gateway would ignore: a misspelt filter must not list everything.
+func (s *Server) checkParameters() runtime.Middleware {
+	known := parameters(
+		service.File_flyteidl_service_admin_proto, service.File_flyteidl_service_auth_proto,
+		service.File_flyteidl_service_identity_proto, service.File_flyteidl_service_dataproxy_proto,
+		tminusv1.File_tminus_v1_schedule_proto,
+	)
+	return func(next runtime.HandlerFunc) runtime.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {
+			if strings.Contains(r.URL.RawQuery, ";") {
+				// It separates the values of value_in; Go takes it for a mistake unless it is escaped.
+				u := *r.URL
+				u.RawQuery = strings.ReplaceAll(u.RawQuery, ";", "%3B")
+				r = r.WithContext(r.Context())
+				r.URL = &u
+			}
+			pattern, _ := runtime.HTTPPattern(r.Context())
+			template := strings.ReplaceAll(pattern.String(), "=*}", "}")
+			for key := range r.URL.Query() {
+				if request := known[r.Method+" "+template]; request == nil || !hasField(request, key) {
+					s.writeError(w, r, refuse(http.StatusBadRequest, codes.InvalidArgument, "query parameter %q: unknown to %s %s", short(key, 60), r.Method, template))
+					return
+				}
+			}
+			next(w, r, pathParams)
 		}
 	}
-	return q.DefaultQueryParser.Parse(m, values, filter)
+}
+
+// parameters is the requests whose fields can be query parameters, by method
+// and path as the annotations in files have it. Requests with a body have none.
+func parameters(files ...protoreflect.FileDescriptor) map[string]protoreflect.MessageDescriptor {
+	known := map[string]protoreflect.MessageDescriptor{}
+	for _, f := range files {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				m := methods.Get(j)
+				rule, ok := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+				if !ok {
+					continue
+				}
+				for _, r := range append(rule.GetAdditionalBindings(), rule) {
+					if path := r.GetGet(); path != "" {
+						known[http.MethodGet+" "+path] = m.Input()
+					}
+				}
+			}
+		}
+	}
+	return known
 }
 
 // hasField says whether path, such as sort_by.key, leads to a field of d.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,12 @@ func (r *runner) woken() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.wakes
+}
+
+func (r *runner) ended() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.terminated)
 }
 
 // engine has fired without a break since it was made.

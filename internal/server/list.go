@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -21,7 +24,7 @@ const (
 	// gRPC's clients take answers of 4 MiB.
 	maxPage = 3 << 20
 	// maxChunk is how many records are read at once, so that a page of huge ones does not fill the memory first.
-	maxChunk = 50
+	maxChunk = 100
 )
 
 // listRequest is what the requests for lists have in common.
@@ -77,6 +80,9 @@ func page[R any, M proto.Message](
 		chunk := min(want-len(messages), maxChunk)
 		q.Limit = chunk + 1 // One more tells whether anything follows.
 		records, err := fetch(ctx, q)
+		if errors.Is(err, store.ErrBadQuery) {
+			return nil, "", blame(q, err)
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -98,6 +104,17 @@ func page[R any, M proto.Message](
 		}
 		q.Offset += chunk
 	}
+}
+
+// blame names the field of the request that the database does not take.
+func blame(q store.Query, err error) error {
+	field := "filters"
+	filtered := slices.ContainsFunc(q.Filters, func(f store.Filter) bool { return f.Field == q.SortBy })
+	if q.SortBy != "" && !filtered && strings.Contains(err.Error(), strconv.Quote(q.SortBy)) {
+		field = "sort_by.key"
+	}
+	_, problem, _ := strings.Cut(err.Error(), store.ErrBadQuery.Error()+": ")
+	return invalid.Field(field, "%s", problem)
 }
 
 // all is a query without a limit of its own, for the few lists that Flyte does not limit.

@@ -61,6 +61,20 @@ func (s *Server) logLinks(t store.TaskExecution) []*core.TaskLog {
 	return links
 }
 
+// openLog opens a log. A task can put what it likes in its directory; what is
+// no plain file, such as a link elsewhere or a pipe that would block, is no log
+// and as good as absent.
+func openLog(in *os.Root, path string) (*os.File, error) {
+	info, err := in.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fs.ErrNotExist
+	}
+	return in.Open(path)
+}
+
 // serveLog serves one log of one attempt as plain text.
 func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) (err error) {
 	key := ident.Key{Project: r.PathValue("project"), Domain: r.PathValue("domain"), Name: r.PathValue("name")}
@@ -76,7 +90,7 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := s.data.Open(filepath.Join(t.Dir, name))
+	f, err := openLog(s.data, filepath.Join(t.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return refuse(http.StatusNotFound, codes.NotFound, "the attempt has written no %s", name)
 	}
@@ -243,7 +257,7 @@ type tail struct {
 // read hands on what was written since it was last called.
 func (t *tail) read(in *os.Root, send func([]byte) error) error {
 	if t.file == nil {
-		f, err := in.Open(t.path)
+		f, err := openLog(in, t.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

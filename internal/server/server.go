@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -106,7 +107,7 @@ func (s *Server) Serve(ctx context.Context, grpcListener, httpListener net.Liste
 	}()
 	defer grpcListener.Close() // Most often they are closed by then.
 	defer httpListener.Close()
-	s.base = cmp.Or(s.cfg.PublicURL, "http://"+httpListener.Addr().String())
+	s.base = strings.TrimSuffix(cmp.Or(s.cfg.PublicURL, "http://"+httpListener.Addr().String()), "/")
 	if s.uploads, err = openUploads(s.cfg.Data); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ const (
 // newHTTP makes the HTTP server: Flyte's REST paths, tminus's own, and what
 // the configuration adds.
 func (s *Server) newHTTP(ctx context.Context, conn *grpc.ClientConn) (*http.Server, error) {
-	gateway, err := newGateway(ctx, conn)
+	gateway, err := s.newGateway(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -92,14 +92,14 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 // for those who are meant to, and for nobody else.
 func (s *Server) guard(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
-	public := ""
-	if u, err := url.Parse(s.cfg.PublicURL); err == nil {
-		public = u.Hostname()
+	hosts := slices.Clone(s.cfg.Hosts)
+	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, u.Hostname())
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		host := hostname(r.Host)
-		if !isLoopback(host) && (public == "" || host != public) && !slices.Contains(s.cfg.Hosts, host) && !slices.Contains(s.cfg.Hosts, "*") {
+		if !isLoopback(host) && !slices.ContainsFunc(hosts, func(h string) bool { return h == "*" || strings.EqualFold(h, host) }) {
 			s.writeError(w, r, refuse(http.StatusForbidden, codes.PermissionDenied, "Host: %q is not a name of this server; use localhost", short(r.Host, 100)))
 			return
 		}

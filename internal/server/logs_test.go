@@ -1,0 +1,225 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/gen/flyteidl/core"
+	tminusv1 "tminus.dev/gen/tminus/v1"
+	"tminus.dev/internal/store"
+)
+
+// write appends to a file in the data directory.
+func (a *api) write(t *testing.T, path, content string) {
+	t.Helper()
+	path = filepath.Join(a.dir, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// piece is a message of a log, without what does not matter here.
+func piece(m *tminusv1.ReadLogsResponse) string {
+	return strings.Join([]string{m.GetNode(), string(rune('0' + m.GetAttempt())), strings.TrimPrefix(m.GetStream().String(), "STREAM_"), string(m.GetData())}, " ")
+}
+
+func readAll(t *testing.T, stream grpc.ServerStreamingClient[tminusv1.ReadLogsResponse]) ([]string, error) {
+	t.Helper()
+	var pieces []string
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return pieces, nil
+		}
+		if err != nil {
+			return pieces, err
+		}
+		pieces = append(pieces, piece(m))
+	}
+}
+
+func TestReadLogs(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	a.run(t, "one")
+	a.write(t, "runs/one/n0/0/stdout", "hello")
+	a.write(t, "runs/one/n0/0/stderr", "no umbrella")
+	a.write(t, "runs/one/n0/1/stdout", "rain")
+	for _, row := range []struct {
+		node string
+		want []string
+	}{
+		{"", []string{"n0 0 STDOUT hello", "n0 0 STDERR no umbrella", "n0 1 STDOUT rain"}},
+		{"n0", []string{"n0 0 STDOUT hello", "n0 0 STDERR no umbrella", "n0 1 STDOUT rain"}},
+		{"n1", nil},
+	} {
+		stream, err := a.logs.ReadLogs(t.Context(), &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: "one", Node: row.node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readAll(t, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("node %q (-want +got):\n%s", row.node, diff)
+		}
+	}
+	stream, err := a.logs.ReadLogs(t.Context(), &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: "one", Node: "n9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(t, stream); status.Code(err) != codes.NotFound {
+		t.Errorf("a node that is not there: %v", err)
+	}
+}
+
+// A log that is followed shows what is written until the execution has ended.
+func TestFollowLogs(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	a.run(t, "one")
+	set := func(attempt int, phase store.Phase) {
+		x, err := a.db.Task(t.Context(), executionKey("one"), "n0", attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Phase = phase
+		if err := a.db.PutTask(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(1, store.Running)
+	a.write(t, "runs/one/n0/1/stdout", "first")
+	stream, err := a.logs.ReadLogs(t.Context(), &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: "one", Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() string {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return piece(m)
+	}
+	if got := next(); got != "n0 1 STDOUT first" {
+		t.Errorf("got %q", got)
+	}
+	a.write(t, "runs/one/n0/1/stderr", "second")
+	if got := next(); got != "n0 1 STDERR second" {
+		t.Errorf("got %q", got)
+	}
+	a.write(t, "runs/one/n0/1/stdout", "third")
+	set(1, store.Succeeded)
+	a.change(t, "one", func(x *store.Execution) { x.Phase = store.Succeeded })
+	rest, err := readAll(t, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"n0 1 STDOUT third"}, rest); diff != "" {
+		t.Errorf("the rest (-want +got):\n%s", diff)
+	}
+}
+
+// Who follows a log does not keep the server from stopping.
+func TestStopWhileALogIsFollowed(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	a.run(t, "one")
+	a.write(t, "runs/one/n0/0/stdout", "hello")
+	stream, err := a.logs.ReadLogs(t.Context(), &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: "one", Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(t, stream); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v, want Unavailable", err)
+	}
+}
+
+func TestLogLinks(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	a.run(t, "one")
+	a.write(t, "runs/one/n0/0/stdout", "hello, <b>world</b>")
+	x, err := a.GetTaskExecution(t.Context(), &admin.TaskExecutionGetRequest{Id: &core.TaskExecutionIdentifier{
+		TaskId: taskID("forecast", "1"), NodeExecutionId: &core.NodeExecutionIdentifier{NodeId: "n0", ExecutionId: executionID("one")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := map[string]string{}
+	for _, l := range x.GetClosure().GetLogs() {
+		links[l.GetName()] = l.GetUri()
+	}
+	code, body, header := a.request(t, "GET", links["stdout"], "")
+	if code != 200 || body != "hello, <b>world</b>" || header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("stdout: %d %s %v", code, body, header)
+	}
+	if code, body, _ := a.request(t, "GET", links["stdout"], "", "Range", "bytes=0-4"); code != 206 || body != "hello" {
+		t.Errorf("a part of stdout: %d %s", code, body)
+	}
+	// A task can put anything in its directory; only what is in the data directory is served.
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(secret, filepath.Join(a.dir, "runs/one/n0/0/stderr")); err != nil {
+		t.Fatal(err)
+	}
+	if code, body, _ := a.request(t, "GET", links["stderr"], ""); code != 404 || strings.Contains(body, secret) {
+		t.Errorf("a link to elsewhere: %d %s", code, body)
+	}
+	for _, row := range []struct {
+		path string
+		code int
+	}{
+		{"/tminus/v1/logs/weather/development/one/n0/1/stdout", 404}, // Nothing is written yet.
+		{"/tminus/v1/logs/weather/development/one/n0/9/stdout", 404},
+		{"/tminus/v1/logs/weather/development/one/n9/0/stdout", 404},
+		{"/tminus/v1/logs/weather/development/one/n0/0/inputs.pb", 404},
+		{"/tminus/v1/logs/weather/development/one/n0/x/stdout", 400},
+	} {
+		if code, body, _ := a.request(t, "GET", row.path, ""); code != row.code {
+			t.Errorf("%s: %d %s, want %d", row.path, code, body, row.code)
+		}
+	}
+	// And over REST, as a stream of JSON.
+	code, body, _ = a.request(t, "GET", "/tminus/v1/logs/weather/development/one?node=n1", "")
+	if code != 200 || body != "" {
+		t.Errorf("the logs of a node without any: %d %s", code, body)
+	}
+}
+
+func logsOf(name string) *tminusv1.ReadLogsRequest {
+	return &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: name}
+}
