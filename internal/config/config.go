@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,7 +77,7 @@ const (
 // Runner says how executions run on this machine.
 type Runner struct {
 	Mode string `koanf:"mode"`
-	// Parallel is the most task processes at once; 0 means twice the number of CPUs.
+	// Parallel is the most task processes at once; 0 means as many as there are CPUs, at least 2.
 	Parallel int           `koanf:"parallel"`
 	Grace    time.Duration `koanf:"grace"`
 	Drain    time.Duration `koanf:"drain"`
@@ -112,7 +111,7 @@ var settings = []setting{
 	{"scheduler.workflowExecutor.scheduleQueueName", "", "name of the SQS queue to read (scheme aws)", nil},
 	{"scheduler.workflowExecutor.accountId", "", "AWS account of the queue (scheme aws)", nil},
 	{"runner.mode", "process", "how tasks run: process, docker or podman", oneOf("process", "docker", "podman")},
-	{"runner.parallel", 0, "most task processes at once; 0 means twice the number of CPUs", atLeast0},
+	{"runner.parallel", 0, "most task processes at once; 0 means as many as there are CPUs, at least 2", atLeast0},
 	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
 	{"runner.drain", 10 * time.Second, "time running tasks have to end at shutdown", positive},
 	{"log.level", "info", "least level that is logged: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
@@ -155,9 +154,6 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	}
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if c.Runner.Parallel == 0 {
-		c.Runner.Parallel = 2 * runtime.NumCPU()
 	}
 	return c, nil
 }
