@@ -41,7 +41,7 @@ activates the launch plans that have a schedule. Applying the same again changes
 			if o.DryRun {
 				o.Slots = dryRunSlots
 			}
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				report, err := manifest.Apply(cmd.Context(), s, files, o)
 				if err != nil {
 					return err //nolint:wrapcheck // It names the operation.
@@ -71,7 +71,7 @@ func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 			}
 			row(w, r.Name, r.Version, changes(r, report.DryRun), next)
 			for _, slot := range r.Next[min(1, len(r.Next)):] {
-				_, _ = fmt.Fprintf(w, "\t\t\t%s\n", moment(slot)) //nolint:errcheck // As in row.
+				fmt.Fprintf(w, "\t\t\t%s\n", moment(slot))
 			}
 		}
 	})
@@ -95,7 +95,7 @@ func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 
 // failure is why a result failed: problems name their places themselves.
 func failure(unreachable func(error) error, r manifest.Result) string {
-	if _, ok := errors.AsType[manifest.Problems](r.Err); ok {
+	if _, ok := errors.AsType[manifest.ProblemsError](r.Err); ok {
 		return r.Err.Error()
 	}
 	text := explain(unreachable(r.Err))
@@ -105,7 +105,7 @@ func failure(unreachable func(error) error, r manifest.Result) string {
 	if r.Name != "" {
 		text = r.Kind + " " + r.Name + ": " + text
 	}
-	return r.Position.String() + ": " + text
+	return r.String() + ": " + text
 }
 
 // changes says in a few words what changed, or would.
@@ -130,7 +130,7 @@ func changes(r manifest.Result, dry bool) string {
 	case r.Registration == manifest.Created && r.Kind == "launch plan":
 		words = append(words, "not activated")
 	}
-	if r.Description == manifest.Updated {
+	if r.Description == manifest.Updated && r.Registration != manifest.Created {
 		words = append(words, "described")
 	}
 	text := strings.Join(words, ", ")

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"tminus.dev/internal/manifest"
@@ -114,14 +113,14 @@ func ExitCode(err error) int {
 
 // explain is err as people read it: without what gRPC puts around a server's answer.
 func explain(err error) string {
-	var st *manifest.StatusError
-	if errors.As(err, &st) {
-		return strings.TrimSpace(err.Error())
+	if st, ok := errors.AsType[*manifest.StatusError](err); ok {
+		return st.Error()
 	}
-	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
-		return s.Code().String() + ": " + s.Message()
+	var answered interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &answered) {
+		return err.Error()
 	}
-	return err.Error()
+	return answered.GRPCStatus().Code().String() + ": " + answered.GRPCStatus().Message()
 }
 
 // group makes a command that only holds others.

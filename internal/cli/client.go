@@ -32,8 +32,8 @@ type client struct {
 	format                    format
 }
 
-// A session is a connection to the server.
-type session struct {
+// A connection is one to the server, with its clients.
+type connection struct {
 	*grpc.ClientConn
 	admin     service.AdminServiceClient
 	schedules tminusv1.ScheduleServiceClient
@@ -44,7 +44,7 @@ type session struct {
 var errNoServer = errors.New("no server")
 
 // with runs do with a connection, which it closes afterwards.
-func (c *client) with(do func(*session) error) (err error) {
+func (c *client) with(do func(*connection) error) error {
 	target, secured := strings.CutPrefix(c.endpoint, "https://")
 	target = strings.TrimPrefix(target, "http://")
 	transport := insecure.NewCredentials()
@@ -58,8 +58,8 @@ func (c *client) with(do func(*session) error) (err error) {
 	if err != nil {
 		return fmt.Errorf("endpoint %q: %w", c.endpoint, err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return c.unreachable(do(&session{
+	defer conn.Close()
+	return c.unreachable(do(&connection{
 		ClientConn: conn,
 		admin:      service.NewAdminServiceClient(conn),
 		schedules:  tminusv1.NewScheduleServiceClient(conn),
@@ -81,7 +81,7 @@ func (c *client) unreachable(err error) error {
 }
 
 // active is the active version of a launch plan or, if none is, the newest.
-func (s *session) active(ctx context.Context, c *client, name string) (*admin.LaunchPlan, error) {
+func (s *connection) active(ctx context.Context, c *client, name string) (*admin.LaunchPlan, error) {
 	id := &admin.NamedEntityIdentifier{Project: c.project, Domain: c.domain, Name: name}
 	plan, err := s.admin.GetActiveLaunchPlan(ctx, &admin.ActiveLaunchPlanRequest{Id: id})
 	if status.Code(err) != codes.NotFound {
@@ -91,7 +91,7 @@ func (s *session) active(ctx context.Context, c *client, name string) (*admin.La
 }
 
 // newest is the version of a launch plan that was registered last.
-func (s *session) newest(ctx context.Context, c *client, name string) (*admin.LaunchPlan, error) {
+func (s *connection) newest(ctx context.Context, c *client, name string) (*admin.LaunchPlan, error) {
 	list, err := s.admin.ListLaunchPlans(ctx, &admin.ResourceListRequest{
 		Id:    &admin.NamedEntityIdentifier{Project: c.project, Domain: c.domain, Name: name},
 		Limit: 1, SortBy: newestFirst(),
@@ -106,7 +106,7 @@ func (s *session) newest(ctx context.Context, c *client, name string) (*admin.La
 }
 
 // version is one version of a launch plan; without one, what otherwise says.
-func (s *session) version(
+func (s *connection) version(
 	ctx context.Context, c *client, name, version string,
 	otherwise func(context.Context, *client, string) (*admin.LaunchPlan, error),
 ) (*admin.LaunchPlan, error) {
@@ -134,7 +134,7 @@ func pages(limit int, get func(size uint32, token string) (got int, next string,
 		if limit > 0 {
 			size = min(size, limit-total)
 		}
-		got, next, err := get(uint32(size), token) //nolint:gosec // Between 1 and pageSize.
+		got, next, err := get(uint32(size), token)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func pages(limit int, get func(size uint32, token string) (got int, next string,
 const completionTime = time.Second
 
 // completer offers names for the first argument.
-func (c *client) completer(list func(context.Context, *session) ([]string, error)) cobra.CompletionFunc {
+func (c *client) completer(list func(context.Context, *connection) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -158,7 +158,7 @@ func (c *client) completer(list func(context.Context, *session) ([]string, error
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
 		var names []string
-		err := c.with(func(s *session) (err error) {
+		err := c.with(func(s *connection) (err error) {
 			names, err = list(ctx, s)
 			return err
 		})
@@ -169,7 +169,7 @@ func (c *client) completer(list func(context.Context, *session) ([]string, error
 	}
 }
 
-func (c *client) launchPlanNames(ctx context.Context, s *session) ([]string, error) {
+func (c *client) launchPlanNames(ctx context.Context, s *connection) ([]string, error) {
 	var names []string
 	err := pages(1000, func(size uint32, token string) (int, string, error) {
 		list, err := s.admin.ListLaunchPlanIds(ctx, &admin.NamedEntityIdentifierListRequest{
@@ -183,7 +183,7 @@ func (c *client) launchPlanNames(ctx context.Context, s *session) ([]string, err
 	return names, err
 }
 
-func (c *client) executionNames(ctx context.Context, s *session) ([]string, error) {
+func (c *client) executionNames(ctx context.Context, s *connection) ([]string, error) {
 	list, err := s.admin.ListExecutions(ctx, &admin.ResourceListRequest{
 		Id: &admin.NamedEntityIdentifier{Project: c.project, Domain: c.domain}, Limit: pageSize, SortBy: newestFirst(),
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (c *client) executionsListCommand() *cobra.Command {
 				filters = append(filters, "eq(phase,"+strings.ToUpper(phase)+")")
 			}
 			request.Filters = strings.Join(filters, "+")
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				list := &admin.ExecutionList{}
 				err := pages(limit, func(size uint32, token string) (int, string, error) {
 					request.Limit, request.Token = size, token
@@ -139,7 +140,7 @@ func (c *client) executionsGetCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				r, err := s.run(cmd.Context(), c.executionID(args[0]))
 				if err != nil {
 					return err
@@ -151,7 +152,7 @@ func (c *client) executionsGetCommand() *cobra.Command {
 }
 
 // run reads an execution.
-func (s *session) run(ctx context.Context, id *core.WorkflowExecutionIdentifier) (r run, err error) {
+func (s *connection) run(ctx context.Context, id *core.WorkflowExecutionIdentifier) (r run, err error) {
 	if r.execution, err = s.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: id}); err != nil {
 		return r, err
 	}
@@ -163,7 +164,7 @@ func (s *session) run(ctx context.Context, id *core.WorkflowExecutionIdentifier)
 }
 
 // nodes reads the nodes beneath a parent, and theirs below each.
-func (s *session) nodes(ctx context.Context, id *core.WorkflowExecutionIdentifier, parent string) ([]nodeRun, error) {
+func (s *connection) nodes(ctx context.Context, id *core.WorkflowExecutionIdentifier, parent string) ([]nodeRun, error) {
 	var found []*admin.NodeExecution
 	err := pages(0, func(size uint32, token string) (int, string, error) {
 		page, err := s.admin.ListNodeExecutions(ctx, &admin.NodeExecutionListRequest{
@@ -190,8 +191,10 @@ func (s *session) nodes(ctx context.Context, id *core.WorkflowExecutionIdentifie
 			all = append(append(all, r), below...)
 			continue
 		}
-		tasks, err := s.admin.ListTaskExecutions(ctx, &admin.TaskExecutionListRequest{NodeExecutionId: n.GetId(), Limit: pageSize,
-			SortBy: &admin.Sort{Key: "created_at", Direction: admin.Sort_ASCENDING}})
+		tasks, err := s.admin.ListTaskExecutions(ctx, &admin.TaskExecutionListRequest{
+			NodeExecutionId: n.GetId(), Limit: pageSize,
+			SortBy: &admin.Sort{Key: "created_at", Direction: admin.Sort_ASCENDING},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -224,7 +227,7 @@ func (r run) describe(w io.Writer) {
 		for _, n := range r.nodes {
 			task, attempts := "", ""
 			if len(n.attempts) > 0 {
-				task, attempts = n.attempts[0].GetId().GetTaskId().GetName(), fmt.Sprint(len(n.attempts))
+				task, attempts = n.attempts[0].GetId().GetTaskId().GetName(), strconv.Itoa(len(n.attempts))
 			}
 			duration := ""
 			if d := n.node.GetClosure().GetDuration(); d != nil {
@@ -239,15 +242,16 @@ func (r run) describe(w io.Writer) {
 
 // errors writes why an execution failed, and which attempts.
 func (r run) errors(w io.Writer) {
-	if e := r.execution.GetClosure().GetError(); e != nil {
-		line(w, "\nError: %s", e.GetCode())
-		block(w, e.GetMessage())
+	told := r.execution.GetClosure().GetError()
+	if told != nil {
+		line(w, "\nError: %s", told.GetCode())
+		block(w, told.GetMessage())
 	}
 	for _, n := range r.nodes {
 		for _, a := range n.attempts {
 			e := a.GetClosure().GetError()
-			if e == nil {
-				continue
+			if e == nil || strings.Contains(told.GetMessage(), e.GetMessage()) {
+				continue // The last attempt's error is the execution's.
 			}
 			line(w, "\nAttempt %d of node %s: %s", a.GetId().GetRetryAttempt()+1, n.node.GetId().GetNodeId(), e.GetCode())
 			block(w, e.GetMessage())
@@ -287,7 +291,7 @@ func (c *client) executionsTerminateCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				id := c.executionID(args[0])
 				if _, err := s.admin.TerminateExecution(cmd.Context(), &admin.ExecutionTerminateRequest{Id: id, Cause: cause}); err != nil {
 					return err
@@ -320,7 +324,7 @@ RFC 3339, durations are such as 90s, lists, maps and structs are JSON, files are
 		Args:              exactly("LAUNCHPLAN"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
 				if err != nil {
 					return err

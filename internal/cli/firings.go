@@ -54,7 +54,7 @@ func (c *client) firingsListCommand() *cobra.Command {
 				filters = append(filters, bound.op+"(slot,"+bound.value+")")
 			}
 			request.Filters = strings.Join(filters, "+")
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				list := &tminusv1.ListFiringsResponse{}
 				err := pages(limit, func(size uint32, token string) (int, string, error) {
 					request.Limit, request.Token = size, token

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ all versions of that launch plan, the newest first.`,
 			if onlyActive {
 				request.Filters = "eq(state,1)"
 			}
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				list := &admin.LaunchPlanList{}
 				most := limit
 				if !all {
@@ -90,8 +91,8 @@ func limitFlag(cmd *cobra.Command, limit *int, usual int) {
 	cmd.Flags().IntVar(limit, "limit", usual, "how many to list at most; 0 means all")
 }
 
-// current keeps of each launch plan the active version or else the newest.
-// plans are newest first, and so is the result.
+// current keeps of each launch plan the active version or else the newest, in
+// the order of names. plans are newest first.
 func current(plans []*admin.LaunchPlan, limit int) []*admin.LaunchPlan {
 	place := map[string]int{}
 	var kept []*admin.LaunchPlan
@@ -105,6 +106,7 @@ func current(plans []*admin.LaunchPlan, limit int) []*admin.LaunchPlan {
 			kept[i] = p
 		}
 	}
+	slices.SortFunc(kept, func(a, b *admin.LaunchPlan) int { return cmp.Compare(a.GetId().GetName(), b.GetId().GetName()) })
 	if limit > 0 && len(kept) > limit {
 		kept = kept[:limit]
 	}
@@ -143,7 +145,7 @@ func (c *client) launchPlansGetCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
 				if err != nil {
 					return err
@@ -158,7 +160,7 @@ func (c *client) launchPlansGetCommand() *cobra.Command {
 }
 
 // nextOf is the schedule of p if it is active and the server is one that knows, else nil.
-func (s *session) nextOf(ctx context.Context, p *admin.LaunchPlan) *tminusv1.Schedule {
+func (s *connection) nextOf(ctx context.Context, p *admin.LaunchPlan) *tminusv1.Schedule {
 	if p.GetClosure().GetState() != admin.LaunchPlanState_ACTIVE {
 		return nil
 	}
@@ -188,7 +190,7 @@ func describePlan(w io.Writer, p *admin.LaunchPlan, timed *tminusv1.Schedule) {
 		field(w, "Annotation", key+" = "+annotations[key])
 	}
 	if p := spec.GetConcurrencyPolicy(); p != nil {
-		field(w, "Running at most", fmt.Sprint(p.GetMax()))
+		field(w, "Running at most", strconv.Itoa(int(p.GetMax())))
 	}
 	fixed := spec.GetFixedInputs().GetLiterals()
 	for _, name := range slices.Sorted(maps.Keys(fixed)) {
@@ -215,7 +217,7 @@ func (c *client) activateCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				p, err := s.version(cmd.Context(), c, args[0], version, s.newest)
 				if err != nil {
 					return err
@@ -236,7 +238,7 @@ func (c *client) deactivateCommand() *cobra.Command {
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
 				if err != nil {
 					return err
@@ -250,7 +252,7 @@ func (c *client) deactivateCommand() *cobra.Command {
 }
 
 // setState brings a version into a state and says what came of it.
-func (c *client) setState(cmd *cobra.Command, s *session, p *admin.LaunchPlan, state admin.LaunchPlanState) error {
+func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan, state admin.LaunchPlanState) error {
 	before, err := s.admin.GetActiveLaunchPlan(cmd.Context(), &admin.ActiveLaunchPlanRequest{Id: &admin.NamedEntityIdentifier{
 		Project: p.GetId().GetProject(), Domain: p.GetId().GetDomain(), Name: p.GetId().GetName(),
 	}})

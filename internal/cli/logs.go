@@ -25,7 +25,7 @@ error to standard error. A heading on standard error says which attempt follows.
 		Args:              exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				stream, err := s.logs.ReadLogs(cmd.Context(), &tminusv1.ReadLogsRequest{
 					Project: c.project, Domain: c.domain, Name: args[0], Node: node, Follow: follow,
 				})

@@ -88,26 +88,26 @@ type message struct{ proto.Message }
 // MarshalJSON writes it as protojson does.
 func (m message) MarshalJSON() ([]byte, error) { return encode(m.Message) }
 
-// row writes the cells of a table's line.
+// row writes the cells of a table's line. A tabwriter keeps its error for Flush.
 func row(w io.Writer, cells ...string) {
 	for i, cell := range cells {
 		if cell == "" {
 			cells[i] = "-"
 		}
 	}
-	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) //nolint:errcheck // A tabwriter keeps its error for Flush.
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
 // field writes a line of a description.
 func field(w io.Writer, name, value string) {
 	if value != "" {
-		_, _ = fmt.Fprintf(w, "%s:\t%s\n", name, value) //nolint:errcheck // As in row.
+		fmt.Fprintf(w, "%s:\t%s\n", name, value)
 	}
 }
 
 // line writes a line without columns.
 func line(w io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, format+"\n", args...) //nolint:errcheck // As in row.
+	fmt.Fprintf(w, format+"\n", args...)
 }
 
 // stamp is a time for a table: RFC 3339 in UTC, and how far off it is.
@@ -124,10 +124,14 @@ func moment(t time.Time) string {
 
 // relative is how far t is from now, in its two largest units: in 42s, 3h 5m ago.
 func relative(t, now time.Time) string {
-	if d := t.Sub(now); d >= 0 {
+	switch d := t.Sub(now); {
+	case d >= time.Second:
 		return "in " + span(d)
+	case d > -time.Second:
+		return "now"
+	default:
+		return span(-d) + " ago"
 	}
-	return span(now.Sub(t)) + " ago"
 }
 
 // span is d in its two largest units, down to seconds.

@@ -30,7 +30,7 @@ func (c *client) schedulesListCommand() *cobra.Command {
 		Short: "List the schedules of active launch plans, the one that fires next first",
 		Args:  exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				list, err := c.listSchedules(cmd, s, everywhere, !inactive, 1, limit)
 				if err != nil {
 					return err
@@ -55,7 +55,7 @@ func everywhereFlag(cmd *cobra.Command, everywhere *bool) {
 }
 
 // listSchedules asks for schedules with so many of their next slots.
-func (c *client) listSchedules(cmd *cobra.Command, s *session, everywhere, activeOnly bool, next, limit int) (*tminusv1.ListSchedulesResponse, error) {
+func (c *client) listSchedules(cmd *cobra.Command, s *connection, everywhere, activeOnly bool, next, limit int) (*tminusv1.ListSchedulesResponse, error) {
 	request := &tminusv1.ListSchedulesRequest{
 		Project: c.project, Domain: c.domain, Next: uint32(next), ActiveOnly: activeOnly, //nolint:gosec // At most 100.
 	}
@@ -118,7 +118,7 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 		Args:              exactly("LAUNCHPLAN"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				answer, err := s.schedules.GetSchedule(cmd.Context(), &tminusv1.GetScheduleRequest{
 					Project: c.project, Domain: c.domain, Name: args[0], Next: 5,
 				})
@@ -173,7 +173,7 @@ func (c *client) schedulesNextCommand() *cobra.Command {
 			if n < 1 || n > maxNext {
 				return misused(cmd, "-n %d: use a number from 1 to %d", n, maxNext)
 			}
-			return c.with(func(s *session) error {
+			return c.with(func(s *connection) error {
 				schedules, err := c.someSchedules(cmd, s, args, everywhere, n)
 				if err != nil {
 					return err
@@ -198,7 +198,7 @@ func (c *client) schedulesNextCommand() *cobra.Command {
 }
 
 // someSchedules is the schedule of the launch plan that args name, or all of the active ones.
-func (c *client) someSchedules(cmd *cobra.Command, s *session, args []string, everywhere bool, next int) ([]*tminusv1.Schedule, error) {
+func (c *client) someSchedules(cmd *cobra.Command, s *connection, args []string, everywhere bool, next int) ([]*tminusv1.Schedule, error) {
 	if len(args) == 0 {
 		// They come in the order of their first slots, so that the first n hold the next n slots.
 		list, err := c.listSchedules(cmd, s, everywhere, true, next, next)

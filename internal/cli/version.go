@@ -30,7 +30,7 @@ func (c *client) versionCommand(version string) *cobra.Command {
 			ctx, cancel := context.WithTimeout(cmd.Context(), versionTime)
 			defer cancel()
 			server := "none at " + c.endpoint
-			err := c.with(func(s *session) error {
+			err := c.with(func(s *connection) error {
 				answer, err := s.admin.GetVersion(ctx, &admin.GetVersionRequest{})
 				if err != nil {
 					return err

@@ -68,6 +68,7 @@ type Engine struct {
 	plan     chan struct{}
 	launch   chan struct{}
 	since    atomic.Pointer[time.Time]
+	waiting  waitingRoom
 	awake    time.Time // when the planning loop last reached the ledger; its own
 }
 
@@ -81,6 +82,7 @@ func New(ledger Ledger, launcher Launcher, cfg Config) *Engine {
 	e := &Engine{
 		ledger: ledger, launcher: launcher, cfg: cfg,
 		plan: make(chan struct{}, 1), launch: make(chan struct{}, 1),
+		waiting: waitingRoom{plans: make(map[ident.Key]bool)},
 	}
 	e.since.Store(&never)
 	return e

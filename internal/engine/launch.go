@@ -21,6 +21,9 @@ func (e *Engine) launchDue(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := e.recall(ctx, now); err != nil {
+		return 0, err
+	}
 	due, err := e.ledger.Due(ctx, now, e.cfg.Batch)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -12,29 +13,110 @@ import (
 	"tminus.dev/internal/store"
 )
 
-// overlapPoll is how soon a firing that waits for an execution looks again.
-const overlapPoll = time.Second
+// waits is the reason of a firing that its overlap policy holds back.
+const waits = "waits for an earlier execution to end"
+
+// waitPoll is how soon a firing that waits looks again if nobody tells the
+// engine that the execution has ended, as when it ended while no engine ran.
+const waitPoll = time.Minute
+
+// waitingRoom remembers the launch plans whose firings wait for executions to
+// end, and which of them have seen one end since.
+type waitingRoom struct {
+	mu    sync.Mutex
+	plans map[ident.Key]bool
+}
+
+// enter is to be called before the running executions are read: an end that
+// comes after the reading is then not missed.
+func (w *waitingRoom) enter(plan ident.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.plans[plan] = false
+}
+
+// leave says that no firing of plan waits after all.
+func (w *waitingRoom) leave(plan ident.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.plans, plan)
+}
+
+// call says that an execution of plan has ended.
+func (w *waitingRoom) call(plan ident.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, waiting := w.plans[plan]; waiting {
+		w.plans[plan] = true
+	}
+}
+
+// called takes the plans that have seen an execution end.
+func (w *waitingRoom) called() []ident.Key {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var plans []ident.Key
+	for plan, called := range w.plans {
+		if called {
+			plans = append(plans, plan)
+			delete(w.plans, plan)
+		}
+	}
+	return plans
+}
+
+// recall makes due the firings that waited for an execution that has ended.
+func (e *Engine) recall(ctx context.Context, now time.Time) error {
+	for _, plan := range e.waiting.called() {
+		pending, err := e.pending(ctx, plan)
+		if err != nil {
+			e.waiting.enter(plan)
+			e.waiting.call(plan)
+			return err
+		}
+		var due []schedule.Firing
+		for _, f := range pending {
+			if f.Reason == waits && f.AttemptAt.After(now) {
+				f.AttemptAt = now
+				due = append(due, f)
+			}
+		}
+		if err := e.ledger.Settle(ctx, due); err != nil {
+			e.waiting.enter(plan)
+			e.waiting.call(plan)
+			return err
+		}
+	}
+	return nil
+}
 
 // scene is what the overlap policies of one launch plan look at.
 type scene struct {
 	running  []store.Execution
 	launched int         // launched since running was read
-	pending  []time.Time // slots of its firings that wait to be launched
+	pending  []time.Time // slots of its firings that are to be launched
+	waits    bool        // a firing waits for an execution to end
 }
 
 // maxPending bounds how far a scene looks ahead; it is read anew for every batch.
 const maxPending = 1000
 
-func (e *Engine) look(ctx context.Context, plan ident.Key) (*scene, error) {
-	running, err := e.ledger.RunningOf(ctx, plan)
-	if err != nil {
-		return nil, err
-	}
-	pending, err := e.ledger.Firings(ctx, store.Query{
+// pending lists the firings of a launch plan that are to be launched, by slot.
+func (e *Engine) pending(ctx context.Context, plan ident.Key) ([]schedule.Firing, error) {
+	return e.ledger.Firings(ctx, store.Query{
 		Project: plan.Project, Domain: plan.Domain, Name: plan.Name,
 		Filters: []store.Filter{{Field: "outcome", Op: store.Eq, Values: []string{string(schedule.Pending)}}},
 		SortBy:  "slot", Ascending: true, Limit: maxPending,
 	})
+}
+
+func (e *Engine) look(ctx context.Context, plan ident.Key) (*scene, error) {
+	e.waiting.enter(plan)
+	running, err := e.ledger.RunningOf(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := e.pending(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +180,18 @@ func (e *Engine) decide(ctx context.Context, due []schedule.Firing, now time.Tim
 					return nil, nil, err
 				}
 			}
-			f.Reason, f.AttemptAt = "waits for the execution it replaces to end", now.Add(overlapPoll)
+			s.waits = true
+			f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
 		case schedule.Wait:
-			f.Reason, f.AttemptAt = "waits for an earlier execution to end", now.Add(overlapPoll)
+			s.waits = true
+			f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
 		}
 		settled = append(settled, f)
+	}
+	for plan, s := range scenes {
+		if !s.waits {
+			e.waiting.leave(plan)
+		}
 	}
 	return launch, settled, nil
 }
@@ -110,6 +199,7 @@ func (e *Engine) decide(ctx context.Context, due []schedule.Firing, now time.Tim
 // Ended tells the engine that an execution has ended: it may let a waiting slot
 // launch, or be one failure too many for its schedule.
 func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
+	e.waiting.call(x.LaunchPlan.Key)
 	defer e.Wake()
 	if x.Slot.IsZero() || x.Phase == store.Succeeded || x.Phase == store.Aborted {
 		return nil

@@ -68,7 +68,11 @@ func Apply(ctx context.Context, conn grpc.ClientConnInterface, paths []string, o
 		return Report{}, clientError(err)
 	}
 	now := time.Now()
-	manifests := load(paths, o)
+	manifests := load(paths, func(project, domain, name string, digest []byte) (*service.CreateUploadLocationResponse, error) {
+		return a.data.CreateUploadLocation(ctx, &service.CreateUploadLocationRequest{
+			Project: project, Domain: domain, Filename: name, ContentMd5: digest, AddContentMd5Metadata: true,
+		})
+	}, o)
 	manifests.resolve(func(id ident.ID) (*core.TypedInterface, error) { return a.workflowInterface(ctx, id) })
 
 	results := make([][]Result, len(manifests.units))
@@ -97,8 +101,8 @@ func (u *unit) results() []Result {
 	}
 	if len(results) == 0 {
 		r := Result{Position: u.Position}
-		if len(u.workflows) > 0 {
-			r.Entity = entityOf(u.workflows[0].GetId())
+		if messages := u.messages(); len(messages) > 0 {
+			r.Entity = entityOf(messages[len(messages)-1].GetId())
 		}
 		results = append(results, r)
 	}
@@ -165,41 +169,21 @@ func (a *applier) define(ctx context.Context, u *unit, results []Result) {
 	}
 	// What is in a package belongs to all of its launch plans; it is told with the first.
 	results[0].Others = others
-	if len(u.plans) == 0 && len(u.workflows) > 0 && err == nil {
+	if len(u.plans) == 0 && len(others) > 0 && err == nil {
 		last := len(others) - 1
 		results[0].Entity, results[0].Others = others[last], others[:last]
 	}
 }
 
-// upload sends the files of u and puts their addresses into its messages.
+// upload sends the files of u.
 func (a *applier) upload(ctx context.Context, u *unit) error {
-	addresses := map[string]string{}
-	for _, file := range u.uploads {
-		if _, done := addresses[file.standIn]; done {
-			continue
-		}
-		id := u.messages()[0].(interface{ GetId() *core.Identifier }).GetId() //nolint:forcetypeassert // All of them have one.
-		location, err := file.locate(ctx, a.data, id.GetProject(), id.GetDomain())
-		if err != nil {
-			return clientError(err)
-		}
-		if !a.DryRun {
-			if err := file.put(ctx, a.HTTP, location); err != nil {
-				return err
-			}
-		}
-		addresses[file.standIn] = location.GetNativeUrl()
-	}
-	if len(addresses) == 0 {
+	if a.DryRun {
 		return nil
 	}
-	for _, m := range u.messages() {
-		replaceStrings(m.ProtoReflect(), func(s string) string {
-			if address, ok := addresses[s]; ok {
-				return address
-			}
-			return s
-		})
+	for _, file := range u.uploads {
+		if err := file.put(ctx, a.HTTP); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -24,7 +24,7 @@ type unit struct {
 	tasks     []*admin.TaskCreateRequest
 	workflows []*admin.WorkflowCreateRequest
 	plans     []plan
-	// uploads are the files whose stand-ins the messages hold.
+	// uploads are the files whose addresses the messages hold.
 	uploads []upload
 	// err says why the unit cannot be registered, or could not.
 	err error
@@ -52,12 +52,19 @@ type workflowFinder func(id ident.ID) (ident.ID, *core.TypedInterface, error)
 // errNoVersion is a workflowFinder's answer when only a version would help.
 var errNoVersion = errors.New("no document here defines it; give the version of a registered one")
 
+// A place is where a manifest was found, and what can be asked from there.
+type place struct {
+	// dir is the directory that the files of the manifest are relative to.
+	dir    string
+	lookup workflowFinder
+	locate locator
+}
+
 // A compiler turns one document into a unit.
 type compiler struct {
 	*source
 	Document
-	// dir is the directory that the files of the manifest are relative to.
-	dir  string
+	place
 	unit *unit
 	// ids are the identifiers that take the document's version once it is known.
 	ids []*core.Identifier
@@ -72,15 +79,15 @@ func (d *Document) defines() bool {
 func (d *Document) workflowName() string { return cmp.Or(d.Workflow.Name, d.LaunchPlan) }
 
 // compile returns what the document registers. The problems are in the unit's err.
-func compile(p parsed, dir string, find workflowFinder) *unit {
-	c := compiler{source: p.source, Document: p.Document, dir: dir, unit: &unit{Position: p.source.Position, source: p.source}}
+func compile(p parsed, at place) *unit {
+	c := compiler{source: p.source, Document: p.Document, place: at, unit: &unit{Position: p.source.Position, source: p.source}}
 	if len(c.problems) == 0 {
 		c.names()
 	}
 	if len(c.problems) == 0 {
-		c.document(find)
+		c.document()
 	}
-	c.unit.err = c.problems.err()
+	c.unit.err = problemsError(c.problems)
 	return c.unit
 }
 
@@ -121,7 +128,7 @@ func (c *compiler) names() {
 	}
 }
 
-func (c *compiler) document(find workflowFinder) {
+func (c *compiler) document() {
 	var (
 		workflow *core.Identifier
 		face     *core.TypedInterface
@@ -131,7 +138,7 @@ func (c *compiler) document(find workflowFinder) {
 		face = c.workflow(workflow)
 	} else {
 		id := ident.ID{Key: ident.Key{Project: c.Project, Domain: c.Domain, Name: c.workflowName()}, Version: c.Workflow.Version}
-		found, i, err := find(id)
+		found, i, err := c.lookup(id)
 		if err != nil {
 			c.problem("workflow", "%s: %v", id.Name, err)
 			return
@@ -221,6 +228,19 @@ func (c *compiler) workflow(id *core.Identifier) *core.TypedInterface {
 	return template.GetInterface()
 }
 
+// Where a container finds its inputs and leaves its outputs. tminus, which runs
+// tasks without containers too, puts its own directories in their place.
+const (
+	inputPath  = "/var/inputs"
+	outputPath = "/var/outputs"
+)
+
+// dataEnv tells tasks of these directories, so that the same command works
+// wherever it runs; tminus sets the same variables itself.
+func dataEnv() []*core.KeyValuePair {
+	return []*core.KeyValuePair{{Key: "TMINUS_INPUT_DIR", Value: inputPath}, {Key: "TMINUS_OUTPUT_DIR", Value: outputPath}}
+}
+
 // node adds the task of the i-th node and returns the node that runs it.
 func (c *compiler) node(i int, b *binder) *core.Node {
 	n, at := c.Workflow.Nodes[i], index("workflow.nodes", i)
@@ -260,7 +280,15 @@ func (c *compiler) node(i int, b *binder) *core.Node {
 	if len(n.Command) == 0 {
 		c.problem(join(at, "command"), "is empty; name a program")
 	}
-	c.placeholders(at, n, inputs)
+	command := make([]string, len(n.Command))
+	for j, argument := range n.Command {
+		command[j] = c.fill(index(join(at, "command"), j), argument, inputs)
+	}
+	env := dataEnv()
+	for _, e := range pairs(n.Env) {
+		e.Value = c.fill(join(join(at, "env"), e.GetKey()), e.GetValue(), inputs)
+		env = append(env, e)
+	}
 	c.unit.tasks = append(c.unit.tasks, &admin.TaskCreateRequest{Id: id, Spec: &admin.TaskSpec{Template: &core.TaskTemplate{
 		Id:       id,
 		Type:     "raw-container",
@@ -271,33 +299,34 @@ func (c *compiler) node(i int, b *binder) *core.Node {
 		},
 		Target: &core.TaskTemplate_Container{Container: &core.Container{
 			Image:   n.Image,
-			Command: n.Command,
-			Env:     pairs(n.Env),
+			Command: command,
+			Env:     env,
 			DataConfig: &core.DataLoadingConfig{
-				Enabled: true, InputPath: "/var/inputs", OutputPath: "/var/outputs", Format: core.DataLoadingConfig_JSON,
+				Enabled: true, InputPath: inputPath, OutputPath: outputPath, Format: core.DataLoadingConfig_JSON,
 			},
 		}},
 	}}})
 	return node
 }
 
-// placeholders reports the {{.inputs.NAME}} of a node's command that name no input of it.
-func (c *compiler) placeholders(at string, n Node, inputs map[string]*core.Variable) {
-	for i, argument := range n.Command {
-		for rest := argument; ; {
-			_, after, found := strings.Cut(rest, "{{")
-			name, tail, closed := strings.Cut(after, "}}")
-			if !found || !closed {
-				break
-			}
-			rest = tail
-			name, ours := strings.CutPrefix(strings.TrimSpace(name), ".inputs.")
-			if _, ok := inputs[name]; ours && !ok {
-				c.problem(index(join(at, "command"), i), "{{.inputs.%s}} is no input of the node%s", name,
-					meant(name, slices.Sorted(maps.Keys(inputs))))
-			}
+// inputPlaceholder is the template variable of an input, as Flyte's plugins read it.
+var inputPlaceholder = regexp.MustCompile(`(?i)\{\{\s*[.$]inputs\.([^}\s]+)\s*\}\}`)
+
+// fill puts the path of each input that is a file or directory in the place of
+// its variable, for which Flyte would put in the address that the file was
+// copied from. It reports variables that name no input of the node.
+func (c *compiler) fill(key, text string, inputs map[string]*core.Variable) string {
+	return inputPlaceholder.ReplaceAllStringFunc(text, func(match string) string {
+		name := inputPlaceholder.FindStringSubmatch(match)[1]
+		input, ok := inputs[name]
+		if !ok {
+			c.problem(key, "%s is no input of the node%s", match, meant(name, slices.Sorted(maps.Keys(inputs))))
 		}
-	}
+		if input.GetType().GetBlob() != nil {
+			return inputPath + "/" + name
+		}
+		return match
+	})
 }
 
 // producers adds the nodes whose outputs data uses.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/internal/literal"
 )
 
 // everything has every key that a manifest can have.
@@ -58,7 +59,7 @@ workflow:
   onFailure: fail-after-executable-nodes-complete
   nodes:
     - id: count
-      command: [sh, -c, 'wc -l < "$1" > "$TMINUS_OUTPUT_DIR/count"', count, "{{.inputs.rows}}"]
+      command: [sh, -c, 'wc -l < "$1" > "$TMINUS_OUTPUT_DIR/count"', count, "{{.inputs.rows}}", "{{.inputs.price}}"]
       image: docker.io/library/alpine:3
       env: {TZ: UTC}
       inputs:
@@ -88,9 +89,6 @@ func TestManifestBecomesWhatClientsSend(t *testing.T) {
 	if diff := cmp.Diff(1, len(u.uploads)); diff != "" {
 		t.Fatalf("uploads: %s", diff)
 	}
-	if diff := cmp.Diff("upload:e5ebd4c02cefbe7955977c67ada242b7/data.csv", u.uploads[0].standIn); diff != "" {
-		t.Error(diff)
-	}
 	p := u.plans[0]
 	if p.activation != deactivate || p.description != "What was sold, and where" {
 		t.Errorf("activation %v, description %q", p.activation, p.description)
@@ -115,7 +113,7 @@ spec {
   }
   fixed_inputs {
     literals { key: "zip" value { scalar { primitive { string_value: "01234" } } } }
-    literals { key: "rows" value { scalar { blob { metadata { type {} } uri: "upload:e5ebd4c02cefbe7955977c67ada242b7/data.csv" } } } }
+    literals { key: "rows" value { scalar { blob { metadata { type {} } uri: "file:///sales/production/e5ebd4c02cefbe7955977c67ada242b7/data.csv" } } } }
   }
   labels { values { key: "team" value: "sales" } }
   annotations {
@@ -210,7 +208,9 @@ spec { template {
   }
   container {
     image: "docker.io/library/alpine:3"
-    command: "sh" command: "-c" command: "wc -l < \"$1\" > \"$TMINUS_OUTPUT_DIR/count\"" command: "count" command: "{{.inputs.rows}}"
+    command: "sh" command: "-c" command: "wc -l < \"$1\" > \"$TMINUS_OUTPUT_DIR/count\"" command: "count" command: "/var/inputs/rows" command: "{{.inputs.price}}"
+    env { key: "TMINUS_INPUT_DIR" value: "/var/inputs" }
+    env { key: "TMINUS_OUTPUT_DIR" value: "/var/outputs" }
     env { key: "TZ" value: "UTC" }
     data_config { enabled: true input_path: "/var/inputs" output_path: "/var/outputs" }
   }
@@ -301,6 +301,66 @@ workflow: {name: w, nodes: [{id: a, command: [x]}]}
 	}
 	first, second := s.units[0].plans[0].GetSpec().GetWorkflowId(), s.units[1].workflows[0].GetId()
 	if diff := cmp.Diff(second, first, protocmp.Transform()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestValuesOfEveryKind(t *testing.T) {
+	u := compiled(t, `launchPlan: l
+fixedInputs:
+  files: [data.csv, s3://bucket/key]
+  named: {a: ./data.csv}
+  folder: s3://bucket/folder/
+  anything: {list: [1, a, {deep: yes}], number: 2.5, flag: true, nothing: ~}
+  day: 2026-01-31
+  pause: 90s
+  ratio: 1
+  flag: false
+  matrix: [[1, 2], [3]]
+  words: {a: 01, b: 2026-01-31}
+workflow:
+  inputs:
+    files: list<file>
+    named: map<file>
+    folder: directory
+    anything: struct
+    day: datetime
+    pause: duration
+    ratio: float
+    flag: boolean
+    matrix: list<list<integer>>
+    words: map<string>
+  nodes:
+    - {id: n, command: [x], inputs: {flag: true, share: 0.5, big: 7}}
+`)
+	if u.err != nil {
+		t.Fatal(u.err)
+	}
+	got := map[string]any{}
+	for name, l := range u.plans[0].GetSpec().GetFixedInputs().GetLiterals() {
+		got[name] = literal.ToValue(l)
+	}
+	const address = "file:///default/development/e5ebd4c02cefbe7955977c67ada242b7/data.csv"
+	want := map[string]any{
+		"files":    []any{address, "s3://bucket/key"},
+		"named":    map[string]any{"a": address},
+		"folder":   "s3://bucket/folder/",
+		"anything": map[string]any{"list": []any{1.0, "a", map[string]any{"deep": "yes"}}, "number": 2.5, "flag": true, "nothing": nil},
+		"day":      "2026-01-31T00:00:00Z",
+		"pause":    "1m30s",
+		"ratio":    1.0,
+		"flag":     false,
+		"matrix":   []any{[]any{int64(1), int64(2)}, []any{int64(3)}},
+		"words":    map[string]any{"a": "01", "b": "2026-01-31"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	types := map[string]string{}
+	for name, v := range u.tasks[0].GetSpec().GetTemplate().GetInterface().GetInputs().GetVariables() {
+		types[name] = literal.TypeName(v.GetType())
+	}
+	if diff := cmp.Diff(map[string]string{"flag": "boolean", "share": "float", "big": "integer"}, types); diff != "" {
 		t.Error(diff)
 	}
 }

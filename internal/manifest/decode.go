@@ -19,10 +19,12 @@ import (
 // The bounds of a manifest. Aliases make a short text long, so nodes are
 // counted as often as they are used.
 const (
-	maxSize     = 4 << 20
-	maxNodes    = 200_000
-	maxDepth    = 64
-	maxProblems = 100
+	maxSize      = 4 << 20 // bytes
+	maxDocuments = 1000
+	maxNodes     = 200_000
+	maxDepth     = 64
+	maxKey       = 256 // bytes
+	maxProblems  = 100
 )
 
 // A parsed document, and where its keys stand.
@@ -31,28 +33,13 @@ type parsed struct {
 	source *source
 }
 
-// Parse reads the documents of a YAML manifest. Its error is Problems, all of
-// them at once; file names the manifest in them. Parse looks at the form alone:
-// what the keys say is checked when the document is compiled.
-func Parse(file string, data []byte) ([]Document, error) {
-	documents, err := parse(file, data)
-	if err != nil {
-		return nil, err
-	}
-	result := make([]Document, len(documents))
-	var problems Problems
-	for i, d := range documents {
-		result[i] = d.Document
-		problems = append(problems, d.source.problems...)
-	}
-	return result, problems.err()
-}
-
-// parse leaves a document's own problems with it, so that the others can be
-// used. An error means that the file is no YAML.
+// parse reads the documents of a YAML manifest; file names it in problems. It
+// looks at the form alone: what the keys say is checked when a document is
+// compiled. A document keeps its own problems, so that the others can be used.
+// An error means that the file is no YAML.
 func parse(file string, data []byte) ([]parsed, error) {
 	if len(data) > maxSize {
-		return nil, Problems{{Position: Position{File: file}, Message: fmt.Sprintf("is larger than %d MiB", maxSize>>20)}}
+		return nil, ProblemsError{{Position: Position{File: file}, Message: fmt.Sprintf("is larger than %d MiB", maxSize>>20)}}
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
@@ -72,12 +59,15 @@ func parse(file string, data []byte) ([]parsed, error) {
 		if root.Kind != yaml.DocumentNode || len(root.Content) != 1 || root.Content[0].ShortTag() == "!!null" {
 			continue // Nothing but comments between two separators.
 		}
+		if len(documents) == maxDocuments {
+			return nil, ProblemsError{{Position: d.position(&root), Message: fmt.Sprintf("holds more than %d documents", maxDocuments)}}
+		}
 		documents = append(documents, d.document(root.Content[0]))
 	}
 }
 
 // syntaxProblem says where the text stops being YAML, and what people mostly meant.
-func syntaxProblem(file string, err error) Problems {
+func syntaxProblem(file string, err error) ProblemsError {
 	p := Problem{Position: Position{File: file}, Message: err.Error()}
 	if load, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Line, p.Column = load.Mark.Line, max(load.Mark.Column, min(load.Mark.Line, 1))
@@ -92,7 +82,7 @@ func syntaxProblem(file string, err error) Problems {
 	case strings.Contains(p.Message, "cannot start any token"):
 		p.Message += `; a value that begins with @, % or a backquote needs quotes, as in cron: "@daily"`
 	}
-	return Problems{p}
+	return ProblemsError{p}
 }
 
 // A decoder turns YAML nodes into the structs of a manifest.
@@ -155,7 +145,7 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 		return
 	case *Variable:
 		if n.Kind == yaml.ScalarNode {
-			target.Type, _ = d.text(n, key)
+			target.Type = d.text(n, key)
 			return
 		}
 	}
@@ -183,8 +173,7 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string, depth int) {
 			d.decode(item, v.Index(i), index(key, i), depth+1)
 		}
 	case reflect.String:
-		s, _ := d.text(n, key)
-		v.SetString(s)
+		v.SetString(d.text(n, key))
 	case reflect.Bool:
 		var b bool
 		if n.ShortTag() != "!!bool" || n.Load(&b) != nil {
@@ -261,6 +250,8 @@ func (d *decoder) pairs(n *yaml.Node, key string) func(yield func(name, value *y
 				d.refuse(name, key, "merge keys (<<) are not taken; write the keys out, or give an alias as a whole value")
 			case name.Kind != yaml.ScalarNode:
 				d.refuse(name, key, "a key is %s; keys are names", kindName(name))
+			case len(name.Value) > maxKey:
+				d.refuse(name, key, "a key is %d bytes long; %d is the most", len(name.Value), maxKey)
 			case lines[name.Value] != 0:
 				d.refuse(name, join(key, name.Value), "is there already, in line %d", lines[name.Value])
 			default:
@@ -274,7 +265,7 @@ func (d *decoder) pairs(n *yaml.Node, key string) func(yield func(name, value *y
 }
 
 // text is a scalar as it is written: version: 1.10 is 1.10, not 1.1.
-func (d *decoder) text(n *yaml.Node, key string) (string, bool) {
+func (d *decoder) text(n *yaml.Node, key string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.refuse(n, key, "is %s; text is expected", kindName(n))
@@ -287,9 +278,9 @@ func (d *decoder) text(n *yaml.Node, key string) (string, bool) {
 				d.inset[key] = 1
 			}
 		}
-		return n.Value, true
+		return n.Value
 	}
-	return "", false
+	return ""
 }
 
 // tree is n as a Value holds it.

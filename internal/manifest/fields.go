@@ -80,8 +80,11 @@ func (u *unit) refused(id *core.Identifier, err error) error {
 	}
 	p := Problem{Key: u.key(id, field), Message: problem}
 	p.Position = u.source.find(p.Key)
-	return Problems{p}
+	return ProblemsError{p}
 }
+
+// leadingField is a field at the beginning of a message, before what is wrong with it.
+var leadingField = regexp.MustCompile(`^((?:id|spec)\.[^\s:]+): (.*)`)
 
 // violated is what an error says of a field; both are empty when it is not
 // about what was sent.
@@ -92,15 +95,19 @@ func violated(err error) (field, problem string) {
 	if wrong, ok := errors.AsType[*cron.SyntaxError](err); ok {
 		return "schedule", wrong.Error()
 	}
-	st, ok := status.FromError(err)
-	if !ok {
+	var sent answer
+	if !errors.As(err, &sent) {
 		return "", ""
 	}
+	st := sent.GRPCStatus()
 	for _, detail := range st.Details() {
 		if bad, ok := detail.(*errdetails.BadRequest); ok && len(bad.GetFieldViolations()) > 0 {
 			v := bad.GetFieldViolations()[0]
 			return v.GetField(), v.GetDescription()
 		}
+	}
+	if match := leadingField.FindStringSubmatch(st.Message()); match != nil {
+		return match[1], match[2]
 	}
 	if st.Code() == codes.InvalidArgument {
 		return "", st.Message()
@@ -146,17 +153,29 @@ func clientError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
-		return &StatusError{Status: st}
+	var sent answer
+	if !errors.As(err, &sent) {
+		return err
 	}
-	return err
+	operation, _, _ := strings.Cut(err.Error(), sent.Error())
+	return &StatusError{Operation: operation, Status: sent.GRPCStatus()}
+}
+
+// An answer is an error that a server sent, without what was wrapped around it.
+type answer interface {
+	error
+	GRPCStatus() *status.Status
 }
 
 // A StatusError is a server's answer to a request that failed.
-type StatusError struct{ *status.Status }
+type StatusError struct {
+	// Operation is what was tried, such as "upload data.csv: "; often empty.
+	Operation string
+	*status.Status
+}
 
-// Error is the code and the message, such as "NotFound: no project nope".
-func (e *StatusError) Error() string { return e.Code().String() + ": " + e.Message() }
+// Error is the operation, the code and the message, such as "NotFound: no project nope".
+func (e *StatusError) Error() string { return e.Operation + e.Code().String() + ": " + e.Message() }
 
 // GRPCStatus makes status.Code and errors.Is work through e.
 func (e *StatusError) GRPCStatus() *status.Status { return e.Status }

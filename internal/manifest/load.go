@@ -26,8 +26,9 @@ type set struct {
 	units []*unit
 	// later are the documents that name a workflow without defining it, with
 	// the place in units that they take.
-	later []reference
-	o     Options
+	later  []reference
+	locate locator
+	o      Options
 }
 
 type reference struct {
@@ -37,8 +38,8 @@ type reference struct {
 }
 
 // load reads what paths name. What cannot be read becomes a unit with its error.
-func load(paths []string, o Options) *set {
-	s := &set{o: o}
+func load(paths []string, locate locator, o Options) *set {
+	s := &set{o: o, locate: locate}
 	for _, path := range paths {
 		s.path(path)
 	}
@@ -99,7 +100,7 @@ func (s *set) directory(dir string) {
 		}
 	}
 	if len(serialized) > 0 {
-		s.units = append(s.units, readPackage(dir, serialized, s.o))
+		s.units = append(s.units, readPackage(dir, serialized, s.locate, s.o))
 	}
 	if len(s.units) == before {
 		s.fail(dir, fmt.Errorf("%s: no manifest in it (*.yaml, *.yml, *.tgz, *.pb)", dir))
@@ -121,7 +122,7 @@ func (s *set) file(path string) {
 		return
 	}
 	if strings.HasSuffix(path, ".pb") {
-		s.units = append(s.units, readPackage(path, []entry{{name: filepath.Base(path), content: content}}, s.o))
+		s.units = append(s.units, readPackage(path, []entry{{name: filepath.Base(path), content: content}}, s.locate, s.o))
 		return
 	}
 	s.content(path, filepath.Dir(path), content)
@@ -132,12 +133,12 @@ var gzipMagic = []byte{0x1f, 0x8b}
 
 func (s *set) content(name, dir string, content []byte) {
 	if bytes.HasPrefix(content, gzipMagic) {
-		entries, err := unpack(content)
+		entries, err := unpack(content, maxUnpacked)
 		if err != nil {
 			s.fail(name, fmt.Errorf("%s: %w", name, err))
 			return
 		}
-		s.units = append(s.units, readPackage(name, entries, s.o))
+		s.units = append(s.units, readPackage(name, entries, s.locate, s.o))
 		return
 	}
 	documents, err := parse(name, content)
@@ -152,7 +153,7 @@ func (s *set) content(name, dir string, content []byte) {
 		d.Project, d.Domain = cmp.Or(d.Project, s.o.Project), cmp.Or(d.Domain, s.o.Domain)
 		d.Version = cmp.Or(d.Version, s.o.Version)
 		if d.defines() || len(d.source.problems) > 0 {
-			s.units = append(s.units, compile(d, dir, nil))
+			s.units = append(s.units, compile(d, place{dir: dir, locate: s.locate}))
 			continue
 		}
 		s.later = append(s.later, reference{place: len(s.units), parsed: d, dir: dir})
@@ -189,7 +190,7 @@ func (s *set) resolve(fetch func(ident.ID) (*core.TypedInterface, error)) {
 		return id, face, err
 	}
 	for _, r := range s.later {
-		s.units[r.place] = compile(r.parsed, r.dir, find)
+		s.units[r.place] = compile(r.parsed, place{dir: r.dir, lookup: find, locate: s.locate})
 	}
 	s.later = nil
 	s.distinct()
@@ -213,9 +214,9 @@ func (s *set) distinct() {
 		if u.err != nil {
 			return
 		}
-		u.err = Problems{{Position: u.Position, Message: fmt.Sprintf("%s %s is defined in %s already", kindWord(kind), w.key, at)}}
+		u.err = ProblemsError{{Position: u.Position, Message: fmt.Sprintf("%s %s is defined in %s already", kindWord(kind), w.key, at)}}
 		if u.source != nil {
-			u.err = Problems{{Position: u.source.find(key), Key: key, Message: fmt.Sprintf("%s is defined in %s already", w.key, at)}}
+			u.err = ProblemsError{{Position: u.source.find(key), Key: key, Message: fmt.Sprintf("%s is defined in %s already", w.key, at)}}
 		}
 	}
 	for _, u := range s.units {

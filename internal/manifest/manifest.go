@@ -77,7 +77,7 @@ type Workflow struct {
 // its outputs.
 type Node struct {
 	ID      string              `yaml:"id" doc:"Name of the node, unique in the workflow." required:"true" example:"extract"`
-	Command []string            `yaml:"command" doc:"Program and arguments. {{.inputs.NAME}} stands for an input's value, for a file its path." required:"true"`
+	Command []string            `yaml:"command" doc:"Program and arguments. {{.inputs.NAME}} stands for an input's value, or for the path of a copy if it is a file. Values are put in as they are: give them to a shell as arguments, not within its script." required:"true"`
 	Image   string              `yaml:"image" doc:"Container image to run it in, where tasks run in containers. Tasks run by tminus itself are processes on its machine."`
 	Env     map[string]string   `yaml:"env" doc:"Environment variables. TMINUS_INPUT_DIR holds one file per input; outputs are read from files named after them in TMINUS_OUTPUT_DIR."`
 	Inputs  map[string]Value    `yaml:"inputs" doc:"Inputs by name: constants, promises such as ${inputs.city} and ${nodes.extract.count}, or lists and maps of them."`

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,8 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/gen/flyteidl/service"
 	"tminus.dev/internal/ident"
 )
+
+// locate gives addresses as a server does.
+func locate(project, domain, name string, digest []byte) (*service.CreateUploadLocationResponse, error) {
+	return &service.CreateUploadLocationResponse{NativeUrl: fmt.Sprintf("file:///%s/%s/%x/%s", project, domain, digest, name)}, nil
+}
 
 // compiled is the one unit that a manifest comes to.
 func compiled(t *testing.T, text string) *unit {
@@ -20,13 +27,28 @@ func compiled(t *testing.T, text string) *unit {
 	if err := os.WriteFile(filepath.Join(dir, "data.csv"), []byte("a,b\n1,2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &set{o: Options{Project: "default", Domain: "development"}}
+	s := &set{o: Options{Project: "default", Domain: "development"}, locate: locate}
 	s.content("m.yaml", dir, []byte(text))
-	s.resolve(func(id ident.ID) (*core.TypedInterface, error) { return nil, errors.New("no server here: " + id.String()) })
+	s.resolve(func(id ident.ID) (*core.TypedInterface, error) {
+		return nil, errors.New("no server here: " + id.String())
+	})
 	if len(s.units) != 1 {
 		t.Fatalf("%d units, want 1", len(s.units))
 	}
 	return s.units[0]
+}
+
+// decode is every problem with the form of a manifest.
+func decode(text string) error {
+	documents, err := parse("m.yaml", []byte(text))
+	if err != nil {
+		return err
+	}
+	var problems []Problem
+	for _, d := range documents {
+		problems = append(problems, d.source.problems...)
+	}
+	return problemsError(problems)
 }
 
 const small = `launchPlan: report
@@ -319,6 +341,38 @@ workflow:
 			"cyclic alias", "launchPlan: l\nfixedInputs: {a: &a [*a]}\nworkflow: {name: w}\n",
 			[]string{"m.yaml:2:18: fixedInputs.a: is nested too deeply; 64 levels are the most"},
 		},
+		{
+			"values", `workflow:
+  name: w
+  nodes:
+    - id: a
+      command: [x]
+      inputs: {a: {}, b: {x: 1, y: z}, c: ~, d: [[1], []]}
+`,
+			[]string{
+				"m.yaml:6:19: workflow.nodes[0].inputs.a: an empty map has no type; take it from an input of the workflow",
+				"m.yaml:6:36: workflow.nodes[0].inputs.b.y: is string, and the values before are integer; a map holds one type",
+				"m.yaml:6:43: workflow.nodes[0].inputs.c: is empty; leave the key out, or give it a value",
+				"m.yaml:6:55: workflow.nodes[0].inputs.d[1]: an empty list has no type; take it from an input of the workflow",
+			},
+		},
+		{
+			"files", `launchPlan: l
+fixedInputs: {folder: here, files: [nowhere], data: .}
+workflow:
+  inputs: {folder: directory, files: list<file>, data: file}
+  nodes: [{id: a, command: [x]}]
+`,
+			[]string{
+				"m.yaml:2:23: fixedInputs.folder: a directory cannot be shipped with a manifest; give the address of one, or its files one by one",
+				"m.yaml:2:36: fixedInputs.files: read file: stat ",
+				"m.yaml:2:53: fixedInputs.data: ",
+			},
+		},
+		{
+			"long key", "launchPlan: l\nenvs:\n  " + strings.Repeat("A", 257) + ": x\nworkflow: {name: w}\n",
+			[]string{"m.yaml:3:3: envs: a key is 257 bytes long; 256 is the most"},
+		},
 		{"nothing", "# nothing\n---\n", []string{"m.yaml: there is nothing in it"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -340,12 +394,24 @@ workflow:
 }
 
 func TestDifferentDocumentsAreReportedTogether(t *testing.T) {
-	_, err := Parse("m.yaml", []byte("lanchPlan: a\nworkflow: {}\n---\nlaunchPlan: b\nworkfow: {}\n"))
+	err := decode("lanchPlan: a\nworkflow: {}\n---\nlaunchPlan: b\nworkfow: {}\n")
 	want := `m.yaml:1:1: lanchPlan: unknown key; did you mean launchPlan?
 m.yaml:4:1: workflow: is missing
 m.yaml:5:1: workfow: unknown key; did you mean workflow?`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+func TestManifestsAreBounded(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"bytes":     {strings.Repeat("#", maxSize+1), "m.yaml: is larger than 4 MiB"},
+		"documents": {strings.Repeat("---\n"+small, maxDocuments+1), "m.yaml:8001:1: holds more than 1000 documents"},
+		"depth":     {strings.Repeat("[", 20_000), "m.yaml:1:10001: while increasing flow level: exceeded max depth of 10000"},
+	} {
+		if err := decode(test.text); err == nil || err.Error() != test.want {
+			t.Errorf("%s: got %v, want %s", name, err, test.want)
+		}
 	}
 }
 
@@ -356,7 +422,7 @@ func TestAliasesAreBounded(t *testing.T) {
 		n := strings.TrimSuffix(strings.Repeat("*a"+itoa(i-1)+", ", 10), ", ")
 		b.WriteString("  a" + itoa(i) + ": &a" + itoa(i) + " [" + n + "]\n")
 	}
-	_, err := Parse("m.yaml", []byte(b.String()))
+	err := decode(b.String())
 	if err == nil || !strings.Contains(err.Error(), "the manifest is too large: aliases count as often as they are used") {
 		t.Errorf("got %v", err)
 	}
@@ -373,15 +439,14 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("launchPlan: 1.10\nactive: yes\nfixedInputs: {a: [1, 2.5, {b: ~}]}\nworkflow: {inputs: {a: {type: map<list<string>>}}}\n"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := &set{o: Options{Project: "default", Domain: "development"}}
+		s := &set{o: Options{Project: "default", Domain: "development"}, locate: locate}
 		s.content("m.yaml", dir, data)
 		s.resolve(func(ident.ID) (*core.TypedInterface, error) { return &core.TypedInterface{}, nil })
 		for _, u := range s.units {
 			if u.err == nil && len(u.messages()) == 0 {
 				t.Error("neither an error nor anything to register")
 			}
-			var problems Problems
-			if errors.As(u.err, &problems) {
+			if problems, ok := errors.AsType[ProblemsError](u.err); ok {
 				for _, p := range problems {
 					if p.File == "" || p.Message == "" || p.Line < 0 || (p.Line > 0) != (p.Column > 0) {
 						t.Errorf("incomplete problem %+v", p)

@@ -23,7 +23,7 @@ import (
 // The bounds of a package, all of it unpacked.
 const (
 	maxEntries  = 20_000
-	maxUnpacked = 512 << 20
+	maxUnpacked = 256 << 20
 )
 
 // An entry is one file of a package.
@@ -32,20 +32,23 @@ type entry struct {
 	content []byte
 }
 
-// unpack reads the files of a gzipped tar archive into memory: nothing is
-// written, so the names in it can do no harm.
-func unpack(archive []byte) ([]entry, error) {
+// unpack reads the files of a gzipped tar archive into memory, at most so many
+// bytes: nothing is written, so the names in it can do no harm.
+func unpack(archive []byte, most int64) ([]entry, error) {
 	zipped, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
 	}
 	files := tar.NewReader(zipped)
-	left := int64(maxUnpacked)
+	left := most
 	var entries []entry
 	for {
 		header, err := files.Next()
 		if errors.Is(err, io.EOF) {
-			return entries, nil
+			// What follows the last file has the checksum of them all.
+			if _, err = io.Copy(io.Discard, io.LimitReader(zipped, left)); err == nil {
+				return entries, nil
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("unpack: %w", err)
@@ -58,7 +61,7 @@ func unpack(archive []byte) ([]entry, error) {
 			return nil, fmt.Errorf("unpack %s: %w", header.Name, err)
 		}
 		if left -= int64(len(content)); left < 0 || len(entries) == maxEntries {
-			return nil, fmt.Errorf("holds more than %d MiB or %d files", maxUnpacked>>20, maxEntries)
+			return nil, fmt.Errorf("holds more than %d MiB or %d files", most>>20, maxEntries)
 		}
 		entries = append(entries, entry{name: path.Base(header.Name), content: content})
 	}
@@ -69,7 +72,7 @@ const (
 	projectPlaceholder     = "{{ registration.project }}"
 	domainPlaceholder      = "{{ registration.domain }}"
 	versionPlaceholder     = "{{ registration.version }}"
-	distributionPlacholder = "{{ .remote_package_path }}"
+	sourcePlaceholder      = "{{ .remote_package_path }}"
 	destinationPlaceholder = "{{ .dest_dir }}"
 )
 
@@ -77,20 +80,21 @@ const (
 // are called N_NAME_K.pb: N gives the order, and K is 1 for a TaskSpec, 2 for a
 // WorkflowSpec and 3 for a LaunchPlan, all of flyteidl.admin. An archive of
 // source code beside them is uploaded.
-func readPackage(file string, entries []entry, o Options) *unit {
+func readPackage(file string, entries []entry, locate locator, o Options) *unit {
 	u := &unit{Position: Position{File: file}}
 	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(order(a.name), order(b.name)) })
+	source := ""
 	for _, e := range entries {
 		var err error
 		switch {
 		case strings.HasSuffix(e.name, ".pb"):
 			err = u.entity(e, o)
 		case strings.HasSuffix(e.name, ".tar.gz"):
-			if len(u.uploads) > 0 {
+			if source != "" {
 				err = errors.New("there is an archive of source code already: " + u.uploads[0].name)
 				break
 			}
-			u.uploads = append(u.uploads, newUpload(e.name, e.content))
+			source, err = u.ship(locate, o.Project, o.Domain, e.name, e.content)
 		}
 		if err != nil {
 			u.err = fmt.Errorf("%s: %s: %w", file, e.name, err)
@@ -101,7 +105,7 @@ func readPackage(file string, entries []entry, o Options) *unit {
 		u.err = fmt.Errorf("%s: no entity in it; a package holds files such as 0_mod.task_1.pb", file)
 		return u
 	}
-	u.fill(o)
+	u.fill(source, o)
 	return u
 }
 
@@ -146,17 +150,13 @@ func (u *unit) entity(e entry, o Options) error {
 	return nil
 }
 
-// fill puts in what the SDK left open.
-func (u *unit) fill(o Options) {
-	distribution := ""
-	if len(u.uploads) > 0 {
-		distribution = u.uploads[0].standIn
-	}
+// fill puts in what the SDK left open; source is the address of the source code.
+func (u *unit) fill(source string, o Options) {
 	replace := func(version string) {
 		// The version comes last: it is a hash of all the rest.
 		replacer := strings.NewReplacer(
 			projectPlaceholder, o.Project, domainPlaceholder, o.Domain,
-			distributionPlacholder, distribution, destinationPlaceholder, ".",
+			sourcePlaceholder, source, destinationPlaceholder, ".",
 			versionPlaceholder, cmp.Or(version, versionPlaceholder),
 		)
 		for _, m := range u.messages() {

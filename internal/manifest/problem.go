@@ -36,35 +36,36 @@ type Problem struct {
 	Message string `json:"message"`
 }
 
-// Error is the problem on one line.
-func (p Problem) Error() string {
-	if p.Key == "" {
-		return p.Position.String() + ": " + p.Message
+// String is the problem on one line.
+func (p Problem) String() string {
+	at := p.Position.String()
+	if p.Key != "" {
+		at += ": " + p.Key
 	}
-	return p.Position.String() + ": " + p.Key + ": " + p.Message
+	return at + ": " + p.Message
 }
 
-// Problems is everything that is wrong with a manifest, in the order of its lines.
-type Problems []Problem
+// A ProblemsError is everything that is wrong with a manifest, in the order of its lines.
+type ProblemsError []Problem
 
 // Error is the problems, one a line.
-func (p Problems) Error() string {
-	lines := make([]string, len(p))
-	for i, problem := range p {
-		lines[i] = problem.Error()
+func (e ProblemsError) Error() string {
+	lines := make([]string, len(e))
+	for i, p := range e {
+		lines[i] = p.String()
 	}
 	return strings.Join(lines, "\n")
 }
 
-// err is p as an error, nil if there is none.
-func (p Problems) err() error {
+// problemsError is nil if there are no problems.
+func problemsError(p []Problem) error {
 	if len(p) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return p
+	return ProblemsError(p)
 }
 
 // source knows where the keys of one document stand, and collects its problems.
@@ -77,7 +78,7 @@ type source struct {
 	inset map[string]int
 	// nodes has the key of each node by its id.
 	nodes    map[string]string
-	problems Problems
+	problems []Problem
 }
 
 // find is where the value of key stands or, if it is not in the document, what

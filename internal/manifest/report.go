@@ -60,7 +60,7 @@ type Result struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Next are the next slots of an active launch plan.
 	Next []time.Time `json:"next,omitempty"`
-	// Err says why it failed: Problems, a *StatusError or a plain error. In
+	// Err says why it failed: a ProblemsError, a *StatusError or a plain error. In
 	// JSON it is the text, under "error".
 	Err error `json:"-"`
 }

@@ -176,7 +176,7 @@ func (c *compiler) policy() map[string]string {
 		if !given || slices.Contains([]string{"cron", "rate", "kickoffTimeInput"}, name) {
 			continue
 		}
-		if list, ok := v.Field(i).Interface().([]string); ok {
+		if list, ok := reflect.TypeAssert[[]string](v.Field(i)); ok {
 			for n, item := range list {
 				set(index(key, n), kebab(name)+"-"+strconv.Itoa(n+1), item)
 				_, err := cron.Parse(item)
@@ -216,7 +216,7 @@ func kebab(key string) string {
 	var b strings.Builder
 	for i, r := range key {
 		upper := 'A' <= r && r <= 'Z'
-		if upper && i > 0 && !('A' <= key[i-1] && key[i-1] <= 'Z') {
+		if upper && i > 0 && (key[i-1] < 'A' || 'Z' < key[i-1]) {
 			b.WriteByte('-')
 		}
 		b.WriteRune(r)

@@ -23,8 +23,8 @@ func Schema() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// text is what the decoder takes for a string: version: 1.10 needs no quotes.
-var text = []string{"string", "number", "boolean"}
+// scalars are what the decoder takes for a string: version: 1.10 needs no quotes.
+var scalars = []string{"string", "number", "boolean"}
 
 func schemaOf(t reflect.Type) map[string]any {
 	switch t {
@@ -43,7 +43,7 @@ func schemaOf(t reflect.Type) map[string]any {
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
 	case reflect.String:
-		return map[string]any{"type": text}
+		return map[string]any{"type": scalars}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.Int:
@@ -56,10 +56,10 @@ func schemaOf(t reflect.Type) map[string]any {
 func structSchema(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	var required []string
-	for i := range t.NumField() {
-		tag := t.Field(i).Tag
+	for f := range t.Fields() {
+		tag := f.Tag
 		name := tag.Get("yaml")
-		property := schemaOf(t.Field(i).Type)
+		property := schemaOf(f.Type)
 		property["description"] = tag.Get("doc")
 		if allowed, ok := tag.Lookup("enum"); ok {
 			property["enum"] = strings.Fields(allowed)
@@ -69,7 +69,7 @@ func structSchema(t reflect.Type) map[string]any {
 			property["minimum"] = least
 		}
 		if example, ok := tag.Lookup("example"); ok {
-			if t.Field(i).Type.Kind() == reflect.Slice {
+			if f.Type.Kind() == reflect.Slice {
 				property["examples"] = [][]string{{example}}
 			} else {
 				property["examples"] = []string{example}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // Flyte's upload protocol; it guards against accidents, not attacks.
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,24 +23,33 @@ import (
 // maxUpload bounds a file that a manifest ships.
 const maxUpload = 256 << 20
 
-// An upload is a file that goes to the server with a unit. The messages hold
-// its stand-in, which is made of the file's content and name, until the server
-// has said what it is called there.
+// An upload is a file that goes to the server with a unit.
 type upload struct {
-	standIn string
 	name    string
-	digest  [md5.Size]byte
 	content []byte
+	// location is where it goes, and its address there. Servers make the
+	// address of the project, the content and the name, so that the same file
+	// has the same address however often it is sent.
+	location *service.CreateUploadLocationResponse
 }
 
-func newUpload(name string, content []byte) upload {
-	u := upload{name: name, content: content, digest: md5.Sum(content)} //nolint:gosec // See the import.
-	u.standIn = "upload:" + hex.EncodeToString(u.digest[:]) + "/" + name
-	return u
+// A locator asks a server where a file of that name and digest goes.
+type locator func(project, domain, name string, digest []byte) (*service.CreateUploadLocationResponse, error)
+
+// ship adds a file to those that go to the server with u, and returns its address there.
+func (u *unit) ship(locate locator, project, domain, name string, content []byte) (string, error) {
+	digest := md5.Sum(content) //nolint:gosec // See the import.
+	location, err := locate(project, domain, name, digest[:])
+	if err != nil {
+		return "", clientError(fmt.Errorf("upload %s: %w", name, err))
+	}
+	u.uploads = append(u.uploads, upload{name: name, content: content, location: location})
+	return location.GetNativeUrl(), nil
 }
 
-// files replaces the paths in tree, a value of type t, by the stand-ins of the
-// files. What has a scheme, such as s3://bucket/key, is an address already.
+// files replaces the paths in tree, a value of type t, by the addresses that
+// the files get on the server. What has a scheme, such as s3://bucket/key, is an
+// address already.
 func (c *compiler) files(tree any, t *core.LiteralType) (any, error) {
 	switch tree := tree.(type) {
 	case leaf:
@@ -49,12 +57,8 @@ func (c *compiler) files(tree any, t *core.LiteralType) (any, error) {
 		if t.GetBlob() == nil || !ok || strings.Contains(path, "://") {
 			return tree, nil
 		}
-		u, err := c.ship(path, t.GetBlob())
-		if err != nil {
-			return nil, err
-		}
-		c.unit.uploads = append(c.unit.uploads, u)
-		return leaf{text: u.standIn, value: u.standIn}, nil
+		address, err := c.file(path, t.GetBlob())
+		return leaf{text: address, value: address}, err
 	case []any:
 		list := make([]any, len(tree))
 		for i, item := range tree {
@@ -78,26 +82,26 @@ func (c *compiler) files(tree any, t *core.LiteralType) (any, error) {
 	}
 }
 
-// ship reads the file at path, which is relative to the manifest.
-func (c *compiler) ship(path string, t *core.BlobType) (upload, error) {
+// file ships the file at path, which is relative to the manifest.
+func (c *compiler) file(path string, t *core.BlobType) (string, error) {
 	if t.GetDimensionality() == core.BlobType_MULTIPART {
-		return upload{}, errors.New("a directory cannot be shipped with a manifest; give the address of one, or its files one by one")
+		return "", errors.New("a directory cannot be shipped with a manifest; give the address of one, or its files one by one")
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(c.dir, filepath.FromSlash(path))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return upload{}, fmt.Errorf("read file: %w", err)
+		return "", fmt.Errorf("read file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return upload{}, fmt.Errorf("%s is no regular file", path)
+		return "", fmt.Errorf("%s is no regular file", path)
 	}
 	content, err := readBounded(path, maxUpload)
 	if err != nil {
-		return upload{}, err
+		return "", err
 	}
-	return newUpload(filepath.Base(path), content), nil
+	return c.unit.ship(c.locate, c.Project, c.Domain, filepath.Base(path), content)
 }
 
 // readBounded reads a file of at most so many bytes.
@@ -106,7 +110,7 @@ func readBounded(path string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // Nothing was written.
+	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
@@ -117,32 +121,22 @@ func readBounded(path string, most int64) ([]byte, error) {
 	return content, nil
 }
 
-// locate asks where u goes and what it is called there.
-func (u upload) locate(ctx context.Context, to service.DataProxyServiceClient, project, domain string) (*service.CreateUploadLocationResponse, error) {
-	location, err := to.CreateUploadLocation(ctx, &service.CreateUploadLocationRequest{
-		Project: project, Domain: domain, Filename: u.name, ContentMd5: u.digest[:], AddContentMd5Metadata: true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("upload %s: %w", u.name, err)
-	}
-	return location, nil
-}
-
-// put sends the content to location.
-func (u upload) put(ctx context.Context, client *http.Client, location *service.CreateUploadLocationResponse) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, location.GetSignedUrl(), bytes.NewReader(u.content))
+// put sends the content to the server.
+func (u upload) put(ctx context.Context, client *http.Client) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, u.location.GetSignedUrl(), bytes.NewReader(u.content))
 	if err != nil {
 		return fmt.Errorf("upload %s: %w", u.name, err)
 	}
-	request.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(u.digest[:]))
-	for name, value := range location.GetHeaders() {
+	digest := md5.Sum(u.content) //nolint:gosec // See the import.
+	request.Header.Set("Content-MD5", base64.StdEncoding.EncodeToString(digest[:]))
+	for name, value := range u.location.GetHeaders() {
 		request.Header.Set(name, value)
 	}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("upload %s: %w", u.name, err)
 	}
-	defer response.Body.Close() //nolint:errcheck // The status has been read.
+	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
 		said, _ := io.ReadAll(io.LimitReader(response.Body, 500)) //nolint:errcheck // It only adds to the error.
 		return fmt.Errorf("upload %s: %s: %s", u.name, response.Status, bytes.TrimSpace(said))
@@ -182,9 +176,15 @@ func replaceStrings(m protoreflect.Message, change func(string) string) {
 	})
 }
 
+// A request registers something.
+type request interface {
+	proto.Message
+	GetId() *core.Identifier
+}
+
 // messages are everything that u registers.
-func (u *unit) messages() []proto.Message {
-	var list []proto.Message
+func (u *unit) messages() []request {
+	var list []request
 	for _, t := range u.tasks {
 		list = append(list, t)
 	}

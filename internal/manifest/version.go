@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -11,7 +12,6 @@ import (
 	"tminus.dev/gen/flyteidl/core"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/launchplan"
-	"tminus.dev/internal/store"
 	"tminus.dev/internal/workflow"
 )
 
@@ -20,7 +20,8 @@ import (
 const versionLength = 12
 
 // hash is a version made of everything that u registers, while the identifiers
-// in it have none. Files count by their content, through their stand-ins.
+// in it have none. Files count by their content, through their addresses; a server
+// that keeps them elsewhere than before gets a new version.
 func (u *unit) hash() string {
 	h := sha256.New()
 	for _, m := range u.messages() {
@@ -64,7 +65,7 @@ func (c *compiler) refuse(err error) {
 	if err == nil {
 		return
 	}
-	if found, ok := errors.AsType[Problems](err); ok {
+	if found, ok := errors.AsType[ProblemsError](err); ok {
 		c.problems = append(c.problems, found...)
 		return
 	}
@@ -79,10 +80,10 @@ func (t localTasks) Task(id ident.ID) (*core.CompiledTask, error) {
 	if task, ok := t[id]; ok {
 		return task, nil
 	}
-	return nil, store.ErrNotFound
+	return nil, fmt.Errorf("%s is not one of the document's", id)
 }
 
 // Workflow finds none: a document's nodes run tasks.
-func (t localTasks) Workflow(ident.ID) (*core.CompiledWorkflowClosure, error) {
-	return nil, store.ErrNotFound
+func (t localTasks) Workflow(id ident.ID) (*core.CompiledWorkflowClosure, error) {
+	return nil, fmt.Errorf("%s is not one of the document's", id)
 }
