@@ -48,7 +48,7 @@ func load(cmd *cobra.Command, environ []string) (*config.Config, error) {
 			given[key] = f.Value.String()
 		}
 	}
-	return config.Load(file, environ, given) //nolint:wrapcheck // Its errors name the key and where it stands.
+	return config.Load(file, environ, given)
 }
 
 func lookup(environ []string, name string) string {

@@ -44,7 +44,7 @@ activates the launch plans that have a schedule. Applying the same again changes
 			return c.with(func(s *connection) error {
 				report, err := manifest.Apply(cmd.Context(), s, files, o)
 				if err != nil {
-					return err //nolint:wrapcheck // It names the operation.
+					return err
 				}
 				return c.report(cmd, report)
 			})

@@ -121,7 +121,7 @@ func (c *client) parseExpression(cmd *cobra.Command, expression, zone string) (c
 		line(cmd.ErrOrStderr(), "%s", underline(syntax))
 	}
 	if err != nil || zone == "" {
-		return s, err //nolint:wrapcheck // It says everything.
+		return s, err
 	}
 	where, err := time.LoadLocation(zone)
 	if err != nil || zone == "Local" {

@@ -130,7 +130,7 @@ func (r run) MarshalJSON() ([]byte, error) {
 		}
 		all.Nodes = append(all.Nodes, node{Node: message{n.node}, Data: message{n.data}, TaskExecutions: attempts})
 	}
-	return json.Marshal(all) //nolint:wrapcheck // The caller's.
+	return json.Marshal(all)
 }
 
 func (c *client) executionsGetCommand() *cobra.Command {

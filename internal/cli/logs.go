@@ -74,7 +74,7 @@ func (p *logPrinter) print(part *tminusv1.ReadLogsResponse) error {
 			return fmt.Errorf("print logs: %w", err)
 		}
 		_, err = fmt.Fprintln(p.out, compact.String())
-		return err //nolint:wrapcheck // It is the terminal's.
+		return err
 	}
 	heading := fmt.Sprintf("==> %s, attempt %d <==", part.GetNode(), part.GetAttempt()+1)
 	if heading != p.heading {
@@ -92,5 +92,5 @@ func (p *logPrinter) print(part *tminusv1.ReadLogsResponse) error {
 		p.midLine = part.GetData()[len(part.GetData())-1] != '\n'
 	}
 	_, err := to.Write(part.GetData())
-	return err //nolint:wrapcheck // It is the terminal's.
+	return err
 }

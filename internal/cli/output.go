@@ -39,7 +39,7 @@ func (f format) print(cmd *cobra.Command, v any, people func(w io.Writer)) error
 	if f == table {
 		tabs := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		people(tabs)
-		return tabs.Flush() //nolint:wrapcheck // It is the terminal's.
+		return tabs.Flush()
 	}
 	b, err := encode(v)
 	if err != nil {
@@ -59,10 +59,10 @@ func (f format) print(cmd *cobra.Command, v any, people func(w io.Writer)) error
 			return fmt.Errorf("print as %s: %w", f, err)
 		}
 		_, err = cmd.OutOrStdout().Write(b)
-		return err //nolint:wrapcheck // It is the terminal's.
+		return err
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), indented.String())
-	return err //nolint:wrapcheck // It is the terminal's.
+	return err
 }
 
 // plain drops the style of JSON from a tree: its braces and quotation marks.
@@ -77,9 +77,9 @@ func plain(n *yaml.Node) {
 // afterwards makes the same every time.
 func encode(v any) (json.RawMessage, error) {
 	if m, ok := v.(proto.Message); ok {
-		return protojson.Marshal(m) //nolint:wrapcheck // The caller's.
+		return protojson.Marshal(m)
 	}
-	return json.Marshal(v) //nolint:wrapcheck // The caller's.
+	return json.Marshal(v)
 }
 
 // A message is a protobuf message within other JSON.

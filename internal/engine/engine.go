@@ -113,7 +113,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.loop(ctx, e.launch, "launch due firings", e.launchDue)
 		return nil
 	})
-	return g.Wait() //nolint:wrapcheck // The loops above return no error.
+	return g.Wait()
 }
 
 // outage is how much longer than it wanted to sleep the engine may be unable to

@@ -72,9 +72,9 @@ func NewExecution(key ident.Key, plan store.Plan, spec *admin.ExecutionSpec, inp
 
 func checkKey(key ident.Key) error {
 	if err := key.Validate(""); err != nil {
-		return err //nolint:wrapcheck // It names its field.
+		return err
 	}
-	return ident.ValidateExecutionName("name", key.Name) //nolint:wrapcheck // It names its field.
+	return ident.ValidateExecutionName("name", key.Name)
 }
 
 func checkExecutionSpec(spec *admin.ExecutionSpec) error {

@@ -36,7 +36,7 @@ type Validated struct {
 // but for the kickoff input, and have a slot after now.
 func Validate(id ident.ID, spec *admin.LaunchPlanSpec, wf *core.TypedInterface, now time.Time) (Validated, error) {
 	if err := id.Validate("id."); err != nil {
-		return Validated{}, err //nolint:wrapcheck // It names its field.
+		return Validated{}, err
 	}
 	if spec == nil {
 		return Validated{}, invalid.Field("spec", "is missing")
@@ -81,7 +81,7 @@ func checkWorkflowID(id *core.Identifier) error {
 	if t := id.GetResourceType(); t != core.ResourceType_WORKFLOW && t != core.ResourceType_UNSPECIFIED {
 		return invalid.Field(field+".resource_type", "is %s; it must be WORKFLOW", t)
 	}
-	return workflow.ID(id).Validate(field + ".") //nolint:wrapcheck // It names its field.
+	return workflow.ID(id).Validate(field + ".")
 }
 
 // expectedInputs is what a launch has still to give or may override: every

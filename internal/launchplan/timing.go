@@ -42,7 +42,7 @@ func ScheduleType(spec *admin.LaunchPlanSpec) store.ScheduleType {
 func ScheduleSpec(spec *admin.LaunchPlanSpec) (*schedule.Spec, error) {
 	policy, err := schedule.ParsePolicy(spec.GetAnnotations().GetValues())
 	if err != nil {
-		return nil, err //nolint:wrapcheck // It names the annotation.
+		return nil, err
 	}
 	if policy.MaxRunning, err = maxRunning(spec.GetConcurrencyPolicy()); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func ScheduleSpec(spec *admin.LaunchPlanSpec) (*schedule.Spec, error) {
 		return nil, err
 	}
 	if _, err := timing.Compile(time.Time{}); err != nil {
-		return nil, err //nolint:wrapcheck // The expression has been parsed; what is left is an annotation's.
+		return nil, err
 	}
 	return timing, nil
 }
@@ -207,7 +207,7 @@ func checkFires(spec *admin.LaunchPlanSpec, timing schedule.Spec, now time.Time)
 		limit.lift(&timing.Policy)
 		timetable, err := timing.Compile(now)
 		if err != nil {
-			return err //nolint:wrapcheck // It names its field.
+			return err
 		}
 		if !timetable.Next(now).IsZero() {
 			return limit.problem

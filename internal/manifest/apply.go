@@ -90,7 +90,7 @@ func Apply(ctx context.Context, conn grpc.ClientConnInterface, paths []string, o
 		}
 		report.Results = append(report.Results, results[i]...)
 	}
-	return report, ctx.Err() //nolint:wrapcheck // The caller's own.
+	return report, ctx.Err()
 }
 
 // results are empty results for the launch plans of u, or for u as a whole.

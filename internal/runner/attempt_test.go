@@ -29,9 +29,10 @@ func message(t *testing.T, m proto.Message) string {
 
 // What a task does, and what becomes of its attempts.
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	report := func(kind core.ContainerError_Kind) string {
 		return `cp ` + message(t, &core.ErrorDocument{Error: &core.ContainerError{
-			Code: "USER:City", Message: "no such city", Kind: kind, Origin: core.ExecutionError_USER,
+			Code: "USER:City", Message: "Traceback:\n  city.py\nno such city\n", Kind: kind, Origin: core.ExecutionError_USER,
 		}}) + ` {{.outputPrefix}}/error.pb`
 	}
 	big := strings.Repeat("x", 3000)
@@ -88,12 +89,12 @@ func TestAttempts(t *testing.T) {
 		"reports an error that may pass": {
 			retries(1, plain(shell("t", "", "", report(core.ContainerError_RECOVERABLE)))),
 			[]string{"0 RETRYABLE_FAILED no such city", "1 FAILED no such city"},
-			"RetriesExhausted|USER:City: attempt 2 of 2: no such city",
+			"RetriesExhausted|USER:City: attempt 2 of 2: Traceback:\n  city.py\nno such city\n",
 		},
 		"reports an error for good": {
 			retries(1, plain(shell("t", "", "", report(core.ContainerError_NON_RECOVERABLE)+`; exit 1`))),
 			[]string{"0 FAILED no such city"},
-			"USER:City: no such city",
+			"USER:City: Traceback:\n  city.py\nno such city\n",
 		},
 		"reports an error that is none": {
 			plain(shell("t", "", "", `echo oops > {{.outputPrefix}}/error.pb`)),
@@ -131,6 +132,16 @@ func TestAttempts(t *testing.T) {
 			plain(shell("t", "", "a string, b integer", `:`)),
 			[]string{"0 FAILED the task declares outputs that it did not write: a, b; they are expected in outputs.pb in {{.outputPrefix}}"},
 			"OutputsNotFound: the task declares outputs that it did not write: a, b; they are expected in outputs.pb in {{.outputPrefix}}",
+		},
+		"is a dynamic workflow": {
+			retries(1, plain(shell("t", "", "a string", `: > {{.outputPrefix}}/futures.pb`))),
+			[]string{"0 FAILED the task is a dynamic workflow; those need a Flyte cluster"},
+			"BadSpecificationError: the task is a dynamic workflow; those need a Flyte cluster",
+		},
+		"hides its last words in a pipe": {
+			shell("t", "", "", `rm ../stderr; mkfifo ../stderr; exit 3`),
+			[]string{"0 FAILED exit status 3"},
+			"NonZeroExit: exit status 3",
 		},
 		"forgets an output in outputs.pb": {
 			plain(shell("t", "", "a string, b integer", `cp `+
@@ -230,6 +241,7 @@ func env(t *core.TaskTemplate, name, value string) *core.TaskTemplate {
 }
 
 func TestNodeOverridesTask(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	n := call("n0", "t")
 	n.Metadata.Retries = &core.RetryStrategy{Retries: 2}
@@ -278,6 +290,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestHugeOutputOnStdout(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("t", "", "", `head -c 30000000 /dev/zero; head -c 30000000 /dev/zero >&2; exit 1`))
 	w.queue("e1", "t", nil, alone)
@@ -291,6 +304,7 @@ func TestHugeOutputOnStdout(t *testing.T) {
 }
 
 func TestAttemptsAreForTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("t", "", "", `:`))
 	w.queue("e1", "t", nil, alone)
@@ -307,6 +321,7 @@ func TestAttemptsAreForTheirOwnerAlone(t *testing.T) {
 }
 
 func TestCheckpoints(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(retries(2, plain(shell("t", "", "",
 		`echo '{{.prevCheckpointPrefix}}'; `+

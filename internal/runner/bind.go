@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -27,10 +28,23 @@ type scope struct {
 	values map[string]map[string]*core.Literal // by node id and variable
 }
 
-func newScope(parent, prefix string, inputs *core.LiteralMap) *scope {
+// newScope is the scope of a run of c. Optional inputs that are not given are none.
+func newScope(parent, prefix string, c *core.CompiledWorkflow, given *core.LiteralMap) *scope {
+	inputs := maps.Clone(given.GetLiterals())
+	if inputs == nil {
+		inputs = make(map[string]*core.Literal)
+	}
+	for name, v := range c.GetTemplate().GetInterface().GetInputs().GetVariables() {
+		if _, ok := inputs[name]; ok || !literal.Optional(v.GetType()) {
+			continue
+		}
+		if none, err := literal.FromValue(v.GetType(), nil); err == nil {
+			inputs[name] = none
+		}
+	}
 	return &scope{
 		parent: parent, prefix: prefix,
-		values: map[string]map[string]*core.Literal{workflow.StartNode: inputs.GetLiterals()},
+		values: map[string]map[string]*core.Literal{workflow.StartNode: inputs},
 	}
 }
 
@@ -89,7 +103,7 @@ func (s *scope) resolve(b *core.BindingData, depth int) (*core.Literal, error) {
 	case *core.BindingData_OffloadedMetadata:
 		return nil, fmt.Errorf("%s is offloaded; tminus reads no offloaded values", v.OffloadedMetadata.GetUri())
 	default:
-		return nil, fmt.Errorf("nothing is bound")
+		return nil, errors.New("nothing is bound")
 	}
 }
 
@@ -127,15 +141,17 @@ func follow(l *core.Literal, path []*core.PromiseAttribute) (*core.Literal, erro
 		}
 		switch v := l.GetValue().(type) {
 		case *core.Literal_Collection:
-			var err error
-			if l, err = at(v.Collection.GetLiterals(), attribute); err != nil {
+			i, err := indexOf(attribute, len(v.Collection.GetLiterals()))
+			if err != nil {
 				return nil, err
 			}
+			l = v.Collection.GetLiterals()[i]
 		case *core.Literal_Map:
-			var err error
-			if l, err = member(v.Map.GetLiterals(), attribute); err != nil {
+			key, err := keyOf(attribute, v.Map.GetLiterals())
+			if err != nil {
 				return nil, err
 			}
+			l = v.Map.GetLiterals()[key]
 		default:
 			if l.GetScalar().GetGeneric() == nil && l.GetScalar().GetBinary() == nil {
 				return nil, fmt.Errorf("%s leads into a value that has no parts", attributeText(attribute))
@@ -148,37 +164,43 @@ func follow(l *core.Literal, path []*core.PromiseAttribute) (*core.Literal, erro
 
 func followValue(v any, path []*core.PromiseAttribute) (*core.Literal, error) {
 	for _, attribute := range path {
-		var err error
 		switch parts := v.(type) {
 		case []any:
-			v, err = at(parts, attribute)
+			i, err := indexOf(attribute, len(parts))
+			if err != nil {
+				return nil, err
+			}
+			v = parts[i]
 		case map[string]any:
-			v, err = member(parts, attribute)
+			key, err := keyOf(attribute, parts)
+			if err != nil {
+				return nil, err
+			}
+			v = parts[key]
 		default:
-			err = fmt.Errorf("%s leads into a value that has no parts", attributeText(attribute))
-		}
-		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s leads into a value that has no parts", attributeText(attribute))
 		}
 	}
 	return fromPart(v)
 }
 
-func at[T any](parts []T, attribute *core.PromiseAttribute) (part T, err error) {
-	index, ok := attribute.GetValue().(*core.PromiseAttribute_IntValue)
-	if !ok || index.IntValue < 0 || int(index.IntValue) >= len(parts) {
-		return part, fmt.Errorf("%s does not lead into a list of %d", attributeText(attribute), len(parts))
+// indexOf is where in a list of that length a leads.
+func indexOf(a *core.PromiseAttribute, length int) (int, error) {
+	index, ok := a.GetValue().(*core.PromiseAttribute_IntValue)
+	if !ok || index.IntValue < 0 || int(index.IntValue) >= length {
+		return 0, fmt.Errorf("%s does not lead into a list of %d", attributeText(a), length)
 	}
-	return parts[index.IntValue], nil
+	return int(index.IntValue), nil
 }
 
-func member[T any](parts map[string]T, attribute *core.PromiseAttribute) (part T, err error) {
-	if key, ok := attribute.GetValue().(*core.PromiseAttribute_StringValue); ok {
-		if part, ok := parts[key.StringValue]; ok {
-			return part, nil
+// keyOf is which entry of parts a leads to.
+func keyOf[T any](a *core.PromiseAttribute, parts map[string]T) (string, error) {
+	if key, ok := a.GetValue().(*core.PromiseAttribute_StringValue); ok {
+		if _, ok := parts[key.StringValue]; ok {
+			return key.StringValue, nil
 		}
 	}
-	return part, fmt.Errorf("%s is not among %s", attributeText(attribute), list(slices.Sorted(maps.Keys(parts))))
+	return "", fmt.Errorf("%s is not among %s", attributeText(a), list(slices.Sorted(maps.Keys(parts))))
 }
 
 func attributeText(a *core.PromiseAttribute) string {

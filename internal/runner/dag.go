@@ -23,6 +23,10 @@ var (
 // maxNesting is how deeply sub-workflows may nest; workflow.Compile allows fewer.
 const maxNesting = 100
 
+// nodesAhead is how many nodes of a workflow are taken up, recorded as QUEUED,
+// beyond those that could run at once. It bounds what a wide workflow costs while it waits.
+const nodesAhead = 64
+
 // graph is a workflow on its way: which of its nodes wait for what.
 type graph struct {
 	nodes map[string]*core.Node
@@ -85,9 +89,9 @@ func (x *execution) workflow(ctx context.Context, c *core.CompiledWorkflow, s *s
 	if f := x.failedBefore(g, s); f != nil && !goOn {
 		return nil, f
 	}
-	results := make(chan result)
+	results := make(chan result, len(g.nodes))
 	for running := 0; ; {
-		for ended == nil && (failed == nil || goOn) && len(g.ready) > 0 {
+		for ended == nil && (failed == nil || goOn) && len(g.ready) > 0 && running < x.cfg.Parallel+nodesAhead {
 			n := g.ready[0]
 			g.ready = g.ready[1:]
 			running++
@@ -147,14 +151,15 @@ func priorError(n store.NodeExecution) *nodeError {
 
 // node runs one node and records what becomes of it.
 func (x *execution) node(ctx context.Context, n *core.Node, s *scope) (outputs *core.LiteralMap, err error) {
-	log := x.cfg.Log.With(slog.String("execution", x.Key.String()), slog.String("node", s.prefix+n.GetId()))
+	log := x.cfg.Log.With(slog.String("execution", x.stored.String()), slog.String("node", s.prefix+n.GetId()))
+	defer recovered(ctx, log, &err)
 	record, known := x.prior[s.prefix+n.GetId()]
 	if known && record.Phase.Terminal() {
 		return priorResult(record)
 	}
 	if !known {
 		record = store.NodeExecution{
-			Execution: x.Key, Node: s.prefix + n.GetId(), SpecNode: n.GetId(), Parent: s.parent,
+			Execution: x.stored.Key, Node: s.prefix + n.GetId(), SpecNode: n.GetId(), Parent: s.parent,
 			IsGroup: n.GetWorkflowNode() != nil, Phase: store.Queued, CreatedAt: now(),
 		}
 	}
@@ -223,7 +228,7 @@ func (x *execution) runNode(ctx context.Context, log *slog.Logger, n *core.Node,
 // group runs a sub-workflow. Its nodes are called after its own node and, as in
 // Flyte, its attempt, of which there is one: "n0-0-n1".
 func (x *execution) group(ctx context.Context, n *core.Node, c *core.CompiledWorkflow, s *scope, inputs *core.LiteralMap, record *store.NodeExecution) (*core.LiteralMap, error) {
-	inner := newScope(record.Node, record.Node+"-0-", inputs)
+	inner := newScope(record.Node, record.Node+"-0-", c, inputs)
 	if inner.depth = s.depth + 1; inner.depth > maxNesting {
 		return nil, systemError(codeWorkflow, "sub-workflows nest more than %d levels deep", maxNesting)
 	}

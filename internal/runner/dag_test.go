@@ -1,11 +1,13 @@
 package runner_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -15,6 +17,7 @@ import (
 )
 
 func TestWorkflowPassesOutputsToInputs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(
 		shell("double", "x integer", "y integer", `echo $(({{.inputs.x}} * 2)) > /var/outputs/y`),
@@ -49,6 +52,7 @@ func TestWorkflowPassesOutputsToInputs(t *testing.T) {
 
 // Each of two nodes waits for the other to have started, so they pass only side by side.
 func TestIndependentNodesRunInParallel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := newPipe(t), newPipe(t)
 	meet := func(name, mine, theirs string) *core.TaskTemplate {
@@ -64,6 +68,7 @@ func TestIndependentNodesRunInParallel(t *testing.T) {
 
 // Tasks that run side by side would find each other's lock.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		cfg  runner.Config
 		spec *admin.ExecutionSpec
@@ -87,6 +92,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestSubWorkflows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(
 		shell("add1", "x integer", "y integer", `echo $(({{.inputs.x}} + 1)) > /var/outputs/y`),
@@ -119,6 +125,7 @@ func TestSubWorkflows(t *testing.T) {
 }
 
 func TestSingleTask(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("greet", "name string", "greeting string", `printf 'hello %s' "{{.inputs.name}}" > /var/outputs/greeting`))
 	w.queue("e1", "greet", values(vars("name string"), map[string]any{"name": "Ada"}), alone)
@@ -132,6 +139,7 @@ func TestSingleTask(t *testing.T) {
 }
 
 func TestOnFailure(t *testing.T) {
+	t.Parallel()
 	steps := func(p *pipe) []any {
 		return []any{
 			shell("fail", "", "", `echo "no such city" >&2; exit 3`),
@@ -198,6 +206,7 @@ func TestOnFailure(t *testing.T) {
 }
 
 func TestSubWorkflowTimeout(t *testing.T) {
+	t.Parallel()
 	w, p := newWorld(t), newPipe(t)
 	slow := sub("n0", "inner")
 	slow.Metadata.Timeout = durationpb.New(100 * time.Millisecond)
@@ -219,6 +228,7 @@ func TestSubWorkflowTimeout(t *testing.T) {
 }
 
 func TestManyExecutions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("work", "", "", `:`), flow("f", "", "", []*core.Node{call("n0", "work")}))
 	const many = 30
@@ -233,8 +243,25 @@ func TestManyExecutions(t *testing.T) {
 	}
 }
 
+// There are more nodes than are taken up at once.
+func TestWideWorkflow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var nodes []*core.Node
+	for i := range 70 {
+		nodes = append(nodes, call(fmt.Sprintf("n%d", i), "t"))
+	}
+	w.register(command("true"), flow("f", "", "", nodes))
+	w.queue("e1", "f", nil)
+	w.run(runner.Config{Parallel: 2}).await("e1", store.Succeeded)
+	if got := w.nodes("e1"); len(got) != len(nodes) {
+		t.Errorf("%d of %d nodes ran", len(got), len(nodes))
+	}
+}
+
 // What is recorded of an execution may be anything; it fails that execution alone.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("work", "", "", `:`), flow("good", "", "", []*core.Node{call("n0", "work")}))
 	for name, closure := range map[string][]byte{"undecodable": []byte("\xff\xff\xff"), "empty": nil} {
@@ -243,7 +270,30 @@ func TestPoison(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"undecodable", "empty", "absent", "good"} {
+	node := func(n *core.Node) []byte {
+		t := flow("poison", "", "", []*core.Node{n, call("n1", "absent")})
+		edges := map[string]*core.ConnectionSet_IdList{"n0": {Ids: []string{"n1"}}, "n1": {Ids: []string{"n0"}}}
+		c := &core.CompiledWorkflow{Template: t, Connections: &core.ConnectionSet{Upstream: edges}}
+		if n.GetTarget() != nil {
+			t.Nodes, c.Connections = t.GetNodes()[:1], nil
+		}
+		return must(proto.Marshal(&admin.WorkflowClosure{
+			CompiledWorkflow: &core.CompiledWorkflowClosure{Primary: c, SubWorkflows: []*core.CompiledWorkflow{c}},
+		}))
+	}
+	for name, closure := range map[string][]byte{
+		"cycle":  node(&core.Node{Id: "n0"}),
+		"branch": node(&core.Node{Id: "n0", Target: &core.Node_BranchNode{}}),
+		"notask": node(call("n0", "absent")),
+		"noflow": node(sub("n0", "absent")),
+		"nested": node(sub("n0", "poison")),
+	} {
+		d := store.Definition{ID: id(name), Kind: store.Workflow, Closure: closure, CreatedAt: time.Now()}
+		if err := w.db.CreateDefinition(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"undecodable", "empty", "absent", "good", "cycle", "branch", "notask", "noflow", "nested"} {
 		w.queue(name, name, nil)
 	}
 	w.queue("inputs", "good", nil, func(e *store.Execution) { e.Inputs = []byte("\xff") })
@@ -256,6 +306,11 @@ func TestPoison(t *testing.T) {
 		"absent":      "FAILED BadSpecificationError: workflow etl/production/absent@v1 is not registered",
 		"inputs":      "FAILED BadSpecificationError: the inputs recorded for this execution are unreadable",
 		"spec":        "FAILED BadSpecificationError: the spec recorded for this execution is unreadable",
+		"cycle":       "FAILED BadSpecificationError: 2 nodes wait for each other",
+		"branch":      "FAILED BadSpecificationError: node n0: only nodes of tasks and sub-workflows can run here",
+		"notask":      "FAILED BadSpecificationError: node n0: task etl/production/absent@v1 is not in the compiled workflow",
+		"noflow":      "FAILED BadSpecificationError: node n0: workflow etl/production/absent@v1 is not in the compiled workflow",
+		"nested":      "FAILED BadSpecificationError: node n0-0-n0-0-n0",
 	}
 	for range want {
 		e := l.next()

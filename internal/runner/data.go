@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 	"strings"
 	"syscall"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/core"
@@ -109,7 +110,7 @@ func (s stager) literals(dir string, literals map[string]*core.Literal) (map[str
 	staged := make(map[string]*core.Literal, len(literals))
 	for _, name := range slices.Sorted(maps.Keys(literals)) {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return nil, fmt.Errorf("%s cannot be a file: the name %q is none", filepath.Join(dir, name), name)
+			return nil, fmt.Errorf("%q of %s cannot name a file", name, cmp.Or(dir, "the inputs"))
 		}
 		l, err := s.literal(filepath.Join(dir, name), literals[name])
 		if err != nil {
@@ -181,11 +182,11 @@ func (s stager) scalar(path string, l *core.Literal, scalar *core.Scalar) (*core
 func (s stager) copyFrom(uri, path string) error {
 	from, err := localPath(uri)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	info, err := os.Stat(from)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if info.IsDir() {
 		return os.CopyFS(filepath.Join(s.dir, path), os.DirFS(from))
@@ -194,7 +195,7 @@ func (s stager) copyFrom(uri, path string) error {
 }
 
 func (s stager) copyFile(from, path string) (err error) {
-	in, err := os.Open(from)
+	in, err := os.Open(from) //nolint:gosec // Tasks may read what tminus may.
 	if err != nil {
 		return err
 	}
@@ -249,37 +250,43 @@ func scalarLiteral(s *core.Scalar) *core.Literal {
 	return &core.Literal{Value: &core.Literal_Scalar{Scalar: s}}
 }
 
-// The errors of reading what a task wrote.
-var (
-	errTooBig     = errors.New("is larger than 10 MiB")
-	errNotRegular = errors.New("is not a regular file")
-)
-
-// readOutput reads a file that a task wrote into its output directory. A task
-// can put anything there: a link out of the directory, a pipe that never ends.
-func (l layout) readOutput(name string) (_ []byte, err error) {
-	root, err := os.OpenRoot(l.outputs())
+// open opens a regular file below dir that a task may have written or replaced.
+// It can have put anything there: a link to somewhere else, a pipe that never ends.
+func open(dir, name string) (_ *os.File, _ os.FileInfo, err error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", name)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
+}
+
+// errTooBig says that an output is larger than maxOutputs.
+var errTooBig = errors.New("is larger than 10 MiB")
+
+// readOutput reads a file in the output directory.
+func (l layout) readOutput(name string) (_ []byte, err error) {
+	f, info, err := open(l.outputs(), name)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s %w", name, errNotRegular)
-	case info.Size() > maxOutputs:
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if info.Size() > maxOutputs {
 		return nil, fmt.Errorf("%s %w", name, errTooBig)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxOutputs+1))
-	if err == nil && len(b) > maxOutputs {
+	if err == nil && len(b) > maxOutputs { // It grew.
 		err = fmt.Errorf("%s %w", name, errTooBig)
 	}
 	return b, err

@@ -10,24 +10,28 @@ import (
 	"tminus.dev/internal/ident"
 )
 
-// executionsDir holds the attempts, in the data directory.
-const executionsDir = "executions"
+// executionsDir holds the attempts, in the data directory, and lockFile says in
+// it that somebody runs them.
+const (
+	executionsDir = "executions"
+	lockFile      = ".lock"
+)
 
 // What is in the directory of an attempt.
 const (
 	stdoutFile    = "stdout"
 	stderrFile    = "stderr"
-	processFile   = "process.json" // see processRecord
-	taskFile      = "task.pb"      // {{.taskTemplatePath}}
-	inputsDir     = "inputs"       // {{.inputPrefix}}
-	inputsFile    = "inputs.pb"    // {{.input}}, in inputsDir
-	outputsDir    = "outputs"      // {{.outputPrefix}}
-	outputsFile   = "outputs.pb"   // in outputsDir
-	errorFile     = "error.pb"     // in outputsDir
-	rawErrorFile  = "_ERROR"       // in outputsDir, of a raw container
-	rawDir        = "raw"          // {{.rawOutputDataPrefix}}
-	checkpointDir = "checkpoint"   // {{.checkpointOutputPrefix}}
-	workDir       = "work"         // the working directory
+	taskFile      = "task.pb"    // {{.taskTemplatePath}}
+	inputsDir     = "inputs"     // {{.inputPrefix}}
+	inputsFile    = "inputs.pb"  // {{.input}}, in inputsDir
+	outputsDir    = "outputs"    // {{.outputPrefix}}
+	outputsFile   = "outputs.pb" // in outputsDir
+	errorFile     = "error.pb"   // in outputsDir
+	futuresFile   = "futures.pb" // in outputsDir, of a dynamic workflow
+	rawErrorFile  = "_ERROR"     // in outputsDir, of a raw container
+	rawDir        = "raw"        // {{.rawOutputDataPrefix}}
+	checkpointDir = "checkpoint" // {{.checkpointOutputPrefix}}
+	workDir       = "work"       // the working directory
 )
 
 // executionDir is where an execution's attempts live, relative to the data directory.

@@ -19,7 +19,7 @@ import (
 // execution is one execution in progress.
 type execution struct {
 	*Runner
-	store.Execution
+	stored       store.Execution
 	envs         []*core.KeyValuePair
 	tasks        map[ident.ID]*core.TaskTemplate
 	subWorkflows map[ident.ID]*core.CompiledWorkflow
@@ -30,30 +30,32 @@ type execution struct {
 	prior map[string]store.NodeExecution
 }
 
-// execute runs e to its end and records it, unless the process ends first.
-func (r *Runner) execute(ctx context.Context, e store.Execution) {
-	log := r.cfg.Log.With(slog.String("execution", e.Key.String()))
-	outputs, err := r.outcome(ctx, log, e)
-	if errors.Is(err, errLeft) {
-		r.leave(e.Key)
-		return
+// execute runs an execution to its end and records it, unless the process ends first.
+func (r *Runner) execute(ctx context.Context, listed store.Execution) {
+	log := r.cfg.Log.With(slog.String("execution", listed.String()))
+	var ended store.Execution
+	e, err := r.claim(ctx, listed)
+	if err == nil {
+		var outputs *core.LiteralMap
+		if outputs, err = r.outcome(ctx, log, e); !errors.Is(err, errLeft) {
+			ended, err = r.finish(ctx, listed.Key, outputs, err)
+		}
 	}
-	ended, err := r.finish(ctx, e.Key, outputs, err)
-	r.leave(e.Key)
+	r.leave(listed.Key)
 	r.Wake()
 	switch {
 	case err == nil:
-		log.InfoContext(ctx, "execution ended", slog.String("phase", string(ended.Phase)))
+		log.DebugContext(ctx, "execution ended", slog.String("phase", string(ended.Phase)))
 		r.cfg.Finished(ended)
 	case !errors.Is(err, errUnchanged) && !errors.Is(err, errLeft):
-		log.ErrorContext(ctx, "cannot record the end of an execution", slog.Any("error", err))
+		log.ErrorContext(ctx, "cannot record an execution", slog.Any("error", err))
 	}
 }
 
 // outcome runs e. Whatever goes wrong in it, a bug of ours included, is e's failure alone.
 func (r *Runner) outcome(ctx context.Context, log *slog.Logger, e store.Execution) (outputs *core.LiteralMap, err error) {
 	defer recovered(ctx, log, &err)
-	x := &execution{Runner: r, Execution: e}
+	x := &execution{Runner: r, stored: e}
 	if e.Phase == store.Aborting {
 		return nil, errAborted // Its processes were ended before it was taken up.
 	}
@@ -64,7 +66,7 @@ func (r *Runner) outcome(ctx context.Context, log *slog.Logger, e store.Executio
 	if err != nil {
 		return nil, systemError(codeWorkflow, "the inputs recorded for this execution are unreadable: %v", err)
 	}
-	return x.workflow(ctx, x.primary, newScope("", "", inputs))
+	return x.workflow(ctx, x.primary, newScope("", "", x.primary, inputs))
 }
 
 // recovered makes a panic an error.
@@ -81,7 +83,7 @@ func (x *execution) load(ctx context.Context) error {
 		return err
 	}
 	var spec admin.ExecutionSpec
-	if err := proto.Unmarshal(x.Spec, &spec); err != nil {
+	if err := proto.Unmarshal(x.stored.Spec, &spec); err != nil {
 		return systemError(codeWorkflow, "the spec recorded for this execution is unreadable: %v", err)
 	}
 	if n := spec.GetMaxParallelism(); n > 0 {
@@ -96,9 +98,9 @@ func (x *execution) load(ctx context.Context) error {
 }
 
 func (x *execution) loadDefinition(ctx context.Context) error {
-	kind, id := store.Workflow, x.Execution.Workflow
-	if x.Kind == store.Task {
-		kind, id = store.Task, x.LaunchPlan
+	kind, id := store.Workflow, x.stored.Workflow
+	if x.stored.Kind == store.Task {
+		kind, id = store.Task, x.stored.LaunchPlan
 	}
 	var d store.Definition
 	err := x.read(ctx, "read definition", func(ctx context.Context) (err error) {

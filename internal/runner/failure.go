@@ -39,6 +39,8 @@ type nodeError struct {
 	cause *core.ExecutionError
 	// node is the NodeExecution.Node that failed first; empty for the workflow as a whole.
 	node string
+	// reason is one line of it, for people who read a list; empty means the first line.
+	reason string
 	// retryable says that another attempt may succeed.
 	retryable bool
 	// timedOut says that a timeout ended it.
@@ -90,10 +92,19 @@ func storedError(b []byte) *core.ExecutionError {
 // validText is s as protobuf can carry it.
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// oneLine is the first line of s, for a reason that people read in a list.
-func oneLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
+// oneLine is the reason, or the first line of the message.
+func (e *nodeError) oneLine() string {
+	if e.reason != "" {
+		return e.reason
+	}
+	line, _, _ := strings.Cut(e.cause.GetMessage(), "\n")
 	return line
+}
+
+// lastLine is the last line of s that says something.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
 }
 
 // asNodeError is err as a *nodeError; nil when it is none.

@@ -4,10 +4,8 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,15 +27,6 @@ type command struct {
 	stdout, stderr *os.File
 }
 
-// processRecord is what the attempt's directory says of its process, so that
-// the next tminus can end what this one could not.
-type processRecord struct {
-	// PID is of the leader, and of its process group.
-	PID int `json:"pid"`
-	// Started tells the process from another one that is given its PID later; see startOf.
-	Started string `json:"started"`
-}
-
 // exit is how a process ended.
 type exit struct {
 	state *os.ProcessState
@@ -50,7 +39,7 @@ type exit struct {
 // When the leader has ended in whatever way, what is left of the group is
 // killed, as the end of its first process is the end of a container.
 // The error says why the process could not be started.
-func (c command) run(ctx context.Context, grace time.Duration, started func(processRecord)) (exit, error) {
+func (c command) run(ctx context.Context, grace time.Duration, started func(pid int)) (exit, error) {
 	path, err := lookPath(c.argv[0], c.env.get("PATH"))
 	if err != nil {
 		return exit{}, err
@@ -85,7 +74,7 @@ func (c command) run(ctx context.Context, grace time.Duration, started func(proc
 		return exit{}, err
 	}
 	pid := cmd.Process.Pid
-	started(processRecord{PID: pid, Started: startOf(pid)})
+	started(pid)
 
 	err = wait(cmd, func() {
 		mu.Lock()
@@ -117,68 +106,20 @@ func reapGroup(pgid int) {
 	}
 }
 
-// write puts the record into an attempt's directory.
-func (p processRecord) write(dir string) error {
-	b, err := json.Marshal(p)
+// lock takes the right to run tasks in dir, which ends with this process at the
+// latest: whoever has it may end what others left there.
+func lock(dir string) (release func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // In the data directory.
 	if err != nil {
-		return err
+		return nil, err
 	}
-	path := filepath.Join(dir, processFile)
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-// readProcess is the record in an attempt's directory; false when there is none.
-func readProcess(dir string) (processRecord, bool, error) {
-	b, err := os.ReadFile(filepath.Join(dir, processFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return processRecord{}, false, nil
-	}
-	var p processRecord
-	if err == nil {
-		err = json.Unmarshal(b, &p)
-	}
-	if err != nil {
-		return processRecord{}, false, err
-	}
-	return p, p.PID > 1, nil
-}
-
-// endLeftover ends the process group of an attempt of a previous tminus. It
-// touches only processes that it can tell are the attempt's, never others that
-// were given their numbers since.
-func endLeftover(ctx context.Context, dir string, grace time.Duration) (found bool, err error) {
-	p, ok, err := readProcess(dir)
-	if err != nil || !ok || !p.lives(dir) {
-		return false, err
-	}
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if err := syscall.Kill(-p.PID, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return true, fmt.Errorf("send %s to process group %d: %w", signal, p.PID, err)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = fmt.Errorf("another tminus runs tasks in %s; stop it, or use another data directory", dir)
 		}
-		if gone := awaitGroup(ctx, p, dir, grace); gone {
-			return true, nil
-		}
+		return nil, errors.Join(err, f.Close())
 	}
-	return true, fmt.Errorf("process group %d does not end", p.PID)
-}
-
-// awaitGroup waits until p and its group are gone, up to limit.
-func awaitGroup(ctx context.Context, p processRecord, dir string, limit time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond) // Other people's children cannot be waited for.
-	defer tick.Stop()
-	for p.lives(dir) {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
+	return f.Close, nil
 }
 
 // lookPath finds a program in the directories of path, unless it is a path itself.
@@ -191,7 +132,8 @@ func lookPath(name, path string) (string, error) {
 			continue // What it is relative to depends on who looks.
 		}
 		candidate := filepath.Join(dir, name)
-		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		info, err := os.Stat(candidate) //nolint:gosec // To look where PATH says is the purpose.
+		if err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return candidate, nil
 		}
 	}

@@ -1,15 +1,14 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,75 +34,51 @@ func wait(cmd *exec.Cmd, ended func()) error {
 	return cmd.Wait()
 }
 
-// startOf tells a process from every other that has or had its number: the boot
-// and the clock tick it began at. It is empty when there is no such process.
-func startOf(pid int) string {
-	s, ok := readStat(pid)
-	if !ok {
-		return ""
-	}
-	return bootID() + " " + s.start
-}
+// remember has nothing to do: leftovers finds processes without a record.
+func remember(string, int) error { return nil }
 
-var bootID = sync.OnceValue(func() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "?"
-	}
-	return strings.TrimSpace(string(b))
-})
+func forget(string) error { return nil }
 
-// lives says that p, or another process of its group, is alive. The latter
-// shows by the variable that all processes of the attempt in dir inherit: while
-// a member of the group is alive, its number is not given to another.
-func (p processRecord) lives(dir string) bool {
-	if s, ok := readStat(p.PID); ok && s.alive() && p.Started == startOf(p.PID) {
-		return true
-	}
+// signalLeftovers sends a signal, which may be none (0), to every process of an
+// attempt below root that is alive, and says how many there were. They show by
+// the variable that they all inherit; what clears its environment stays unseen.
+func signalLeftovers(root string, signal syscall.Signal) (int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return false
+		return 0, err
 	}
-	mark := []byte(attemptVariable + "=" + dir)
+	found := 0
+	var failed error
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() || !isAttempt(pid, root) {
+			continue
+		}
+		// The handle stays with the process even if its number goes to another
+		// one, so what is true of the number now is true of what is signalled.
+		p, err := os.FindProcess(pid)
 		if err != nil {
-			continue
+			return found, err
 		}
-		if s, ok := readStat(pid); !ok || s.group != p.PID || !s.alive() {
-			continue
+		if isAttempt(pid, root) {
+			found++
+			err = p.Signal(signal)
 		}
-		env, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, mark) }) {
-			return true
+		if err != nil && !errors.Is(err, os.ErrProcessDone) {
+			failed = errors.Join(failed, fmt.Errorf("signal process %d: %w", pid, err))
 		}
+		failed = errors.Join(failed, p.Release())
 	}
-	return false
+	return found, failed
 }
 
-// stat is what /proc/PID/stat says of a process; see proc_pid_stat(5).
-type stat struct {
-	state byte
-	group int
-	start string
-}
-
-func (s stat) alive() bool { return s.state != 'Z' && s.state != 'X' }
-
-func readStat(pid int) (stat, bool) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return stat{}, false
+// isAttempt says that a process is alive and part of an attempt below root.
+func isAttempt(pid int, root string) bool {
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil { // It has ended, or is somebody else's.
+		return false
 	}
-	// The second field is the program's name, in parentheses; it may hold anything.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	const state, group, start = 3 - 3, 5 - 3, 22 - 3
-	if len(fields) <= start || len(fields[state]) != 1 {
-		return stat{}, false
-	}
-	pgid, err := strconv.Atoi(fields[group])
-	if err != nil {
-		return stat{}, false
-	}
-	return stat{state: fields[state][0], group: pgid, start: fields[start]}, true
+	return slices.ContainsFunc(strings.Split(string(env), "\x00"), func(v string) bool {
+		return strings.HasPrefix(v, attemptVariable+"="+root+"/")
+	})
 }

@@ -26,6 +26,7 @@ func stubborn(p *pipe) *core.TaskTemplate {
 }
 
 func TestNoProcessSurvives(t *testing.T) {
+	t.Parallel()
 	t.Run("its timeout", func(t *testing.T) {
 		w, p := newWorld(t), newPipe(t)
 		w.register(timeout(100*time.Millisecond, stubborn(p)))
@@ -70,6 +71,7 @@ func TestNoProcessSurvives(t *testing.T) {
 }
 
 func TestTerminate(t *testing.T) {
+	t.Parallel()
 	w, p := newWorld(t), newPipe(t)
 	w.register(
 		shell("hang", "", "", `exec 3>`+p.path+`; echo up >&3; sleep 300`),
@@ -120,6 +122,7 @@ func TestTerminate(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	t.Run("waits for tasks that run, and starts no more", func(t *testing.T) {
 		w, p := newWorld(t), newPipe(t)
 		w.register(
@@ -195,13 +198,28 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+func TestOneRunnerForADataDirectory(t *testing.T) {
+	t.Parallel()
+	w, p := newWorld(t), newPipe(t)
+	w.register(shell("t", "", "", `exec 3>`+p.path+`; echo up >&3; sleep 300`))
+	w.queue("e1", "t", nil, alone)
+	l := w.run(runner.Config{})
+	p.line()
+	err := runner.New(w.db, runner.Config{Dir: w.dir}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "another tminus runs tasks in") {
+		t.Errorf("got %v", err)
+	}
+	l.end()
+	l.await("e1", store.Failed)
+}
+
 func TestRunRefusesWhatCannotWork(t *testing.T) {
 	t.Setenv("PATH", "/nowhere")
 	for name, test := range map[string]struct {
 		cfg  runner.Config
 		want string
 	}{
-		"no directory": {runner.Config{}, `data directory "" is not usable`},
+		"no directory": {runner.Config{}, `the data directory is not set`},
 		"unknown mode": {runner.Config{Dir: t.TempDir(), Mode: "vm"}, `unknown mode "vm"; use process, docker or podman`},
 		"no engine":    {runner.Config{Dir: t.TempDir(), Mode: runner.Docker}, `tasks are to run in docker: command "docker" is not in PATH (/nowhere)`},
 		"a directory that docker cannot mount": {

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	w, p := newWorld(t), newPipe(t)
 	again := filepath.Join(t.TempDir(), "again")
 	w.register(
@@ -49,7 +50,7 @@ func TestCrash(t *testing.T) {
 	)
 	w.queue("e1", "f", nil)
 	w.queue("e2", "g", nil)
-	must(0, w.db.Close())
+	w.close()
 
 	child := exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), crashDir+"="+w.dir)
@@ -59,7 +60,9 @@ func TestCrash(t *testing.T) {
 	}
 	p.lines(2)
 	must(0, child.Process.Kill())
-	_ = child.Wait()
+	if err := child.Wait(); err == nil {
+		t.Error("it was not killed")
+	}
 
 	w.open()
 	l := w.run(runner.Config{Grace: 50 * time.Millisecond})
@@ -89,6 +92,7 @@ func TestCrash(t *testing.T) {
 
 // What a crash can leave in the database, moment by moment.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	five := must(proto.Marshal(values(vars("n integer"), map[string]any{"n": 5})))
 	failure := must(proto.Marshal(&core.ExecutionError{Code: "Boom", Message: "it broke"}))
 	type state struct {
@@ -102,6 +106,7 @@ func TestResume(t *testing.T) {
 			n.Outputs, n.EndedAt = five, time.Now()
 		case store.Failed:
 			n.Error, n.EndedAt = failure, time.Now()
+		default:
 		}
 		return n
 	}
@@ -112,6 +117,7 @@ func TestResume(t *testing.T) {
 			a.Outputs = five
 		case store.Failed, store.Retryable:
 			a.Error = failure
+		default:
 		}
 		return a
 	}
@@ -254,6 +260,7 @@ func TestResume(t *testing.T) {
 
 // More was in progress than the new configuration lets be.
 func TestLeftoversBeyondTheLimit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.register(shell("work", "", "", `:`))
 	want := map[string]bool{}

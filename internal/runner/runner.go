@@ -1,14 +1,19 @@
 // Package runner launches executions on this machine: it runs workflows of
-// container tasks, each task as a process (or in docker or podman), and records
-// what becomes of them.
+// container tasks, each attempt at a task as a process (or in docker or podman),
+// and records what becomes of them.
 //
-// What a task sees of Flyte is the same as on a cluster: templates in its
-// command, inputs.pb and outputs.pb or, for raw containers, files; the
-// environment variables FLYTE_*; attempts, retries and timeouts. See docs of
-// the files' subjects: template.go, data.go, environment.go, attempt.go.
+// A task meets what it would meet on a Flyte cluster: templates in its command
+// (templates.fill), inputs.pb and outputs.pb or error.pb, or, for a raw
+// container, a file for each input and output (layout.stage, layout.collect),
+// the variables FLYTE_* (environment.identify), retries and timeouts. It has a
+// directory of its own; what it writes to stdout and stderr is kept there,
+// however much it is. When its first process ends the others of its process
+// group are ended too.
 //
-// The database is the queue and the memory. One runner works on one database;
-// it may stop at any point and the next one goes on from what is recorded.
+// The database is the queue and the memory: a runner may stop or be killed at
+// any point, and the next one goes on from what is recorded. Nodes that
+// succeeded are not run again; an attempt that was cut off counts as failed.
+// One runner works on one database.
 package runner
 
 import (
@@ -150,15 +155,6 @@ var (
 	errLeft = errors.New("left for the next run")
 )
 
-// The database is asked for new executions this often even if nobody calls Wake.
-const poll = 30 * time.Second
-
-// The pause after a failed operation doubles from the first to the last of these.
-const (
-	firstPause = 100 * time.Millisecond
-	lastPause  = 30 * time.Second
-)
-
 // recordTime is how long the runner goes on recording what it ended by force
 // while a database fails.
 const recordTime = 10 * time.Second
@@ -170,10 +166,12 @@ const recordTime = 10 * time.Second
 //
 // A database that fails is tried again; it never ends Run. The errors are those
 // of a configuration that cannot work.
-func (r *Runner) Run(ctx context.Context) error {
-	if err := r.check(); err != nil {
+func (r *Runner) Run(ctx context.Context) (err error) {
+	release, err := r.open()
+	if err != nil {
 		return fmt.Errorf("start runner: %w", err)
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	work, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 
@@ -196,30 +194,36 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// check finds what no amount of trying again could cure.
-func (r *Runner) check() error {
-	dir, err := filepath.Abs(r.cfg.Dir)
-	if err != nil || r.cfg.Dir == "" {
-		return errors.Join(fmt.Errorf("data directory %q is not usable", r.cfg.Dir), err)
+// open takes the data directory and finds what no amount of trying again could cure.
+func (r *Runner) open() (release func() error, err error) {
+	if r.cfg.Dir == "" {
+		return nil, errors.New("the data directory is not set")
 	}
-	r.cfg.Dir = dir
-	if err := os.MkdirAll(filepath.Join(dir, executionsDir), 0o700); err != nil {
-		return err
+	root := filepath.Join(r.cfg.Dir, executionsDir)
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
 	}
+	// Its name must be the same in the next life, however it is found then.
+	if root, err = filepath.Abs(root); err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.cfg.Dir = filepath.Dir(root)
 	switch r.cfg.Mode {
 	case Process:
-		return nil
 	case Docker, Podman:
-		if strings.Contains(dir, ":") {
-			return fmt.Errorf("data directory %s cannot be mounted into containers because of its colon", dir)
+		if strings.Contains(r.cfg.Dir, ":") {
+			return nil, fmt.Errorf("data directory %s cannot be mounted into containers because of its colon", r.cfg.Dir)
 		}
 		if _, err := lookPath(string(r.cfg.Mode), os.Getenv("PATH")); err != nil {
-			return fmt.Errorf("tasks are to run in %s: %w", r.cfg.Mode, err)
+			return nil, fmt.Errorf("tasks are to run in %s: %w", r.cfg.Mode, err)
 		}
-		return nil
 	default:
-		return fmt.Errorf("unknown mode %q; use process, docker or podman", r.cfg.Mode)
+		return nil, fmt.Errorf("unknown mode %q; use process, docker or podman", r.cfg.Mode)
 	}
+	return lock(root)
 }
 
 // Wake tells Run that new executions are queued. It never blocks.
@@ -228,147 +232,6 @@ func (r *Runner) Wake() {
 	case r.wake <- struct{}{}:
 	default:
 	}
-}
-
-// loop starts executions until ctx ends. They run under work.
-func (r *Runner) loop(ctx, work context.Context, running *sync.WaitGroup) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	takes := []func(context.Context, context.Context, *sync.WaitGroup) (done bool, err error){
-		r.endLeftovers, r.takeLeftovers, r.takeQueued,
-	}
-	pause := firstPause
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-r.wake:
-		case <-timer.C:
-		}
-		var err error
-		for done := true; done && err == nil && ctx.Err() == nil; {
-			if done, err = takes[0](ctx, work, running); done {
-				takes = takes[1:]
-			}
-		}
-		wait := poll
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			r.cfg.Log.ErrorContext(ctx, "cannot take up executions; trying again",
-				slog.Any("error", err), slog.Duration("pause", pause))
-			wait, pause = pause, min(2*pause, lastPause)
-		default:
-			pause = firstPause
-		}
-		timer.Reset(wait)
-	}
-}
-
-// inProgress are the phases of executions that somebody has taken up.
-var inProgress = []store.Phase{store.Running, store.Aborting, store.Failing, store.Succeeding}
-
-// takeLeftovers starts executions that a previous process had in progress, and
-// says whether those were all.
-func (r *Runner) takeLeftovers(ctx, work context.Context, running *sync.WaitGroup) (bool, error) {
-	// At most Executions of these are in progress here, so one more shows whether any is not.
-	es, err := r.store.OpenExecutions(ctx, inProgress, r.cfg.Executions+1)
-	if err != nil {
-		return false, err
-	}
-	for _, e := range es {
-		run, cancel := context.WithCancelCause(work)
-		if entered, full := r.enter(e.Key, cancel); entered {
-			r.start(run, cancel, e, running)
-		} else {
-			cancel(nil)
-			if full {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
-
-// takeQueued starts as many queued executions as there is room for. There may always be more.
-func (r *Runner) takeQueued(ctx, work context.Context, running *sync.WaitGroup) (bool, error) {
-	room := r.room()
-	if room <= 0 {
-		return false, nil
-	}
-	es, err := r.store.OpenExecutions(ctx, []store.Phase{store.Queued, store.Undefined}, room)
-	if err != nil {
-		return false, err
-	}
-	for _, e := range es {
-		run, cancel := context.WithCancelCause(work)
-		// It is entered before it is claimed, so that Terminate finds it from the claim on.
-		if entered, _ := r.enter(e.Key, cancel); !entered {
-			cancel(nil)
-			continue
-		}
-		claimed, err := r.claim(ctx, e.Key)
-		if err != nil {
-			r.leave(e.Key)
-			cancel(nil)
-			if errors.Is(err, errNotQueued) {
-				continue
-			}
-			return false, err
-		}
-		r.start(run, cancel, claimed, running)
-	}
-	return false, nil
-}
-
-func (r *Runner) start(ctx context.Context, cancel context.CancelCauseFunc, e store.Execution, running *sync.WaitGroup) {
-	running.Go(func() {
-		defer cancel(nil)
-		r.execute(ctx, e)
-	})
-}
-
-// room is how many more executions may be in progress.
-func (r *Runner) room() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cfg.Executions - len(r.active)
-}
-
-// enter puts an execution among those in progress unless it is there or they are full.
-func (r *Runner) enter(key ident.Key, cancel context.CancelCauseFunc) (entered, full bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, known := r.active[key]; known {
-		return false, false
-	}
-	if len(r.active) >= r.cfg.Executions {
-		return false, true
-	}
-	r.active[key] = cancel
-	return true, false
-}
-
-func (r *Runner) leave(key ident.Key) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.active, key)
-}
-
-var errNotQueued = errors.New("no longer queued")
-
-// claim makes a queued execution a running one.
-func (r *Runner) claim(ctx context.Context, key ident.Key) (store.Execution, error) {
-	return r.store.UpdateExecution(ctx, key, func(e *store.Execution) error {
-		if e.Phase != store.Queued && e.Phase != store.Undefined {
-			return errNotQueued
-		}
-		e.Phase = store.Running
-		e.StartedAt = now()
-		e.UpdatedAt = e.StartedAt
-		return nil
-	})
 }
 
 var errUnchanged = errors.New("unchanged")
@@ -382,7 +245,7 @@ func (r *Runner) Terminate(ctx context.Context, key ident.Key, cause, by string)
 		switch {
 		case e.Phase.Terminal(), e.Phase == store.Aborting:
 			return errUnchanged
-		case e.Phase == store.Queued, e.Phase == store.Undefined:
+		case queued(e.Phase):
 			e.Phase = store.Aborted
 			e.EndedAt = now()
 		default:
@@ -404,51 +267,6 @@ func (r *Runner) Terminate(ctx context.Context, key ident.Key, cause, by string)
 		cancel(errTerminated)
 	}
 	return nil
-}
-
-// record repeats write until it succeeds. It gives up with errLeft when the
-// process ends first, and with write's error where a repetition cannot help.
-func (r *Runner) record(ctx context.Context, operation string, write func(context.Context) error) error {
-	ctx = context.WithoutCancel(ctx) // An execution's end is recorded although its context has ended.
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := bounded(ctx, write)
-		if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, errUnchanged) {
-			return err
-		}
-		r.cfg.Log.ErrorContext(ctx, "database failed; trying again",
-			slog.String("operation", operation), slog.Any("error", err), slog.Duration("pause", pause))
-		select {
-		case <-time.After(pause):
-		case <-r.gone:
-			return errLeft
-		}
-	}
-}
-
-// read repeats get until it succeeds, finds nothing, or ctx ends.
-func (r *Runner) read(ctx context.Context, operation string, get func(context.Context) error) error {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := bounded(ctx, get)
-		if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrBadQuery) {
-			return err
-		}
-		if ctx.Err() == nil {
-			r.cfg.Log.ErrorContext(ctx, "database failed; trying again",
-				slog.String("operation", operation), slog.Any("error", err), slog.Duration("pause", pause))
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return stopped(ctx)
-		}
-	}
-}
-
-// bounded runs one database operation, which must not hang for ever.
-func bounded(ctx context.Context, op func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, lastPause)
-	defer cancel()
-	return op(ctx)
 }
 
 // stopped is what the part of an execution whose context has ended comes to.

@@ -119,37 +119,34 @@ func (t *taskNode) resume(ctx context.Context) (number int, outputs *core.Litera
 
 // slot waits until another task process may run. release gives the place back.
 func (x *execution) slot(ctx context.Context) (release func(), err error) {
-	var held []chan struct{}
-	release = func() {
-		for _, slots := range held {
-			<-slots
-		}
+	if x.limit == nil {
+		return func() { <-x.slots }, x.acquire(ctx, x.slots)
 	}
-	for _, slots := range []chan struct{}{x.limit, x.slots} {
-		if slots == nil {
-			continue
-		}
-		select {
-		case slots <- struct{}{}:
-			held = append(held, slots)
-		case <-ctx.Done():
-			release()
-			return nil, stopped(ctx)
-		case <-x.stopping:
-			release()
-			return nil, errLeft
-		}
+	if err := x.acquire(ctx, x.limit); err != nil {
+		return nil, err
 	}
-	// Of several ready cases select takes any.
-	select {
+	if err := x.acquire(ctx, x.slots); err != nil {
+		<-x.limit
+		return nil, err
+	}
+	return func() { <-x.slots; <-x.limit }, nil
+}
+
+func (x *execution) acquire(ctx context.Context, slots chan<- struct{}) error {
+	select { // Of several ready cases select takes any, and these come first.
 	case <-ctx.Done():
-		release()
-		return nil, stopped(ctx)
+		return stopped(ctx)
 	case <-x.stopping:
-		release()
-		return nil, errLeft
+		return errLeft
 	default:
-		return release, nil
+	}
+	select {
+	case slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return stopped(ctx)
+	case <-x.stopping:
+		return errLeft
 	}
 }
 
@@ -167,9 +164,9 @@ func (t *taskNode) try(ctx context.Context, number int) (*core.LiteralMap, error
 	}
 	started := now()
 	record := store.TaskExecution{
-		Execution: t.Key, Node: t.record.Node, Attempt: number,
+		Execution: t.stored.Key, Node: t.record.Node, Attempt: number,
 		Task: workflow.ID(t.task.GetId()), TaskType: t.task.GetType(),
-		Phase: store.Running, Inputs: t.record.Inputs, Dir: attemptDir(t.Key, t.record.Node, number),
+		Phase: store.Running, Inputs: t.record.Inputs, Dir: attemptDir(t.stored.Key, t.record.Node, number),
 		CreatedAt: started, StartedAt: started,
 	}
 	a, err := t.prepare(number, record.Dir)
@@ -200,7 +197,7 @@ func (t *taskNode) settle(ctx context.Context, record *store.TaskExecution, outp
 	case failure == nil:
 		record.Phase, record.Reason = store.Aborted, reasonOf(ctx)
 	default:
-		record.Phase, record.Reason, record.Error = store.Failed, oneLine(failure.cause.GetMessage()), failure.encode()
+		record.Phase, record.Reason, record.Error = store.Failed, failure.oneLine(), failure.encode()
 		if t.again(record.Attempt, failure) {
 			record.Phase = store.Retryable
 		}

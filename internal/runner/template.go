@@ -20,6 +20,8 @@ type templates struct {
 	// values are by lower-case name.
 	values map[string]string
 	inputs map[string]*core.Literal
+	// declared are all inputs of the task; optional ones may have no value.
+	declared map[string]*core.Variable
 }
 
 // fill replaces the template variables in s:
@@ -38,7 +40,7 @@ type templates struct {
 // Values are put in as they are and never split: an argument that is a list's
 // template stays one argument, [a,b]. Templates inside of values are not filled.
 // Like Flyte, fill leaves a variable that it does not know as it stands; an
-// unknown input is an error.
+// unknown input is an error. An optional input without a value is empty.
 func (t templates) fill(s string) (string, error) {
 	var unknown string
 	filled := placeholder.ReplaceAllStringFunc(s, func(match string) string {
@@ -50,14 +52,15 @@ func (t templates) fill(s string) (string, error) {
 		if len(name) <= len(inputs) || !strings.EqualFold(name[:len(inputs)], inputs) {
 			return match
 		}
-		input, ok := t.inputs[name[len(inputs):]]
-		if !ok {
+		name = name[len(inputs):]
+		input, given := t.inputs[name]
+		if _, declared := t.declared[name]; !given && !declared {
 			unknown = match
 		}
 		return literal.Text(input)
 	})
 	if unknown != "" {
-		return "", fmt.Errorf("%s: the task has no such input; it has %s", unknown, list(slices.Sorted(maps.Keys(t.inputs))))
+		return "", fmt.Errorf("%s: the task has no such input; it has %s", unknown, list(slices.Sorted(maps.Keys(t.declared))))
 	}
 	return filled, nil
 }
@@ -81,29 +84,40 @@ func identifier(s string) string {
 	return s
 }
 
-// movePath replaces the directory from by to wherever it stands in s as a whole
-// path or the beginning of one.
-func movePath(s, from, to string) string {
-	from = strings.TrimRight(from, "/")
-	if from == "" {
-		return s
-	}
+// move is a directory that is found elsewhere.
+type move struct{ from, to string }
+
+// movePaths replaces the directories wherever they stand in s as a whole path or
+// the beginning of one. Of two that fit, the longer holds.
+func movePaths(s string, moves ...move) string {
+	slices.SortStableFunc(moves, func(a, b move) int { return len(b.from) - len(a.from) })
 	var b strings.Builder
-	done := 0 // how much of s is in b
-	for at := 0; ; {
-		i := strings.Index(s[at:], from)
-		if i < 0 {
-			b.WriteString(s[done:])
-			return b.String()
+	for at := 0; at < len(s); {
+		to, length := moved(s, at, moves)
+		if length == 0 {
+			to, length = s[at:at+1], 1
 		}
-		begin, end := at+i, at+i+len(from)
-		if (begin == 0 || !inPath(s[begin-1])) && (end == len(s) || s[end] == '/' || !inPath(s[end])) {
-			b.WriteString(s[done:begin])
-			b.WriteString(to)
-			done = end
-		}
-		at = end
+		b.WriteString(to)
+		at += length
 	}
+	return b.String()
+}
+
+// moved is what takes the place of the path of that length at an index of s; 0 if none does.
+func moved(s string, at int, moves []move) (to string, length int) {
+	if at > 0 && inPath(s[at-1]) {
+		return "", 0
+	}
+	for _, m := range moves {
+		from := strings.TrimRight(m.from, "/")
+		if from == "" || !strings.HasPrefix(s[at:], from) {
+			continue
+		}
+		if rest := s[at+len(from):]; rest == "" || rest[0] == '/' || !inPath(rest[0]) {
+			return m.to, len(from)
+		}
+	}
+	return "", 0
 }
 
 // inPath says that c next to a path belongs to it.

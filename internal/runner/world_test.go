@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,18 +29,20 @@ import (
 )
 
 // limit is how long a test waits for anything.
-const limit = 30 * time.Second
+const limit = time.Minute
 
 // world is a database and the data directory beside it.
 type world struct {
 	t   *testing.T
 	dir string
 	db  *sqlite.DB
+	// close closes db, once.
+	close func()
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir()}
+	w := &world{t: t, dir: must(filepath.EvalSymlinks(t.TempDir()))}
 	w.open()
 	return w
 }
@@ -51,11 +54,12 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.db = db
-	w.t.Cleanup(func() {
+	w.close = sync.OnceFunc(func() {
 		if err := db.Close(); err != nil {
 			w.t.Error(err)
 		}
 	})
+	w.t.Cleanup(w.close)
 }
 
 // must is v, unless there is an error.
@@ -262,6 +266,12 @@ type life struct {
 // run starts a runner on the world. It is stopped at the end of the test.
 func (w *world) run(cfg runner.Config) *life {
 	w.t.Helper()
+	return w.runOn(w.db, cfg)
+}
+
+// runOn starts a runner that sees the database through s.
+func (w *world) runOn(s runner.Store, cfg runner.Config) *life {
+	w.t.Helper()
 	l := &life{world: w, finished: make(chan store.Execution, 1000), done: make(chan error, 1)}
 	cfg.Dir = w.dir
 	cfg.Finished = func(e store.Execution) { l.finished <- e }
@@ -274,7 +284,7 @@ func (w *world) run(cfg runner.Config) *life {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(w.t.Output(), nil))
 	}
-	l.Runner = runner.New(w.db, cfg)
+	l.Runner = runner.New(s, cfg)
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	l.stop = stop
 	go func() { l.done <- l.Run(ctx) }()

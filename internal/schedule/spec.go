@@ -40,7 +40,7 @@ const maxExcluded = 1 << 20
 func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 	slots, err := cron.Parse(s.Expression)
 	if err != nil {
-		return Timetable{}, err //nolint:wrapcheck // The error's own text is for the client.
+		return Timetable{}, err
 	}
 	p := s.Policy
 	if p.Timezone != "" {

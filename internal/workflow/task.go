@@ -29,7 +29,7 @@ const maxTaskType = 255
 func CompileTask(id ident.ID, t *core.TaskTemplate) (*core.CompiledTask, error) {
 	const field = "spec.template"
 	if err := id.Validate("id."); err != nil {
-		return nil, err //nolint:wrapcheck // It names its field.
+		return nil, err
 	}
 	if t == nil {
 		return nil, invalid.Field(field, "is missing")

@@ -70,7 +70,7 @@ func Identifier(kind core.ResourceType, id ident.ID) *core.Identifier {
 // An error that is no *invalid.Error is lookup's own.
 func Compile(id ident.ID, spec *admin.WorkflowSpec, lookup Lookup) (*core.CompiledWorkflowClosure, error) {
 	if err := id.Validate("id."); err != nil {
-		return nil, err //nolint:wrapcheck // It names its field.
+		return nil, err
 	}
 	if spec.GetTemplate() == nil {
 		return nil, invalid.Field("spec.template", "is missing")
@@ -112,7 +112,7 @@ func checkReference(field string, kind core.ResourceType, ref *core.Identifier) 
 	if ref.GetResourceType() != kind && ref.GetResourceType() != core.ResourceType_UNSPECIFIED {
 		return invalid.Field(field+".resource_type", "is %s; it must be %s", ref.GetResourceType(), kind)
 	}
-	return ID(ref).Validate(field + ".") //nolint:wrapcheck // It names its field.
+	return ID(ref).Validate(field + ".")
 }
 
 // compiled is a workflow and the number of nodes that one run of it starts.
