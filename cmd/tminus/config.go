@@ -66,7 +66,7 @@ func configCommand(environ []string) *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration in force and where each value came from",
-		Args:  cobra.NoArgs,
+		Args:  cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, environ)
 			if err != nil {

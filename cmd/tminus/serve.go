@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/manifest"
@@ -35,7 +36,7 @@ and the runner that runs their executions on this machine.
 
 Everything it knows is in the data directory; started again on the same one, it
 carries on where it stopped.`,
-		Args: cobra.NoArgs,
+		Args: cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, environ)
 			if err != nil {

@@ -32,7 +32,7 @@ activates the launch plans that have a schedule. Applying the same again changes
 		Example: `  tminus apply -f nightly.yaml
   tminus apply -f schedules/ --dry-run
   tminus apply -f flyte-package.tgz --version v7 --activate`,
-		Args: exactly(),
+		Args: Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(files) == 0 {
 				return misused(cmd, "-f is missing: name a file, a directory, or - for standard input")

@@ -144,9 +144,9 @@ func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exactly takes arguments of these names, all of which are required, unless
+// Exactly takes arguments of these names, all of which are required, unless
 // they are in brackets, as in a usage line.
-func exactly(names ...string) cobra.PositionalArgs {
+func Exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > len(names) {
 			return misused(cmd, "unexpected argument %q", args[len(names)])

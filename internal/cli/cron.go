@@ -35,7 +35,7 @@ or rate(…). A rate counts from --from.`,
 		Example: `  tminus cron next '0 10 * * ? *'
   tminus cron next '0 9 * * MON-FRI' --timezone Europe/Berlin -n 10
   tminus cron next '0 10 L * ? *' --from 2026-01-01T00:00:00Z -o json`,
-		Args: exactly("EXPRESSION"),
+		Args: Exactly("EXPRESSION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			start := time.Now().Truncate(time.Second)
 			if from != "" {
@@ -80,7 +80,7 @@ func (c *client) cronValidateCommand() *cobra.Command {
 		Long: `Say whether an expression is right: the exit code is 0, and what it is read as is printed. If it is
 wrong, or can never fire, the exit code is 1, and the error shows where.`,
 		Example: "  tminus cron validate '0 10 ? * MON-FRI *'",
-		Args:    exactly("EXPRESSION"),
+		Args:    Exactly("EXPRESSION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := c.parseExpression(cmd, args[0], zone)
 			if err != nil {

@@ -39,7 +39,7 @@ func (c *client) executionsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List executions, the newest first",
-		Args:  exactly(),
+		Args:  Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			request := &admin.ResourceListRequest{
 				Id: &admin.NamedEntityIdentifier{Project: c.project, Domain: c.domain}, SortBy: newestFirst(),
@@ -137,7 +137,7 @@ func (c *client) executionsGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "get NAME",
 		Short:             "Show an execution: its inputs and outputs, nodes and attempts, and why it failed",
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
@@ -288,7 +288,7 @@ func (c *client) executionsTerminateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "terminate NAME",
 		Short:             "Terminate a running execution",
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
@@ -321,7 +321,7 @@ func (c *client) executionsCreateCommand() *cobra.Command {
 		Long: `Launch a launch plan now, whether it is active or not. Inputs are typed by the launch plan: datetimes are
 RFC 3339, durations are such as 90s, lists, maps and structs are JSON, files are addresses or absolute paths.`,
 		Example:           `  tminus executions create nightly-report --input kickoff_time=2026-01-31T09:00:00Z --input city=Berlin`,
-		Args:              exactly("LAUNCHPLAN"),
+		Args:              Exactly("LAUNCHPLAN"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {

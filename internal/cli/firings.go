@@ -30,7 +30,7 @@ func (c *client) firingsListCommand() *cobra.Command {
 		Short: "List what became of slots, the newest first",
 		Example: `  tminus firings list nightly-report
   tminus firings list --outcome missed --since 2026-01-01T00:00:00Z`,
-		Args:              exactly("[LAUNCHPLAN]"),
+		Args:              Exactly("[LAUNCHPLAN]"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &tminusv1.ListFiringsRequest{Project: c.project, Domain: c.domain}

@@ -40,7 +40,7 @@ func (c *client) launchPlansListCommand() *cobra.Command {
 		Short: "List launch plans, or the versions of one",
 		Long: `List launch plans, each in its active version or, if none is active, in its newest. With a NAME, list
 all versions of that launch plan, the newest first.`,
-		Args:              exactly("[NAME]"),
+		Args:              Exactly("[NAME]"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			request := &admin.ResourceListRequest{
@@ -142,7 +142,7 @@ func (c *client) launchPlansGetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "get NAME",
 		Short:             "Show a launch plan: its schedule, policies and inputs",
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
@@ -214,7 +214,7 @@ func (c *client) activateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "activate NAME",
 		Short:             "Activate a version of a launch plan, so that its schedule fires",
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
@@ -235,7 +235,7 @@ func (c *client) deactivateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "deactivate NAME",
 		Short:             "Deactivate a launch plan, so that its schedule fires no more",
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {

@@ -22,7 +22,7 @@ func (c *client) executionsLogsCommand() *cobra.Command {
 		Short: "Print what the tasks of an execution wrote",
 		Long: `Print what the tasks of an execution wrote: their standard output to standard output, and their standard
 error to standard error. A heading on standard error says which attempt follows.`,
-		Args:              exactly("NAME"),
+		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.executionNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {

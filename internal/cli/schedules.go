@@ -28,7 +28,7 @@ func (c *client) schedulesListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the schedules of active launch plans, the one that fires next first",
-		Args:  exactly(),
+		Args:  Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(func(s *connection) error {
 				list, err := c.listSchedules(cmd, s, everywhere, !inactive, 1, limit)
@@ -115,7 +115,7 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "get LAUNCHPLAN",
 		Short:             "Show the schedule of a launch plan, with its next slots",
-		Args:              exactly("LAUNCHPLAN"),
+		Args:              Exactly("LAUNCHPLAN"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
@@ -167,7 +167,7 @@ func (c *client) schedulesNextCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "next [LAUNCHPLAN]",
 		Short:             "Print the next slots of one launch plan, or of all together in the order of time",
-		Args:              exactly("[LAUNCHPLAN]"),
+		Args:              Exactly("[LAUNCHPLAN]"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n < 1 || n > maxNext {

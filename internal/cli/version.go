@@ -19,7 +19,7 @@ func (c *client) versionCommand(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of tminus, and of the server if there is one",
-		Args:  exactly(),
+		Args:  Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			built := struct {
 				Version  string `json:"version"`
