@@ -13,7 +13,7 @@ import (
 
 // expressions all have a slot at every full minute or hour, in every dialect.
 var expressions = []string{
-	"* * * * *", "*/1 0-23 * * *", "* * * * MON-SUN", "cron(* * * * ? *)", "cron(0/1 * ? * * *)", "rate(1 minute)",
+	"* * * * *", "*/1 0-23 * * *", "* * 1-31 * *", "cron(* * * * ? *)", "cron(0/1 * ? * * *)", "rate(1 minute)",
 }
 
 // midnight is when the schedules of benchmarks begin to count.
@@ -106,19 +106,27 @@ func BenchmarkFire(b *testing.B) {
 			var spent [3]time.Duration
 			fired := 0
 			now := midnight
-			var before, after syscall.Rusage
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			before := cpu(b)
 			for b.Loop() {
 				now = now.Add(time.Minute)
 				fired += fire(ctx, b, db, now, 2000, &spent)
 			}
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-			cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
-			b.ReportMetric(float64(cpu.Microseconds())/float64(fired), "cpu-µs")
+			b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(fired), "cpu-µs")
 			for i, unit := range []string{"advance-µs", "due-µs", "settle-µs"} {
 				b.ReportMetric(float64(spent[i].Microseconds())/float64(fired), unit)
 			}
 			b.ReportMetric(float64(fired)/b.Elapsed().Seconds(), "firings/s")
 		})
 	}
+}
+
+// cpu is the processor time that this process has used. Unlike the time on the
+// wall it tells the same on a busy machine.
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
@@ -30,9 +31,7 @@ func definitions(noun, prefix string, more map[string]field) *entity {
 		},
 		order: "created_at DESC, id DESC", tie: []string{"id"},
 	}
-	for name, f := range more {
-		e.fields[name] = f
-	}
+	maps.Copy(e.fields, more)
 	return e
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	isPlan = "kind = 'launch_plan'"
-	isTask = "kind = 'task'"
+	isPlan = "(kind = 'launch_plan')"
+	isTask = "(kind = 'task')"
 )
 
 var executionEntity = entity{
@@ -82,9 +82,9 @@ func executionValues(e *store.Execution) []any {
 }
 
 var (
-	insertExecution = `INSERT INTO executions (` + executionColumns + `, project, domain, name) VALUES ` +
+	insertExecution = `INSERT INTO executions (` + executionColumns + `, project, domain, name) VALUES ` + //nolint:gosec // Its parts are constants.
 		values(1, strings.Count(executionColumns, ",")+4) + ` ON CONFLICT (project, domain, name) DO NOTHING`
-	updateExecution = `UPDATE executions SET (` + executionColumns + `) = ` +
+	updateExecution = `UPDATE executions SET (` + executionColumns + `) = ` + //nolint:gosec // Its parts are constants.
 		values(1, strings.Count(executionColumns, ",")+1) + ` WHERE project = ? AND domain = ? AND name = ?`
 )
 
@@ -92,8 +92,11 @@ var (
 func (db *DB) CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error) {
 	created := make([]bool, len(es))
 	err := db.update(ctx, "create executions", func(tx *sql.Tx) error {
-		ctx := context.WithoutCancel(ctx)
-		insert := tx.StmtContext(ctx, db.stmts.insertExecution)
+		insert, err := tx.PrepareContext(ctx, insertExecution)
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
 		for i := range es {
 			e := &es[i]
 			r, err := insert.ExecContext(ctx, append(executionValues(e), e.Project, e.Domain, e.Name)...)
@@ -156,25 +159,30 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 	return e, nil
 }
 
+// selectOpen reads executions that have not ended and meet the condition, oldest first.
+func selectOpen(condition string) string {
+	return "SELECT " + executionEntity.columns + " FROM executions WHERE open = 1" + condition + " ORDER BY created_at, id LIMIT ?"
+}
+
 // OpenExecutions lists executions in one of the phases that have not ended, oldest first.
 func (db *DB) OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error) {
-	where, args := "open = 1", []any{}
+	condition := ""
+	var args []any
 	if len(phases) > 0 {
-		where += " AND phase IN " + values(1, len(phases))
+		condition = " AND phase IN " + values(1, len(phases))
 		for _, p := range phases {
 			args = append(args, string(p))
 		}
 	}
-	es, err := collect(ctx, db.read, scanExecution, "SELECT "+executionEntity.columns+
-		" FROM executions WHERE "+where+" ORDER BY created_at, id LIMIT ?", append(args, limit)...)
+	es, err := collect(ctx, db.read, scanExecution, selectOpen(condition), append(args, limit)...)
 	return es, failed(ctx, "list open executions", err)
 }
 
+var selectRunning = "SELECT " + executionEntity.columns + ` FROM executions WHERE open = 1 AND kind = 'launch_plan'
+	AND launched_project = ? AND launched_domain = ? AND launched_name = ? ORDER BY created_at, id`
+
 // RunningOf lists the executions of a launch plan that have not ended, oldest first.
 func (db *DB) RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error) {
-	es, err := collect(ctx, db.read, scanExecution, "SELECT "+executionEntity.columns+
-		` FROM executions WHERE open = 1 AND kind = 'launch_plan'
-		AND launched_project = ? AND launched_domain = ? AND launched_name = ? ORDER BY created_at, id`,
-		plan.Project, plan.Domain, plan.Name)
+	es, err := collect(ctx, db.read, scanExecution, selectRunning, plan.Project, plan.Domain, plan.Name)
 	return es, failed(ctx, "list running executions of "+plan.String(), err)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -42,9 +43,14 @@ func provider(db *sql.DB, migrations fs.FS) (*goose.Provider, error) {
 }
 
 // refuseNewer reports a database whose schema is newer than the newest
-// migration. It opens the file for reading only, so that such a file stays as it is.
+// migration. It opens the file for reading only, so that such a file stays as
+// it is, and without a WAL, unless one was left to be read, so that none is made.
 func refuseNewer(ctx context.Context, path string, migrations fs.FS) (err error) {
-	db, err := sql.Open("sqlite", dataSource(path, []string{"busy_timeout(10000)"}, "&mode=ro"))
+	mode := "&mode=ro"
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		mode += "&immutable=1"
+	}
+	db, err := sql.Open("sqlite", dataSource(path, []string{"busy_timeout(10000)"}, mode))
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func scanPlan(rows *sql.Rows) (p store.Plan, err error) {
 
 // CreatePlan stores an inactive version of a launch plan.
 func (db *DB) CreatePlan(ctx context.Context, p store.Plan) error {
-	return db.update(ctx, "create launch plan "+p.ID.String(), func(tx *sql.Tx) error {
+	return db.update(ctx, "create launch plan "+p.String(), func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO launch_plans (project, domain, name, version,
 				workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
@@ -80,7 +80,7 @@ func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
 // Activate makes id the active version of its launch plan, and spec its schedule.
 func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error {
 	return db.update(ctx, "activate launch plan "+id.String(), func(tx *sql.Tx) error {
-		plan, active, err := registered(ctx, tx, id)
+		plan, active, err := planRow(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, no
 // Deactivate makes id inactive and stops its schedule if it was active.
 func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error {
 	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx *sql.Tx) error {
-		plan, active, err := registered(ctx, tx, id)
+		plan, active, err := planRow(ctx, tx, id)
 		if err != nil || !active {
 			return err
 		}
@@ -138,8 +138,8 @@ func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time)
 	})
 }
 
-// registered finds the row of a version, and whether it is active.
-func registered(ctx context.Context, tx *sql.Tx, id ident.ID) (plan int64, active bool, err error) {
+// planRow finds the row of a version, and whether it is active.
+func planRow(ctx context.Context, tx *sql.Tx, id ident.ID) (plan int64, active bool, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT id, active FROM launch_plans
 		WHERE project = ? AND domain = ? AND name = ? AND version = ?`,
 		id.Project, id.Domain, id.Name, id.Version).Scan(&plan, &active)

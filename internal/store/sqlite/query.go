@@ -22,7 +22,9 @@ type entity struct {
 	prefix  string
 	columns string
 	from    string
-	fields  map[string]field
+	// group makes one record of the rows that agree in these columns; empty means that rows are records.
+	group  string
+	fields map[string]field
 	// order is the order of a list that asks for none.
 	order string
 	// tie is unique, and follows any other order.
@@ -35,7 +37,7 @@ type field struct {
 	kind   kind
 	// values are what an enumeration holds, by name.
 	values map[string]any
-	// where restricts the records that have the field; empty means all do.
+	// where is the condition for records to have the field, in parentheses; empty means all do.
 	where string
 	// optional says that the column may be NULL.
 	optional bool
@@ -89,10 +91,6 @@ func collect[T any](ctx context.Context, db queryer, scan func(*sql.Rows) (T, er
 	if err != nil {
 		return nil, err
 	}
-	return drain(rows, scan)
-}
-
-func drain[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (_ []T, err error) {
 	defer func() {
 		if e := rows.Close(); err == nil {
 			err = e
@@ -103,6 +101,9 @@ func drain[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (_ []T, err e
 		record, err := scan(rows)
 		if err != nil {
 			return nil, err
+		}
+		if len(records) == cap(records) {
+			records = slices.Grow(records, max(len(records), 16)) // Records are large; append would copy them more often.
 		}
 		records = append(records, record)
 	}
@@ -155,11 +156,14 @@ func (e *entity) query(q store.Query, scope []condition) (string, []any, error) 
 		b.WriteString(c.sql)
 		args = append(args, c.args...)
 	}
+	if e.group != "" {
+		b.WriteString(" GROUP BY " + e.group)
+	}
 	b.WriteString(" ORDER BY " + order + " LIMIT ? OFFSET ?")
 	return b.String(), append(args, q.Limit, q.Offset), nil
 }
 
-// sorted is the ORDER BY of q. Records without the time they are sorted by come last.
+// sorted is the ORDER BY of q. Records that lack the field come last.
 func (e *entity) sorted(q store.Query) (string, error) {
 	if q.SortBy == "" {
 		return e.order, nil
@@ -172,16 +176,19 @@ func (e *entity) sorted(q store.Query) (string, error) {
 	if q.Ascending {
 		direction = " ASC"
 	}
-	order := f.column + direction
-	if f.optional {
-		order += " NULLS LAST"
+	order := []string{f.column + direction}
+	switch {
+	case f.where != "":
+		order[0] = "CASE WHEN " + f.where + " THEN " + f.column + " END" + direction + " NULLS LAST"
+	case f.optional:
+		order[0] += " NULLS LAST"
 	}
 	for _, column := range e.tie {
 		if column != f.column {
-			order += ", " + column + direction
+			order = append(order, column+direction)
 		}
 	}
-	return order, nil
+	return strings.Join(order, ", "), nil
 }
 
 func (e *entity) field(name string) (field, error) {
@@ -200,8 +207,8 @@ var comparisons = map[store.Op]string{
 	store.Eq: "=", store.Ne: "IS NOT", store.Gt: ">", store.Gte: ">=", store.Lt: "<", store.Lte: "<=",
 }
 
-// condition makes a filter SQL. A record that lacks the time that is compared
-// differs from every value, and compares with none.
+// condition makes a filter SQL. A record that lacks the field differs from
+// every value, and compares with none.
 func (e *entity) condition(f store.Filter) (condition, error) {
 	known, err := e.field(f.Field)
 	if err != nil {
@@ -234,7 +241,10 @@ func (e *entity) condition(f store.Filter) (condition, error) {
 	default:
 		return condition{}, badQuery("filter on %s: %q is no comparison; use eq, ne, gt, gte, lt, lte, contains or value_in", f.Field, string(f.Op))
 	}
-	if known.where != "" {
+	switch {
+	case known.where != "" && f.Op == store.Ne:
+		c = "(NOT " + known.where + " OR " + c + ")"
+	case known.where != "":
 		c = "(" + known.where + " AND " + c + ")"
 	}
 	return condition{c, args}, nil

@@ -49,12 +49,18 @@ func scanSchedule(rows *sql.Rows) (s scheduleRow, err error) {
 	err = rows.Scan(&s.ID, &s.plan, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
 		&s.Spec.Expression, &s.Spec.KickoffInput, &policy,
 		&s.Active, &s.Paused, &s.Problem, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs, instant{&s.UpdatedAt})
-	if err == nil && policy != "" {
-		if e := json.Unmarshal([]byte(policy), &s.Spec.Policy); e != nil {
-			s.unread = fmt.Errorf("read policy: %w", e)
-		}
-	}
+	s.decode(policy)
 	return s, err
+}
+
+// decode reads a policy as encode wrote it.
+func (s *scheduleRow) decode(policy string) {
+	if policy == "" {
+		return
+	}
+	if err := json.Unmarshal([]byte(policy), &s.Spec.Policy); err != nil {
+		s.unread = fmt.Errorf("read policy: %w", err)
+	}
 }
 
 // scanListed is scanSchedule for those who do not plan.

@@ -106,7 +106,7 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	readers := cmp.Or(cfg.Readers, 4)
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
-	if db.stmts, err = prepare(ctx, db); err != nil {
+	if db.stmts, err = prepare(ctx, db.write); err != nil {
 		return nil, err
 	}
 	return db, nil
@@ -115,7 +115,7 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 // create makes the database's file, for its owner alone, unless it is there.
 // SQLite gives the files beside it the same mode.
 func create(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The operator chose the directory.
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -115,9 +115,12 @@ CREATE TABLE firings (
     PRIMARY KEY (slot, schedule_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX firings_by_schedule ON firings (schedule_id, slot);
+-- What is to be launched, and what of it waits for earlier executions.
 CREATE INDEX firings_pending ON firings (priority, attempt_at) WHERE outcome = 0;
+CREATE INDEX firings_waiting ON firings (schedule_id, slot) WHERE outcome = 0;
 -- What did not launch is what people look for, and should be rare.
 CREATE INDEX firings_unlaunched ON firings (slot) WHERE outcome > 1;
+CREATE INDEX firings_unlaunched_by_schedule ON firings (schedule_id, slot) WHERE outcome > 1;
 
 CREATE TABLE executions (
     id               INTEGER PRIMARY KEY,
@@ -152,7 +155,8 @@ CREATE TABLE executions (
     UNIQUE (project, domain, name)
 ) STRICT;
 CREATE INDEX executions_by_age ON executions (project, domain, created_at);
-CREATE INDEX executions_by_launched ON executions (launched_project, launched_domain, launched_name, created_at);
+CREATE INDEX executions_by_launched ON executions (project, domain, launched_name, created_at);
+CREATE INDEX executions_by_workflow ON executions (project, domain, workflow_name, created_at);
 CREATE INDEX executions_open ON executions (created_at) WHERE open = 1;
 CREATE INDEX executions_running ON executions (launched_project, launched_domain, launched_name, created_at) WHERE open = 1;
 
