@@ -196,7 +196,7 @@ func failed(ctx context.Context, operation string, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
-		err = errors.Join(ctx.Err(), err) // SQLite knows only that it was interrupted.
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // SQLite knows only that it was interrupted.
 	case errors.Is(err, sql.ErrNoRows):
 		err = store.ErrNotFound
 	}
