@@ -1,3 +1,5 @@
+//go:build darwin || linux
+
 package sqlite
 
 import (
@@ -8,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
 )
 
 // expressions all have a slot at every full minute or hour, in every dialect.
@@ -118,6 +122,76 @@ func BenchmarkFire(b *testing.B) {
 			b.ReportMetric(float64(fired)/b.Elapsed().Seconds(), "firings/s")
 		})
 	}
+}
+
+func BenchmarkActivate(b *testing.B) {
+	for _, schedules := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("schedules=%d", schedules), func(b *testing.B) {
+			db := openBench(b, schedules)
+			plans := []ident.ID{benchPlan("v1"), benchPlan("v2")}
+			for _, p := range plans {
+				if err := db.CreatePlan(b.Context(), store.Plan{ID: p, CreatedAt: midnight, UpdatedAt: midnight}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			i := 0
+			for b.Loop() {
+				i++
+				if err := db.Activate(b.Context(), plans[i%2], &schedule.Spec{Expression: "* * * * *"}, midnight, midnight); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func benchPlan(version string) ident.ID {
+	return ident.ID{Key: ident.Key{Project: "flytesnacks", Domain: "development", Name: "app.workflows.new"}, Version: version}
+}
+
+// BenchmarkFirings lists the newest firings: of one launch plan, of all, and of what went wrong.
+func BenchmarkFirings(b *testing.B) {
+	const schedules, minutes = 10_000, 10
+	db := openBench(b, schedules)
+	var spent [3]time.Duration
+	for m := range minutes {
+		fire(b.Context(), b, db, midnight.Add(time.Duration(m+1)*time.Minute), 2000, &spent)
+	}
+	for name, q := range map[string]store.Query{
+		"of=one":  {Project: "flytesnacks", Domain: "development", Name: "app.workflows.nightly_0005000", Limit: minutes},
+		"of=all":  {Limit: 100},
+		"of=dead": {Limit: 100, Filters: []store.Filter{{Field: "outcome", Op: store.Eq, Values: []string{"dead"}}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := db.Firings(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCreateExecutions(b *testing.B) {
+	db := openBench(b, 1)
+	const batch = 1000
+	i := 0
+	for b.Loop() {
+		es := make([]store.Execution, batch)
+		for j := range es {
+			i++
+			plan := benchPlan("v1")
+			es[j] = store.Execution{
+				Key:        ident.Key{Project: plan.Project, Domain: plan.Domain, Name: schedule.ExecutionName(plan, midnight.Add(time.Duration(i)*time.Second))},
+				LaunchPlan: plan, Kind: store.LaunchPlan, Workflow: plan, Phase: store.Queued, Mode: 1, CreatedAt: midnight, UpdatedAt: midnight,
+				Spec: make([]byte, 500), Inputs: make([]byte, 100),
+			}
+		}
+		if _, err := db.CreateExecutions(b.Context(), es); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(i)/b.Elapsed().Seconds(), "executions/s")
 }
 
 // cpu is the processor time that this process has used. Unlike the time on the

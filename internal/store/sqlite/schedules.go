@@ -145,7 +145,7 @@ func (db *DB) finish(ctx context.Context, tx *sql.Tx, s scheduleRow, now, since 
 		if err := db.record(ctx, tx, []plannedRow{{&s, planned, nil}}); err != nil {
 			return err
 		}
-		if !planned.Cursor.After(s.Cursor) {
+		if planned.Next.Equal(s.Next) && !planned.Cursor.After(s.Cursor) {
 			return fmt.Errorf("planning slot %s got nowhere", s.Next.Format(time.RFC3339))
 		}
 		s.Cursor, s.Next, s.Runs = planned.Cursor, planned.Next, planned.Runs

@@ -9,9 +9,10 @@ import (
 )
 
 func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
-	s, ctx := open(t), t.Context()
+	s := open(t)
 
 	t.Run("counts from now", func(t *testing.T) {
+		ctx := t.Context()
 		want := schedule.Spec{Expression: "* * * * *", KickoffInput: "kickoff_time", Policy: schedule.Policy{
 			Timezone: "Europe/Berlin", StartAt: at(-60), Jitter: time.Second, CatchUp: schedule.CatchUpAll, Exclude: []string{"5 * * * *"}, Priority: -3,
 		}}
@@ -28,6 +29,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("a version takes over between two slots", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "handover", spec("* * * * *")), id("handover", "v2")
 		register(t, s, v2)
 		before := must(s.Schedule(ctx, v1.Key))(t)
@@ -44,6 +46,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("a long backlog is planned to its end", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "backlog", spec("* * * * *")), id("backlog", "v2")
 		register(t, s, v2)
 		check(t, s.Activate(ctx, v2, nil, at(2500), noon))
@@ -51,6 +54,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("what the old version missed is caught up as it said", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "missed", spec("* * * * *")), id("missed", "v2")
 		register(t, s, v2)
 		check(t, s.Activate(ctx, v2, spec("0 0 * * *"), at(5), at(4)))
@@ -60,6 +64,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("a rate", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2, v3 := scheduled(t, s, "rate", spec("rate(1 hour)")), id("rate", "v2"), id("rate", "v3")
 		register(t, s, v2, v3)
 		anchored := func(t *testing.T, anchor time.Time) {
@@ -77,6 +82,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("of the active version changes nothing", func(t *testing.T) {
+		ctx := t.Context()
 		plan := scheduled(t, s, "again", spec("* * * * *"))
 		before, schedule := must(s.Plan(ctx, plan))(t), must(s.Schedule(ctx, plan.Key))(t)
 		check(t, s.Activate(ctx, plan, spec("* * * * *"), at(5), noon))
@@ -85,6 +91,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("without a schedule stops the old one's", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "unscheduled", spec("* * * * *")), id("unscheduled", "v2")
 		register(t, s, v2)
 		check(t, s.Activate(ctx, v2, nil, at(1), noon))
@@ -98,6 +105,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("of what cannot be planned is refused", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "refused", spec("* * * * *")), id("refused", "v2")
 		register(t, s, v2)
 		before := must(s.Schedule(ctx, v1.Key))(t)
@@ -110,6 +118,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 	})
 
 	t.Run("ends", func(t *testing.T) {
+		ctx := t.Context()
 		v1, v2 := scheduled(t, s, "ends", spec("* * * * *")), id("ends", "v2")
 		register(t, s, v2)
 		check(t, s.Deactivate(ctx, v2, at(1), noon)) // It is not the active one.

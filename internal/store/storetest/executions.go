@@ -151,8 +151,9 @@ func exerciseExecutions(t *testing.T, open func(t *testing.T) Store) {
 
 func exerciseParts(t *testing.T, open func(t *testing.T) Store) {
 	s, ctx := open(t), t.Context()
-	e := fullExecution()
-	created(t, s, e)
+	e, other := fullExecution(), fullExecution()
+	other.Name = "f1"
+	created(t, s, e, other)
 	node := store.NodeExecution{
 		Execution: e.Key, Node: "n0-0-n1", SpecNode: "n1", Parent: "n0", IsGroup: true, Phase: store.Running,
 		Inputs: []byte("inputs"), Outputs: []byte("outputs"), Error: []byte("error"),
@@ -179,9 +180,6 @@ func exerciseParts(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "tasks", must(s.Tasks(ctx, e.Key, task.Node, store.Query{Limit: 10}))(t), []store.TaskExecution{task})
 	})
 	t.Run("are listed by execution and node", func(t *testing.T) {
-		other := e
-		other.Name = "f1"
-		created(t, s, other)
 		first := store.TaskExecution{Execution: e.Key, Node: task.Node, Attempt: 0, Phase: store.Failed, CreatedAt: at(8), UpdatedAt: at(8)}
 		elsewhere, later := first, node
 		elsewhere.Node = "n7"

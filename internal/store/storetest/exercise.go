@@ -164,24 +164,43 @@ func exerciseClock(t *testing.T, open func(t *testing.T) Store) {
 }
 
 func exerciseCancellation(t *testing.T, open func(t *testing.T) Store) {
-	s := open(t)
-	plan := scheduled(t, s, "a", spec("* * * * *"))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, call := range map[string]func() error{
-		"Advance":       func() error { _, err := s.Advance(ctx, at(1), noon, 10); return err },
-		"Due":           func() error { _, err := s.Due(ctx, at(1), 10); return err },
-		"Settle":        func() error { return s.Settle(ctx, nil) },
-		"Activate":      func() error { return s.Activate(ctx, plan, nil, noon, noon) },
-		"CreateProject": func() error { return s.CreateProject(ctx, store.Project{ID: "p"}) },
-		"Projects":      func() error { _, err := s.Projects(ctx, store.Query{Limit: 1}); return err },
-		"Plan":          func() error { _, err := s.Plan(ctx, plan); return err },
-	} {
-		t.Run(name, func(t *testing.T) { wantError(t, call(), context.Canceled) })
-	}
-	t.Run("leaves no trace", func(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		s := open(t)
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, call := range map[string]func() error{
+			"Advance":       func() error { _, err := s.Advance(ctx, at(1), noon, 10); return err },
+			"Due":           func() error { _, err := s.Due(ctx, at(1), 10); return err },
+			"Settle":        func() error { return s.Settle(ctx, nil) },
+			"Activate":      func() error { return s.Activate(ctx, plan, nil, noon, noon) },
+			"CreateProject": func() error { return s.CreateProject(ctx, store.Project{ID: "p"}) },
+			"Projects":      func() error { _, err := s.Projects(ctx, store.Query{Limit: 1}); return err },
+			"Plan":          func() error { _, err := s.Plan(ctx, plan); return err },
+		} {
+			t.Run(name, func(t *testing.T) { wantError(t, call(), context.Canceled) })
+		}
 		same(t, "ledger", ledger(t, s, plan.Key), []string(nil))
 		_, err := s.Project(t.Context(), "p")
 		wantError(t, err, store.ErrNotFound)
+	})
+
+	t.Run("in the middle", func(t *testing.T) {
+		s := open(t)
+		const schedules, minutes = 50, 40
+		for i := range schedules {
+			scheduled(t, s, fmt.Sprint("s", i), spec("* * * * *"))
+		}
+		for m := range minutes {
+			ctx, cancel := context.WithCancel(t.Context())
+			go cancel()
+			if _, err := s.Advance(ctx, at(m+1), noon, schedules); err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		advance(t, s, at(minutes), noon)
+		for i := range schedules {
+			same(t, "firings", len(ledger(t, s, key(fmt.Sprint("s", i)))), minutes)
+		}
 	})
 }

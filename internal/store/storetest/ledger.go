@@ -101,6 +101,21 @@ func exerciseAdvance(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "ledger after the repair", ledger(t, s, bad.Key), []string{"12:01 v1 missed 4 to 12:04", "12:05 v1 pending"})
 	})
 
+	t.Run("resumes what has no slot to miss", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		corrupter, ok := s.(Corrupter)
+		if !ok {
+			t.Fatalf("%T is no Corrupter", s)
+		}
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		check(t, corrupter.Corrupt(ctx, plan.Key, "every now and then"))
+		advance(t, s, at(1), noon)
+		check(t, corrupter.Corrupt(ctx, plan.Key, "30 * * * *"))
+		check(t, s.Activate(ctx, plan, spec("30 * * * *"), at(2), noon))
+		same(t, "next", must(s.Schedule(ctx, plan.Key))(t).Next, at(30))
+		same(t, "ledger", ledger(t, s, plan.Key), []string(nil))
+	})
+
 	t.Run("replaces a bad version", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		v1, v2 := scheduled(t, s, "a", spec("* * * * *")), id("a", "v2")
