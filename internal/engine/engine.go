@@ -33,6 +33,7 @@ type History interface {
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
 	Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error
 	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
+	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
 	Executions(ctx context.Context, q store.Query) ([]store.Execution, error)
 	RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error)
 }
@@ -69,6 +70,7 @@ type Engine struct {
 	launch   chan struct{}
 	since    atomic.Pointer[time.Time]
 	waiting  waitingRoom
+	health   health
 	awake    time.Time // when the planning loop last reached the ledger; its own
 }
 
@@ -104,13 +106,16 @@ var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 // flight has been recorded. A database or launcher that fails is tried again;
 // it never ends the engine.
 func (e *Engine) Run(ctx context.Context) error {
+	const planning, launching = "plan due schedules", "launch due firings"
+	e.health.note(planning, nil)
+	e.health.note(launching, nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		e.loop(ctx, e.plan, "plan due schedules", e.planDue)
+		e.loop(ctx, e.plan, planning, e.planDue)
 		return nil
 	})
 	g.Go(func() error {
-		e.loop(ctx, e.launch, "launch due firings", e.launchDue)
+		e.loop(ctx, e.launch, launching, e.launchDue)
 		return nil
 	})
 	return g.Wait()
@@ -141,6 +146,7 @@ func (e *Engine) loop(ctx context.Context, wake <-chan struct{}, operation strin
 		case <-timer.C:
 		}
 		wait, err := pass(ctx)
+		e.health.note(operation, err)
 		switch {
 		case err == nil:
 			pause = firstPause
@@ -168,7 +174,9 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	e.awake = now
+	if e.awake, err = e.ledger.Now(ctx); err != nil {
+		return 0, err
+	}
 	if taken > 0 {
 		signal(e.launch)
 	}

@@ -3,7 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"tminus.dev/internal/schedule"
@@ -44,12 +47,12 @@ func (e *Engine) launchDue(ctx context.Context) (time.Duration, error) {
 }
 
 func (e *Engine) attempt(ctx context.Context, due []schedule.Firing, now time.Time) error {
-	launch, settled, err := e.decide(ctx, due, now)
+	launch, settled, err := e.triage(ctx, due, now)
 	if err != nil {
 		return err
 	}
 	if len(launch) > 0 {
-		errs := e.launcher.Launch(ctx, launch)
+		errs := e.ask(ctx, launch)
 		if now, err = e.ledger.Now(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
@@ -72,6 +75,26 @@ func (e *Engine) attempt(ctx context.Context, due []schedule.Firing, now time.Ti
 		e.cfg.Settled(settled)
 	}
 	return nil
+}
+
+// ask launches fs. A launcher that panics on one of them fails that one alone.
+func (e *Engine) ask(ctx context.Context, fs []schedule.Firing) (errs []error) {
+	defer func() {
+		p := recover()
+		switch {
+		case p == nil:
+		case len(fs) == 1:
+			e.cfg.Log.ErrorContext(ctx, "panic in a launch", slog.String("launch_plan", fs[0].LaunchPlan.String()),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			errs = []error{fmt.Errorf("the launch failed, which is a bug: %v", p)}
+		default:
+			errs = nil
+			for i := range fs {
+				errs = append(errs, e.ask(ctx, fs[i:i+1])...)
+			}
+		}
+	}()
+	return e.launcher.Launch(ctx, fs)
 }
 
 // The pause before a failed launch is tried again doubles from the first to the

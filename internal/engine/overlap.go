@@ -5,90 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
-
-// waits is the reason of a firing that its overlap policy holds back.
-const waits = "waits for an earlier execution to end"
-
-// waitPoll is how soon a firing that waits looks again if nobody tells the
-// engine that the execution has ended, as when it ended while no engine ran.
-const waitPoll = time.Minute
-
-// waitingRoom remembers the launch plans whose firings wait for executions to
-// end, and which of them have seen one end since.
-type waitingRoom struct {
-	mu    sync.Mutex
-	plans map[ident.Key]bool
-}
-
-// enter is to be called before the running executions are read: an end that
-// comes after the reading is then not missed.
-func (w *waitingRoom) enter(plan ident.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.plans[plan] = false
-}
-
-// leave says that no firing of plan waits after all.
-func (w *waitingRoom) leave(plan ident.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.plans, plan)
-}
-
-// call says that an execution of plan has ended.
-func (w *waitingRoom) call(plan ident.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if _, waiting := w.plans[plan]; waiting {
-		w.plans[plan] = true
-	}
-}
-
-// called takes the plans that have seen an execution end.
-func (w *waitingRoom) called() []ident.Key {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var plans []ident.Key
-	for plan, called := range w.plans {
-		if called {
-			plans = append(plans, plan)
-			delete(w.plans, plan)
-		}
-	}
-	return plans
-}
-
-// recall makes due the firings that waited for an execution that has ended.
-func (e *Engine) recall(ctx context.Context, now time.Time) error {
-	for _, plan := range e.waiting.called() {
-		pending, err := e.pending(ctx, plan)
-		if err != nil {
-			e.waiting.enter(plan)
-			e.waiting.call(plan)
-			return err
-		}
-		var due []schedule.Firing
-		for _, f := range pending {
-			if f.Reason == waits && f.AttemptAt.After(now) {
-				f.AttemptAt = now
-				due = append(due, f)
-			}
-		}
-		if err := e.ledger.Settle(ctx, due); err != nil {
-			e.waiting.enter(plan)
-			e.waiting.call(plan)
-			return err
-		}
-	}
-	return nil
-}
 
 // scene is what the overlap policies of one launch plan look at.
 type scene struct {
@@ -142,99 +65,103 @@ func (s *scene) remove(slot time.Time) {
 	s.pending = slices.DeleteFunc(s.pending, slot.Equal)
 }
 
-// decide sorts due firings by their overlap policies into those to launch and
-// those that are settled without.
-func (e *Engine) decide(ctx context.Context, due []schedule.Firing, now time.Time) (launch, settled []schedule.Firing, err error) {
-	var judged []schedule.Firing
-	for _, f := range due {
-		if f.MaxRunning == 0 && (f.Overlap == "" || f.Overlap == schedule.OverlapAllow) {
-			launch = append(launch, f)
-		} else {
-			judged = append(judged, f)
-		}
+// triage sorts due firings into those to launch, in the order they came, and
+// those that are settled without: too late, or held back by their overlap policy.
+func (e *Engine) triage(ctx context.Context, due []schedule.Firing, now time.Time) (launch, settled []schedule.Firing, err error) {
+	bySlot := make([]int, 0, len(due))
+	for i := range due {
+		bySlot = append(bySlot, i)
 	}
-	slices.SortStableFunc(judged, func(a, b schedule.Firing) int { return a.Slot.Compare(b.Slot) })
+	slices.SortStableFunc(bySlot, func(a, b int) int { return due[a].Slot.Compare(due[b].Slot) })
 	scenes := make(map[ident.Key]*scene)
-	for _, f := range judged {
-		s := scenes[f.LaunchPlan.Key]
-		if s == nil {
-			if s, err = e.look(ctx, f.LaunchPlan.Key); err != nil {
-				return nil, nil, err
-			}
-			scenes[f.LaunchPlan.Key] = s
+	held := make([]bool, len(due))
+	for _, i := range bySlot {
+		f, verdict, err := e.judge(ctx, scenes, due[i], now)
+		if err != nil {
+			return nil, nil, err
 		}
-		verdict, reason := schedule.Decide(f, len(s.running)+s.launched, s.before(f.Slot))
-		switch verdict {
-		case schedule.Launch:
-			s.launched++
-			s.remove(f.Slot)
-			launch = append(launch, f)
-			continue
-		case schedule.Skip:
-			s.remove(f.Slot)
-			f.Outcome, f.Reason, f.SettledAt = schedule.Skipped, reason, now
-		case schedule.Replace:
-			for _, x := range s.running {
-				cause := fmt.Sprintf("replaced by the slot %s (overlap is %s)", f.Slot.Format(time.RFC3339), f.Overlap)
-				if err := e.launcher.Terminate(ctx, x.Key, cause, "tminus"); err != nil && !errors.Is(err, store.ErrNotFound) {
-					return nil, nil, err
-				}
-			}
-			s.waits = true
-			f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
-		case schedule.Wait:
-			s.waits = true
-			f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
+		if held[i] = verdict != schedule.Launch; held[i] {
+			settled = append(settled, f)
 		}
-		settled = append(settled, f)
 	}
 	for plan, s := range scenes {
 		if !s.waits {
 			e.waiting.leave(plan)
 		}
 	}
+	for i, f := range due {
+		if !held[i] {
+			launch = append(launch, f)
+		}
+	}
 	return launch, settled, nil
 }
 
-// Ended tells the engine that an execution has ended: it may let a waiting slot
-// launch, or be one failure too many for its schedule.
-func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
-	e.waiting.call(x.LaunchPlan.Key)
-	defer e.Wake()
-	if x.Slot.IsZero() || x.Phase == store.Succeeded || x.Phase == store.Aborted {
-		return nil
+// tardy is how long after its deadline a firing still gets the attempt that was due at it.
+const tardy = time.Minute
+
+// judge decides one due firing and returns it as it is then to be recorded.
+func (e *Engine) judge(ctx context.Context, scenes map[ident.Key]*scene, f schedule.Firing, now time.Time) (schedule.Firing, schedule.Verdict, error) {
+	late := now.Sub(f.Deadline) > tardy
+	free := f.MaxRunning == 0 && (f.Overlap == "" || f.Overlap == schedule.OverlapAllow)
+	if !late && free {
+		return f, schedule.Launch, nil
 	}
-	key := x.LaunchPlan.Key
-	s, err := e.ledger.Schedule(ctx, key)
+	// A launch that was accepted but not recorded is repeated, whatever the
+	// policies say: they would hold it back because of its own execution.
+	if there, err := e.accepted(ctx, f); err != nil || there {
+		return f, schedule.Launch, err
+	}
+	if late {
+		f.Outcome, f.SettledAt = schedule.Dead, now
+		f.Reason = strings.TrimSuffix("not launched by its deadline "+f.Deadline.Format(time.RFC3339)+": "+f.Reason, ": ")
+		return f, schedule.Skip, nil
+	}
+	s := scenes[f.LaunchPlan.Key]
+	if s == nil {
+		var err error
+		if s, err = e.look(ctx, f.LaunchPlan.Key); err != nil {
+			return f, 0, err
+		}
+		scenes[f.LaunchPlan.Key] = s
+	}
+	verdict, reason := schedule.Decide(f, len(s.running)+s.launched, s.before(f.Slot))
+	switch verdict {
+	case schedule.Launch:
+		s.launched++
+		s.remove(f.Slot)
+	case schedule.Skip:
+		s.remove(f.Slot)
+		f.Outcome, f.Reason, f.SettledAt = schedule.Skipped, reason, now
+	case schedule.Replace:
+		s.waits = true
+		if err := e.replace(ctx, s, f); err != nil {
+			return settle(f, err, now), verdict, nil
+		}
+		f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
+	case schedule.Wait:
+		s.waits = true
+		f.Reason, f.AttemptAt = waits, now.Add(waitPoll)
+	}
+	return f, verdict, nil
+}
+
+// accepted says whether the execution of f is there.
+func (e *Engine) accepted(ctx context.Context, f schedule.Firing) (bool, error) {
+	x, err := e.ledger.Execution(ctx, ident.Key{Project: f.LaunchPlan.Project, Domain: f.LaunchPlan.Domain, Name: f.Execution()})
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return false, nil
 	}
-	if err != nil {
-		return err
+	return err == nil && x.LaunchPlan.Key == f.LaunchPlan.Key && x.Slot.Equal(f.Slot), err
+}
+
+// replace ends what runs in favour of f.
+func (e *Engine) replace(ctx context.Context, s *scene, f schedule.Firing) error {
+	cause := fmt.Sprintf("replaced by the slot %s (overlap is %s)", f.Slot.Format(time.RFC3339), f.Overlap)
+	for _, x := range s.running {
+		if err := e.launcher.Terminate(ctx, x.Key, cause, "tminus"); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("end execution %s: %w", x.Name, err)
+		}
 	}
-	most := s.Spec.Policy.PauseOnFailure
-	if most == 0 || !s.Active || s.Paused != "" {
-		return nil
-	}
-	latest, err := e.ledger.Executions(ctx, store.Query{
-		Project: key.Project, Domain: key.Domain,
-		Filters: []store.Filter{
-			{Field: "launch_plan.name", Op: store.Eq, Values: []string{key.Name}},
-			{Field: "mode", Op: store.Eq, Values: []string{"1"}},
-			{Field: "phase", Op: store.ValueIn, Values: []string{string(store.Succeeded), string(store.Failed), string(store.TimedOut)}},
-			{Field: "created_at", Op: store.Gte, Values: []string{s.UpdatedAt.Format(time.RFC3339Nano)}},
-		},
-		Limit: most,
-	})
-	if err != nil {
-		return err
-	}
-	if len(latest) < most || slices.ContainsFunc(latest, func(x store.Execution) bool { return x.Phase == store.Succeeded }) {
-		return nil
-	}
-	now, err := e.ledger.Now(ctx)
-	if err != nil {
-		return err
-	}
-	return e.ledger.Pause(ctx, key, fmt.Sprintf("%d executions in a row failed, %s the last", most, x.Name), now)
+	return nil
 }

@@ -42,6 +42,7 @@ func TestPlan(t *testing.T) {
 		name               string
 		expression         string // default: every hour
 		policy             schedule.Policy
+		anchor             string // default: 10:00
 		cursor, now, since string // of 2026-01-01
 		runs               int
 		want               []string
@@ -64,6 +65,8 @@ func TestPlan(t *testing.T) {
 		{name: "start is inclusive", policy: schedule.Policy{StartAt: at("2026-01-01T12:00:00Z")}, cursor: "10:00", now: "13:30", since: "00:00", want: []string{"12:00 pending", "13:00 pending"}, next: "14:00"},
 		{name: "end is inclusive", policy: schedule.Policy{EndAt: at("2026-01-01T12:00:00Z")}, cursor: "10:00", now: "13:30", since: "00:00", want: []string{"11:00 pending", "12:00 pending"}, next: ""},
 		{name: "an excluded slot is none", policy: schedule.Policy{Exclude: []string{"* 12 * * ? *"}}, cursor: "10:00", now: "13:30", since: "00:00", want: []string{"11:00 pending", "13:00 pending"}, next: "14:00"},
+		{name: "a fractional start is not rounded down", policy: schedule.Policy{StartAt: at("2026-01-01T12:00:00.5Z")}, cursor: "10:00", now: "13:30", since: "00:00", want: []string{"13:00 pending"}, next: "14:00"},
+		{name: "an exclusion takes slots of a rate at odd seconds", expression: "rate(60 minutes)", anchor: "2026-01-01T10:00:37Z", policy: schedule.Policy{Exclude: []string{"* 12 * * ? *"}}, cursor: "10:30", now: "13:30", since: "00:00", want: []string{"11:00 pending", "13:00 pending"}, next: "14:00"},
 		{name: "a rate counts from its anchor", expression: "rate(40 minutes)", cursor: "10:00", now: "11:30", since: "00:00", want: []string{"10:40 pending", "11:20 pending"}, next: "12:00"},
 		{name: "a unix expression with its own zone", expression: "CRON_TZ=Asia/Kolkata 0 * * * *", cursor: "10:00", now: "11:00", since: "00:00", want: []string{"10:30 pending"}, next: "11:30"},
 		{name: "a zone of the policy", policy: schedule.Policy{Timezone: "Asia/Kolkata"}, cursor: "10:00", now: "11:00", since: "00:00", want: []string{"10:30 pending"}, next: "11:30"},
@@ -75,9 +78,13 @@ func TestPlan(t *testing.T) {
 			if expression == "" {
 				expression = hourly
 			}
+			anchor := day("10:00")
+			if tc.anchor != "" {
+				anchor = at(tc.anchor)
+			}
 			got, err := schedule.Plan(schedule.Schedule{
 				ID: 7, LaunchPlan: plan, Spec: schedule.Spec{Expression: expression, Policy: tc.policy},
-				Active: true, Cursor: day(tc.cursor), Anchor: day("10:00"), Runs: tc.runs,
+				Active: true, Cursor: day(tc.cursor), Anchor: anchor, Runs: tc.runs,
 			}, day(tc.now), day(tc.since))
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +115,7 @@ func TestPlanOfABrokenScheduleIsAnError(t *testing.T) {
 }
 
 func TestCompileRefusesExclusionsThatAreNone(t *testing.T) {
-	for _, exclusion := range []string{"", "christmas", "rate(5 minutes)", "@every 1h", "CRON_TZ=UTC 0 12 * * *", "TZ=UTC 0 12 * * *", "* * 25 12 * *"} {
+	for _, exclusion := range []string{"", "christmas", "rate(5 minutes)", "@every 1h", "CRON_TZ=UTC 0 12 * * *", " CRON_TZ=UTC 0 12 * * *", "TZ=UTC 0 12 * * *", "* * 25 12 * *"} {
 		spec := schedule.Spec{Expression: "0 * * * ? *", Policy: schedule.Policy{Exclude: []string{exclusion}}}
 		if _, err := spec.Compile(time.Time{}); err == nil || !strings.Contains(err.Error(), "tminus.dev/exclude") {
 			t.Errorf("%q: got %v", exclusion, err)
@@ -303,6 +310,7 @@ func TestParsePolicyNamesTheAnnotation(t *testing.T) {
 		{"overlap", "maybe", "buffer-all"},
 		{"launch-deadline", "forever", "duration"},
 		{"pause-on-failure", "0", "at least 1"},
+		{"pause-on-failure", "1001", "1000 is the most"},
 		{"max-runs", "1.5", "whole number"},
 		{"priority", "high", "whole number"},
 		{"exclude-x", "* * 1 1 ? *", "unknown"},

@@ -12,6 +12,9 @@ import (
 	"tminus.dev/internal/invalid"
 )
 
+// MaxPauseOnFailure bounds pause-on-failure: so many executions are read after each failure.
+const MaxPauseOnFailure = 1000
+
 // AnnotationPrefix begins every annotation that tminus reads on a launch plan.
 const AnnotationPrefix = "tminus.dev/"
 
@@ -138,7 +141,12 @@ var settings = []setting{
 		return err
 	}},
 	{"launch-deadline", func(p *Policy, v string) (err error) { p.LaunchDeadline, err = duration(v, time.Second); return err }},
-	{"pause-on-failure", func(p *Policy, v string) (err error) { p.PauseOnFailure, err = number(v, 1); return err }},
+	{"pause-on-failure", func(p *Policy, v string) (err error) {
+		if p.PauseOnFailure, err = number(v, 1); p.PauseOnFailure > MaxPauseOnFailure {
+			err = fmt.Errorf("%q: %d is the most", v, MaxPauseOnFailure)
+		}
+		return err
+	}},
 	{"max-runs", func(p *Policy, v string) (err error) { p.MaxRuns, err = number(v, 1); return err }},
 	{"exclude", func(p *Policy, v string) error { p.Exclude = append(p.Exclude, v); return nil }},
 	{"priority", func(p *Policy, v string) (err error) { p.Priority, err = number(v, math.MinInt32); return err }},

@@ -57,7 +57,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
 		}
-		if strings.HasPrefix(x, "CRON_TZ=") || strings.HasPrefix(x, "TZ=") {
+		if trimmed := strings.TrimSpace(x); strings.HasPrefix(trimmed, "CRON_TZ=") || strings.HasPrefix(trimmed, "TZ=") {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: leave out the zone; an exclusion is read in the schedule's own", x)
 		}
 		if excluded.Period() != 0 {
@@ -76,7 +76,7 @@ var (
 // Next is the first slot after t; the zero time means there is none.
 func (tt Timetable) Next(t time.Time) time.Time {
 	if t.Before(tt.start) {
-		t = tt.start.Add(-time.Second) // The start itself may be a slot.
+		t = tt.start.Add(-time.Nanosecond) // The start itself may be a slot.
 	}
 	for range maxExcluded {
 		t = tt.slots.Next(t)
@@ -91,8 +91,9 @@ func (tt Timetable) Next(t time.Time) time.Time {
 }
 
 func (tt Timetable) excluded(t time.Time) bool {
+	minute := t.Truncate(time.Minute) // The slots of a rate have seconds.
 	for _, x := range tt.exclude {
-		if x.Match(t) {
+		if x.Match(minute) {
 			return true
 		}
 	}

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// health is how the last pass of each loop went.
+type health struct {
+	mu     sync.Mutex
+	passes map[string]pass
+}
+
+type pass struct {
+	ended time.Time
+	err   error
+}
+
+func (h *health) note(operation string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.passes == nil {
+		h.passes = make(map[string]pass)
+	}
+	h.passes[operation] = pass{time.Now(), err}
+}
+
+// Problem says why the engine cannot fire at present, "" when it can: it does
+// not run, a loop failed, or one has not come to an end for much longer than it sleeps.
+func (e *Engine) Problem() string {
+	e.health.mu.Lock()
+	defer e.health.mu.Unlock()
+	if len(e.health.passes) == 0 {
+		return "the engine does not run"
+	}
+	for _, operation := range slices.Sorted(maps.Keys(e.health.passes)) {
+		p := e.health.passes[operation]
+		if p.err != nil {
+			return fmt.Sprintf("cannot %s: %v", operation, p.err)
+		}
+		if stuck := time.Since(p.ended); stuck > e.cfg.Poll+outage {
+			return fmt.Sprintf("cannot %s: stuck for %s", operation, stuck.Round(time.Second))
+		}
+	}
+	return ""
+}
