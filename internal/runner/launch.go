@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,17 +18,23 @@ import (
 // help; and any other error when one can.
 func (r *Runner) Launch(ctx context.Context, firings []schedule.Firing) []error {
 	errs := make([]error, len(firings))
+	projects := make(map[string]error)
 	plans := make(map[ident.ID]planResult)
 	var es []store.Execution
 	var of []int // the firings of es
 	for i, f := range firings {
-		plan, known := plans[f.LaunchPlan]
+		closed, known := projects[f.LaunchPlan.Project]
 		if !known {
+			closed = r.closed(ctx, f.LaunchPlan.Project)
+			projects[f.LaunchPlan.Project] = closed
+		}
+		plan, known := plans[f.LaunchPlan]
+		if !known && closed == nil {
 			plan = r.plan(ctx, f.LaunchPlan)
 			plans[f.LaunchPlan] = plan
 		}
-		if plan.err != nil {
-			errs[i] = plan.err
+		if err := cmp.Or(closed, plan.err); err != nil {
+			errs[i] = err
 			continue
 		}
 		e, err := launchplan.NewScheduled(plan.Plan, f.Slot, now())
@@ -51,6 +58,23 @@ func (r *Runner) Launch(ctx context.Context, firings []schedule.Firing) []error 
 	}
 	r.Wake()
 	return errs
+}
+
+// projectActive is flyteidl.admin.Project.ACTIVE; in the other states nothing is launched.
+const projectActive = 0
+
+// closed says why nothing is launched in a project; nil means that it is.
+func (r *Runner) closed(ctx context.Context, id string) error {
+	project, err := r.store.Project(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("%w: project %s is not registered", schedule.ErrRefused, id)
+	case err != nil:
+		return fmt.Errorf("read project %s: %w", id, err)
+	case project.State != projectActive:
+		return fmt.Errorf("%w: project %s is archived", schedule.ErrRefused, id)
+	}
+	return nil
 }
 
 type planResult struct {

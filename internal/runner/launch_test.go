@@ -122,6 +122,21 @@ func TestLaunchRefusesLaunchPlansThatCannotLaunch(t *testing.T) {
 	}
 }
 
+func TestLaunchRefusesArchivedProjects(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register(shell("t", "at datetime", "", `:`), flow("f", "at datetime", "", []*core.Node{call("n0", "t", "at=.at")}))
+	f := schedule.Firing{LaunchPlan: w.plan("daily", "v1", "f"), Slot: slot}
+	if err := w.db.UpdateProject(t.Context(), store.Project{ID: f.LaunchPlan.Project, State: 1}); err != nil {
+		t.Fatal(err)
+	}
+	l := runner.New(w.db, runner.Config{Dir: w.dir})
+	err := l.Launch(t.Context(), []schedule.Firing{f})[0]
+	if !errors.Is(err, schedule.ErrRefused) || !strings.Contains(err.Error(), "project etl is archived") {
+		t.Error(err)
+	}
+}
+
 // A database that does not answer is no reason to refuse.
 func TestLaunchCanBeRepeated(t *testing.T) {
 	t.Parallel()

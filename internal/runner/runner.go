@@ -111,6 +111,7 @@ type Progress interface {
 
 // Registry keeps what is executed.
 type Registry interface {
+	Project(ctx context.Context, id string) (store.Project, error)
 	Definition(ctx context.Context, kind store.Kind, id ident.ID) (store.Definition, error)
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
 }

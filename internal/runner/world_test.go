@@ -44,6 +44,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: must(filepath.EvalSymlinks(t.TempDir()))}
 	w.open()
+	if err := w.db.CreateProject(t.Context(), store.Project{ID: key("").Project, CreatedAt: slot}); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
