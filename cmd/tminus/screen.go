@@ -8,13 +8,15 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/engine"
 	"tminus.dev/internal/literal"
 	"tminus.dev/internal/manifest"
 	"tminus.dev/internal/schedule"
@@ -22,18 +24,60 @@ import (
 )
 
 // screen is what serve shows a person: what is scheduled, then each launch and
-// its result as it happens. It can be written from several goroutines.
+// its result as it happens. It can be written from several goroutines, and
+// never makes one wait: a terminal that is stopped must not stop launches.
 type screen struct {
-	mu sync.Mutex
-	w  io.Writer
+	texts   chan string
+	dropped atomic.Int64 // texts that had no room
+	written chan struct{}
 }
 
-func newScreen(w io.Writer) *screen { return &screen{w: w} }
+// Room on the way to the terminal, in texts, and how long the end waits for it.
+const (
+	screenRoom  = 1000
+	screenClose = time.Second
+)
+
+func newScreen(w io.Writer) *screen {
+	s := &screen{texts: make(chan string, screenRoom), written: make(chan struct{})}
+	go func() {
+		defer close(s.written)
+		for text := range s.texts {
+			fmt.Fprint(w, text)
+			if n := s.dropped.Swap(0); n > 0 {
+				fmt.Fprintf(w, "… %d not shown\n", n)
+			}
+		}
+	}()
+	return s
+}
+
+// close waits until all is shown, but not for a terminal that takes nothing.
+// Nothing may be printed afterwards.
+func (s *screen) close() {
+	close(s.texts)
+	select {
+	case <-s.written:
+	case <-time.After(screenClose):
+	}
+}
 
 func (s *screen) printf(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fmt.Fprintf(s.w, format, args...)
+	select {
+	case s.texts <- printable(fmt.Sprintf(format, args...)):
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// printable takes out what would steer a terminal: values come from tasks.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func (s *screen) started(data string, grpc, http net.Addr, silence string) {
@@ -119,7 +163,7 @@ func (s *screen) settled(fs []schedule.Firing) {
 		case schedule.Launched:
 			fmt.Fprintf(&b, "%s  launched   %s  slot %s, %s late  %s\n", clock(f.SettledAt), plan, slot, round(f.Lateness()), f.Execution())
 		case schedule.Pending:
-			if f.Attempts > 0 {
+			if f.Attempts > 0 && !engine.Waits(f) {
 				fmt.Fprintf(&b, "%s  failed     %s  slot %s, attempt %d: %s; again at %s\n", clock(time.Now()), plan, slot, f.Attempts, f.Reason, clock(f.AttemptAt))
 			}
 		case schedule.Skipped, schedule.Missed, schedule.Dead:

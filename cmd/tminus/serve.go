@@ -50,8 +50,8 @@ carries on where it stopped.`,
 	return cmd
 }
 
-// serve runs until ctx ends, then lets go of everything in order: no new
-// requests, no new launches, running tasks ended, database closed.
+// serve runs until ctx ends. Then requests, launches and tasks come to their
+// ends side by side, each within its own bound, and the database is closed last.
 func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr io.Writer) (err error) {
 	log := newLogger(c.Log, stderr)
 	db, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data})
@@ -72,10 +72,11 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	httpListener, err := listen(ctx, c.Server.HTTPAddr)
 	if err != nil {
-		return fmt.Errorf("server.httpAddr: %w", err)
+		return errors.Join(fmt.Errorf("server.httpAddr: %w", err), grpcListener.Close())
 	}
 
 	screen := newScreen(stdout)
+	defer screen.close()
 	var eng *engine.Engine
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
@@ -92,6 +93,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		Version: version(), Data: c.Data, SilentReason: silence(c.Scheduler), Log: log,
 	})
 
+	stopped := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
@@ -100,10 +102,14 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silence(c.Scheduler))
-		if err := applyAll(ctx, grpcListener.Addr(), apply, screen); err != nil {
-			return err
+		err := applyAll(ctx, grpcListener.Addr(), apply, screen)
+		if err == nil {
+			err = screen.schedules(ctx, db)
 		}
-		return screen.schedules(ctx, db)
+		if stopped.Err() != nil {
+			return nil // Told to stop while it was starting.
+		}
+		return err
 	})
 	if err := g.Wait(); err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 // waits is the reason of a firing that its overlap policy holds back.
 const waits = "waits for an earlier execution to end"
 
+// Waits says that a pending firing is held back by its overlap policy.
+func Waits(f schedule.Firing) bool { return f.Outcome == schedule.Pending && f.Reason == waits }
+
 // waitPoll is how soon a firing that waits looks again if nobody tells the
 // engine that the execution has ended, as when it ended while no engine ran.
 const waitPoll = time.Minute
@@ -72,7 +75,7 @@ func (e *Engine) recall(ctx context.Context, now time.Time) error {
 		}
 		var due []schedule.Firing
 		for _, f := range pending {
-			if f.Reason == waits && f.AttemptAt.After(now) {
+			if Waits(f) && f.AttemptAt.After(now) {
 				f.AttemptAt = now
 				due = append(due, f)
 			}

@@ -32,6 +32,9 @@ func TestListsUseTheirIndexes(t *testing.T) {
 		return q
 	}
 	ofSchedule := condition{sql: "f.schedule_id = ?"}
+	pending := filter(key, "outcome", "pending")
+	pending.SortBy, pending.Ascending = "slot", true
+	pending, pendingScope := narrowed(pending) // What overlap policies read before every launch.
 
 	for _, c := range []struct{ name, query, index string }{
 		{"due schedules", selectDue, "schedules_due"},
@@ -43,8 +46,8 @@ func TestListsUseTheirIndexes(t *testing.T) {
 		{"schedules", listed(&scheduleEntity, store.Query{}), "schedules_due"},
 		{"firings", listed(&firingEntity, store.Query{}), "SCAN f"},
 		{"firings of a schedule", listed(&firingEntity, store.Query{}, ofSchedule), "firings_by_schedule (schedule_id=?)"},
-		{"waiting firings of a schedule", listed(&firingEntity, filter(store.Query{SortBy: "slot", Ascending: true}, "outcome", "pending"),
-			append(indexed(filter(key, "outcome", "pending").Filters), ofSchedule)...), "firings_waiting (schedule_id=?)"},
+		{"pending firings of a launch plan, by slot", listed(&firingEntity, pending, pendingScope...), "firings_waiting (schedule_id=?)"},
+		{"skipped firings of a schedule that stops", skipPending, "firings_waiting (schedule_id=?)"},
 		{"dead firings", listed(&firingEntity, filter(store.Query{}, "outcome", "dead"),
 			indexed(filter(store.Query{}, "outcome", "dead").Filters)...), "firings_unlaunched"},
 		{"dead firings of a schedule", listed(&firingEntity, filter(store.Query{}, "outcome", "dead"),

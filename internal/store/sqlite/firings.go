@@ -59,6 +59,13 @@ func scanFiring(rows *sql.Rows) (f schedule.Firing, err error) {
 
 // Firings lists firings, by default the newest slot first.
 func (db *DB) Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error) {
+	q, scope := narrowed(q)
+	return list(ctx, db.read, &firingEntity, q, scanFiring, scope...)
+}
+
+// narrowed puts what q asks for into conditions that lead to the indexes, and
+// returns what is left of q.
+func narrowed(q store.Query) (store.Query, []condition) {
 	scope := indexed(q.Filters)
 	if q.Project != "" && q.Domain != "" && q.Name != "" {
 		// One launch plan's firings are found by its schedule, in the order of an index.
@@ -68,7 +75,7 @@ func (db *DB) Firings(ctx context.Context, q store.Query) ([]schedule.Firing, er
 		})
 		q.Project, q.Domain, q.Name = "", "", ""
 	}
-	return list(ctx, db.read, &firingEntity, q, scanFiring, scope...)
+	return q, scope
 }
 
 // indexed repeats what filters say of the outcome in the words of the partial

@@ -80,7 +80,7 @@ func moveSchedules(rows int) string {
 func settleFirings(rows int) string {
 	return `UPDATE firings SET outcome = v.column3, reason = v.column4, attempts = v.column5, attempt_at = v.column6, settled_at = v.column7
 		FROM (VALUES ` + values(rows, settleArgs) + `) v
-		WHERE slot = v.column1 AND schedule_id = v.column2 AND outcome = 0`
+		WHERE slot = v.column1 AND schedule_id = v.column2 AND (outcome = 0 OR (outcome = 2 AND v.column3 = 1))`
 }
 
 // record stores firings and the new positions of their schedules.

@@ -116,7 +116,8 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, no
 	})
 }
 
-// Deactivate makes id inactive and stops its schedule if it was active.
+// Deactivate makes id inactive; if it was active it stops its schedule and skips
+// what that has pending.
 func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error {
 	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx *sql.Tx) error {
 		plan, active, err := planRow(ctx, tx, id)

@@ -91,7 +91,8 @@ func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule
 	return list(ctx, db.read, &scheduleEntity, q, scanListed)
 }
 
-// Pause stops an active schedule until it is activated again.
+// Pause stops an active schedule until it is activated again, and skips what it
+// has pending.
 func (db *DB) Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error {
 	operation := "pause schedule " + key.String()
 	if reason == "" {
@@ -105,9 +106,12 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, reason string, now time.
 		if !s.Active {
 			return store.ErrNotFound
 		}
-		// Slots that are due but not planned yet count as missed, so that
-		// catch-up bounds how many of them launch.
+		// None of them launches. As missed slots, those that catch-up leaves out
+		// share one firing, however many they are.
 		if err := db.finish(ctx, tx, s, now, now); err != nil {
+			return err
+		}
+		if err := skip(ctx, tx, s, "paused before this slot was launched: "+reason, now); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE schedules SET paused = ?, next_at = NULL, updated_at = ? WHERE id = ?`,
@@ -153,14 +157,15 @@ func (db *DB) finish(ctx context.Context, tx *sql.Tx, s scheduleRow, now, since 
 	return nil
 }
 
-// start makes spec fire from now on. Over an active schedule with the same
-// expression it keeps the instant from which a rate counts.
+// start makes spec fire from now on, after the slots that old decided. Over an
+// active schedule with the same expression it keeps the instant from which a
+// rate counts.
 func start(ctx context.Context, tx *sql.Tx, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, now time.Time) error {
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
 	}
-	s := scheduleRow{Schedule: schedule.Schedule{LaunchPlan: id, Spec: spec, Cursor: now, Anchor: now}}
+	s := scheduleRow{Schedule: schedule.Schedule{LaunchPlan: id, Spec: spec, Cursor: later(now, old.Cursor), Anchor: now}}
 	if old.Active && old.Spec.Expression == spec.Expression {
 		s.Anchor = old.Anchor
 	}
@@ -190,20 +195,44 @@ func (db *DB) resume(ctx context.Context, tx *sql.Tx, s scheduleRow, now time.Ti
 			return err
 		}
 	}
-	s.Cursor = now
+	s.Cursor = later(now, s.Cursor)
 	planned, err := plan(&s, now, now)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE schedules SET paused = '', problem = '', cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
-		micros(now), optional(planned.Next), micros(now), s.ID)
+		micros(s.Cursor), optional(planned.Next), micros(now), s.ID)
 	return err
 }
 
-// stop ends what s fires, if there is an s that does.
+// later is where a cursor goes at now. Now may have been read before a planner
+// moved the cursor past it, or from a clock that was set back; a cursor that
+// followed it would have slots decided twice.
+func later(now, cursor time.Time) time.Time {
+	if cursor.After(now) {
+		return cursor
+	}
+	return now
+}
+
+const skipPending = `UPDATE firings SET outcome = 2, reason = ?, settled_at = ? WHERE schedule_id = ? AND outcome = 0`
+
+// skip settles all that s has pending, under whichever version it was planned,
+// so that nothing launches after s has stopped.
+func skip(ctx context.Context, tx *sql.Tx, s scheduleRow, reason string, now time.Time) error {
+	if _, err := tx.ExecContext(ctx, skipPending, reason, micros(now), s.ID); err != nil {
+		return fmt.Errorf("skip pending firings: %w", err)
+	}
+	return nil
+}
+
+// stop ends what s fires, if there is an s that does, and skips what it has pending.
 func stop(ctx context.Context, tx *sql.Tx, s scheduleRow, now time.Time) error {
 	if !s.Active {
 		return nil
+	}
+	if err := skip(ctx, tx, s, "the launch plan was deactivated before this slot was launched", now); err != nil {
+		return err
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE schedules SET active = 0, paused = '', next_at = NULL, updated_at = ? WHERE id = ?`,
 		micros(now), s.ID)

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,7 +98,7 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 		register(t, s, v2)
 		check(t, s.Activate(ctx, v2, nil, at(1), noon))
 		advance(t, s, at(5), noon)
-		same(t, "ledger", ledger(t, s, v1.Key), []string{"12:01 v1 pending"})
+		same(t, "ledger", ledger(t, s, v1.Key), []string{"12:01 v1 skipped"})
 		stopped := must(s.Schedule(ctx, v1.Key))(t)
 		same(t, "active", stopped.Active, false)
 		same(t, "next", stopped.Next, time.Time{})
@@ -127,11 +129,126 @@ func exerciseActivation(t *testing.T, open func(t *testing.T) Store) {
 		_, err := s.ActivePlan(ctx, v1.Key)
 		wantError(t, err, store.ErrNotFound)
 		advance(t, s, at(9), noon)
-		same(t, "ledger", ledger(t, s, v1.Key), []string{"12:01 v1 pending", "12:02 v1 pending"})
+		same(t, "ledger", ledger(t, s, v1.Key), []string{"12:01 v1 skipped", "12:02 v1 skipped"})
 		check(t, s.Activate(ctx, v1, spec("* * * * *"), at(10), noon))
 		advance(t, s, at(11), noon)
-		same(t, "ledger after the gap", ledger(t, s, v1.Key), []string{"12:01 v1 pending", "12:02 v1 pending", "12:11 v1 pending"})
+		same(t, "ledger after the gap", ledger(t, s, v1.Key), []string{"12:01 v1 skipped", "12:02 v1 skipped", "12:11 v1 pending"})
 	})
+}
+
+// exerciseStop is what pending firings become when their schedule stops. They
+// may have been pending for long: put off by jitter, tried again, or held back
+// by an overlap policy.
+func exerciseStop(t *testing.T, open func(t *testing.T) Store) {
+	const deactivated = "the launch plan was deactivated before this slot was launched"
+	v1, v2, v3 := id("a", "v1"), id("a", "v2"), id("a", "v3")
+	for _, c := range []struct {
+		name string
+		stop func(ctx context.Context, s Store) error
+		want string // the reason; empty when the slots are to launch
+	}{
+		{"a pending slot launched after deactivation", func(ctx context.Context, s Store) error {
+			return s.Deactivate(ctx, v2, at(4), noon)
+		}, deactivated},
+		{"a pending slot launched after a version without a schedule took over", func(ctx context.Context, s Store) error {
+			return s.Activate(ctx, v3, nil, at(4), noon)
+		}, deactivated},
+		{"a pending slot launched during a pause", func(ctx context.Context, s Store) error {
+			return s.Pause(ctx, v2.Key, "maintenance", at(4))
+		}, "paused before this slot was launched: maintenance"},
+		{"a version with a schedule leaves pending slots to launch", func(ctx context.Context, s Store) error {
+			return s.Activate(ctx, v3, spec("* * * * *"), at(4), noon)
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			every := &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{CatchUp: schedule.CatchUpAll}}
+			register(t, s, v1, v2, v3)
+			check(t, s.Activate(ctx, v1, every, noon, noon))
+			bystander := scheduled(t, s, "b", spec("1 * * * *"))
+			advance(t, s, at(2), noon)
+			for _, f := range must(s.Firings(ctx, of(v1.Key)))(t) {
+				if f.Slot.Equal(at(1)) {
+					f.Outcome, f.SettledAt = schedule.Launched, at(1)
+				} else {
+					f.Attempts, f.Reason, f.AttemptAt = 1, "no answer", at(20)
+				}
+				check(t, s.Settle(ctx, []schedule.Firing{f}))
+			}
+			check(t, s.Activate(ctx, v2, every, at(2), noon))
+			advance(t, s, at(3), noon)
+			check(t, c.stop(ctx, s)) // 12:04 is due and not planned yet.
+
+			outcome, waiting := schedule.Skipped, []string{"b 12:01"}
+			if c.want == "" {
+				outcome, waiting = schedule.Pending, []string{"a 12:02", "a 12:03", "a 12:04", "b 12:01"}
+			}
+			same(t, "ledger", ledger(t, s, v1.Key), []string{
+				"12:01 v1 launched", "12:02 v1 " + string(outcome), "12:03 v2 " + string(outcome), "12:04 v2 " + string(outcome),
+			})
+			same(t, "the other's ledger", ledger(t, s, bystander.Key), []string{"12:01 v1 pending"})
+			got := due(t, s, at(60), 10)
+			slices.Sort(got)
+			same(t, "due in the end", got, waiting)
+			for _, f := range must(s.Firings(ctx, of(v1.Key)))(t) {
+				if f.Outcome == schedule.Skipped {
+					same(t, "reason", f.Reason, c.want)
+					same(t, "settled", f.SettledAt, at(4))
+				}
+			}
+		})
+	}
+}
+
+// exerciseClockBehind activates with a time that was read before a planner
+// moved the cursor past it, or from a clock that was set back.
+func exerciseClockBehind(t *testing.T, open func(t *testing.T) Store) {
+	v1, v2 := id("a", "v1"), id("a", "v2")
+	none := &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{CatchUp: schedule.CatchUpNone}}
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, s Store)
+		want   []string
+	}{
+		{"a version that took over before the cursor planned a missed slot again", func(t *testing.T, s Store) {
+			t.Helper()
+			check(t, s.Activate(t.Context(), v2, none, at(3), noon))
+		}, []string{"12:01 v1 missed 4 to 12:04", "12:05 v1 pending", "12:06 v2 pending"}},
+		{"a schedule resumed before the cursor planned a missed slot again", func(t *testing.T, s Store) {
+			t.Helper()
+			check(t, s.Pause(t.Context(), v1.Key, "maintenance", at(5)))
+			check(t, s.Activate(t.Context(), v1, none, at(3), noon))
+		}, []string{"12:01 v1 missed 4 to 12:04", "12:05 v1 skipped", "12:06 v1 pending"}},
+		{"a launch plan activated again before the cursor planned a missed slot again", func(t *testing.T, s Store) {
+			t.Helper()
+			check(t, s.Deactivate(t.Context(), v1, at(5), noon))
+			check(t, s.Activate(t.Context(), v1, none, at(3), noon))
+		}, []string{"12:01 v1 missed 4 to 12:04", "12:05 v1 skipped", "12:06 v1 pending"}},
+		{"a broken schedule resumed before the cursor planned a missed slot again", func(t *testing.T, s Store) {
+			t.Helper()
+			corrupter, ok := s.(Corrupter)
+			if !ok {
+				t.Fatalf("%T is no Corrupter", s)
+			}
+			check(t, corrupter.Corrupt(t.Context(), v1.Key, "every now and then"))
+			advance(t, s, at(6), noon)
+			check(t, corrupter.Corrupt(t.Context(), v1.Key, none.Expression))
+			check(t, s.Activate(t.Context(), v1, none, at(3), noon))
+		}, []string{"12:01 v1 missed 4 to 12:04", "12:05 v1 pending", "12:06 v1 pending"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			register(t, s, v1, v2)
+			check(t, s.Activate(ctx, v1, none, noon, noon))
+			advance(t, s, at(5), at(5))
+			c.change(t, s)
+			got := must(s.Schedule(ctx, v1.Key))(t)
+			same(t, "cursor", got.Cursor, at(5))
+			same(t, "next", got.Next, at(6))
+			advance(t, s, at(6), noon)
+			same(t, "ledger", ledger(t, s, v1.Key), c.want)
+		})
+	}
 }
 
 func exercisePause(t *testing.T, open func(t *testing.T) Store) {
@@ -156,12 +273,12 @@ func exercisePause(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "runs", resumed.Runs, 2)
 		advance(t, s, at(6), noon)
 		// It has no slots from the pause, nor the one at which it was resumed.
-		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 pending", "12:02 v1 pending", "12:06 v1 pending"})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 skipped", "12:02 v1 skipped", "12:06 v1 pending"})
 	})
-	t.Run("loses no slot that was due", func(t *testing.T) {
+	t.Run("leaves no slot that was due without an outcome", func(t *testing.T) {
 		plan := scheduled(t, s, "behind", spec("* * * * *"))
 		check(t, s.Pause(ctx, plan.Key, "maintenance", at(3).Add(time.Second)))
-		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 2 to 12:02", "12:03 v1 pending"})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 2 to 12:02", "12:03 v1 skipped"})
 	})
 	t.Run("takes a reason", func(t *testing.T) {
 		plan := scheduled(t, s, "reason", spec("* * * * *"))

@@ -71,16 +71,21 @@ type Plans interface {
 	// Activate makes id the one active version of its launch plan and, in the
 	// same transaction, spec (nil when it has no schedule) the one that fires.
 	// Slots of the old schedule that are due by now are planned first, with the
-	// old spec (since as in Advance), so that none is lost; the new one counts
-	// from now, and a rate that did not change keeps its anchor, unless the
-	// launch plan was inactive in between. Activating the version that is active
-	// resumes a schedule that is paused or has a problem, from now on, and
-	// changes nothing else. A spec that cannot be planned is an error, and then
+	// old spec (since as in Advance), so that none is lost. Firings that are
+	// pending then launch all the same, as the version they were planned under;
+	// but when spec is nil they are skipped, as in Deactivate. The new schedule
+	// counts from now, or from the old cursor where that is later, so that no
+	// slot is decided twice; a rate that did not change keeps its anchor, unless
+	// the launch plan was inactive in between. Activating the version that is active
+	// resumes a schedule that is paused or has a problem, from the same instant,
+	// and changes nothing else. A spec that cannot be planned is an error, and then
 	// nothing changes.
 	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error
 	// Deactivate makes id inactive; if it was the active version its schedule
-	// stops, after the slots due by now are planned. A version that is not active
-	// stays as it is, and so does the one that is.
+	// stops, after the slots due by now are planned. In the same transaction its
+	// pending firings, of any version, become skipped: Due lists none of them
+	// again. A version that is not active stays as it is, and so does the one
+	// that is.
 	Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error
 }
 
@@ -105,11 +110,15 @@ type Ledger interface {
 	Due(ctx context.Context, now time.Time, limit int) ([]schedule.Firing, error)
 	// Settle records what became of pending firings, in one transaction:
 	// Outcome, Reason, Attempts, AttemptAt, SettledAt. A firing that is not
-	// pending any more stays as it is, and so does one that is not there.
+	// pending any more stays as it is, and so does one that is not there; but a
+	// launch that was under way while its schedule stopped did happen, so
+	// launched takes the place of skipped.
 	Settle(ctx context.Context, firings []schedule.Firing) error
 	// Pause stops an active schedule, with the reason, until it is activated
 	// again; store.ErrNotFound when the launch plan has no active schedule. Slots
-	// due by now that are not planned yet count as missed, for catch-up to decide.
+	// due by now that are not planned yet are planned first, as missed ones; in
+	// the same transaction the schedule's pending firings, of any version, become
+	// skipped, and their reason holds this one.
 	Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error
 	// NextDue is the next slot for which Advance, and the next attempt for which Due, have
 	// something to do; zero for never.

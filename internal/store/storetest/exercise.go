@@ -34,6 +34,8 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"plans", exercisePlans},
 		{"activation", exerciseActivation},
 		{"pause", exercisePause},
+		{"stop", exerciseStop},
+		{"clock behind the cursor", exerciseClockBehind},
 		{"advance", exerciseAdvance},
 		{"launches", exerciseLaunches},
 		{"firings", exerciseFirings},
@@ -132,6 +134,16 @@ func advance(t *testing.T, s Store, now, since time.Time) {
 			return
 		}
 	}
+}
+
+// due is what is to be launched by now, in that order.
+func due(t *testing.T, s Store, now time.Time, limit int) []string {
+	t.Helper()
+	var names []string
+	for _, f := range must(s.Due(t.Context(), now, limit))(t) {
+		names = append(names, f.LaunchPlan.Name+f.Slot.Format(" 15:04"))
+	}
+	return names
 }
 
 // ledger is what the ledger says of a launch plan, oldest first and one line a firing.

@@ -132,14 +132,6 @@ func exerciseAdvance(t *testing.T, open func(t *testing.T) Store) {
 }
 
 func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
-	due := func(t *testing.T, s Store, now time.Time, limit int) []string {
-		t.Helper()
-		var names []string
-		for _, f := range must(s.Due(t.Context(), now, limit))(t) {
-			names = append(names, f.LaunchPlan.Name+f.Slot.Format(" 15:04"))
-		}
-		return names
-	}
 	prioritized := func(priority int) *schedule.Spec {
 		return &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{Priority: priority}}
 	}
@@ -188,6 +180,22 @@ func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
 		check(t, s.Settle(ctx, []schedule.Firing{first}))
 		check(t, s.Settle(ctx, []schedule.Firing{second, unknown}))
 		same(t, "firings", must(s.Firings(ctx, of(plan.Key)))(t), []schedule.Firing{first})
+	})
+
+	t.Run("that are launched while their schedule stops are launched", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		advance(t, s, at(2), noon)
+		underWay := must(s.Due(ctx, at(2), 2))(t)
+		check(t, s.Deactivate(ctx, plan, at(2), noon))
+		underWay[0].Outcome, underWay[0].SettledAt = schedule.Launched, at(2)
+		underWay[1].Outcome, underWay[1].SettledAt, underWay[1].Reason = schedule.Dead, at(2), "refused"
+		check(t, s.Settle(ctx, underWay))
+		outcomes := map[schedule.Outcome]int{}
+		for _, f := range must(s.Firings(ctx, of(plan.Key)))(t) {
+			outcomes[f.Outcome]++
+		}
+		same(t, "outcomes", outcomes, map[schedule.Outcome]int{schedule.Launched: 1, schedule.Skipped: 1})
 	})
 
 	t.Run("settle in bulk", func(t *testing.T) {
