@@ -108,7 +108,7 @@ func (s *screen) applied(paths []string, report manifest.Report) {
 	s.printf("%s", b.String())
 }
 
-func (s *screen) scheduled(list []schedule.Schedule, now time.Time) {
+func (s *screen) scheduled(list []schedule.Schedule, now time.Time, silence string) {
 	var b strings.Builder
 	if len(list) == 0 {
 		b.WriteString("\nNothing is scheduled yet; try `tminus apply -f FILE` or `flytectl register files`.\n")
@@ -120,7 +120,7 @@ func (s *screen) scheduled(list []schedule.Schedule, now time.Time) {
 				fmt.Fprintf(table, "  … and more: tminus schedules list\n")
 				break
 			}
-			fmt.Fprintf(table, "  %s\t%s\tnext %s\n", name(x.LaunchPlan.Project, x.LaunchPlan.Domain, x.LaunchPlan.Name), x.Spec.Expression, next(x, now))
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", name(x.LaunchPlan.Project, x.LaunchPlan.Domain, x.LaunchPlan.Name), x.Spec.Expression, next(x, now, silence))
 		}
 		table.Flush()
 	}
@@ -128,8 +128,10 @@ func (s *screen) scheduled(list []schedule.Schedule, now time.Time) {
 	s.printf("%s", b.String())
 }
 
-func next(s schedule.Schedule, now time.Time) string {
+func next(s schedule.Schedule, now time.Time, silence string) string {
 	switch {
+	case silence != "":
+		return "never: " + silence
 	case s.Problem != "":
 		return "never: " + s.Problem
 	case s.Paused != "":
@@ -137,7 +139,10 @@ func next(s schedule.Schedule, now time.Time) string {
 	case s.Next.IsZero():
 		return "never again"
 	}
-	return fmt.Sprintf("%s (in %s)", s.Next.UTC().Format(time.RFC3339), max(s.Next.Sub(now), 0).Round(time.Second))
+	if s.Next.Before(now) {
+		return "due since " + s.Next.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("next %s (in %s)", s.Next.UTC().Format(time.RFC3339), s.Next.Sub(now).Round(time.Second))
 }
 
 // name leaves out the project and domain that everybody starts with.
@@ -187,8 +192,12 @@ func (s *screen) finished(x store.Execution) {
 	s.printf("%s  %-9s  %s  %s  in %s  %s\n", clock(x.EndedAt), strings.ToLower(string(x.Phase)), plan, x.Name, took, result)
 }
 
+func (s *screen) stopping(drain time.Duration) {
+	s.printf("\nStopping: running tasks have %s to end. Ctrl-C again ends at once.\n", drain)
+}
+
 func (s *screen) stopped() {
-	s.printf("\nStopped. Start it again with the same data directory and it carries on.\n")
+	s.printf("Stopped. Start it again with the same data directory and it carries on.\n")
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }

@@ -94,6 +94,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	})
 
 	stopped := ctx
+	defer context.AfterFunc(stopped, func() { screen.stopping(c.Runner.Drain) })()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
@@ -102,9 +103,9 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silence(c.Scheduler))
-		err := applyAll(ctx, grpcListener.Addr(), apply, screen)
+		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
 		if err == nil {
-			err = screen.schedules(ctx, db)
+			err = screen.schedules(ctx, db, silence(c.Scheduler))
 		}
 		if stopped.Err() != nil {
 			return nil // Told to stop while it was starting.
@@ -164,7 +165,7 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 }
 
 // applyAll applies manifests as any client would, over gRPC.
-func applyAll(ctx context.Context, address net.Addr, paths []string, screen *screen) error {
+func applyAll(ctx context.Context, address net.Addr, paths []string, screen *screen, log *slog.Logger) error {
 	if len(paths) == 0 {
 		return nil
 	}
@@ -178,8 +179,10 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 		return err
 	}
 	screen.applied(paths, report)
-	if n := report.Failed(); n > 0 {
-		return fmt.Errorf("apply: %d of %d failed", n, len(report.Results))
+	for _, r := range report.Results {
+		if r.Err != nil { // It stops nobody else: what is in the database fires.
+			log.ErrorContext(ctx, "cannot apply; correct it and run tminus apply", slog.Any("error", r.Err))
+		}
 	}
 	return nil
 }
@@ -188,7 +191,7 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 const upcoming = 20
 
 // schedules shows what is scheduled, the soonest first.
-func (s *screen) schedules(ctx context.Context, db *sqlite.DB) error {
+func (s *screen) schedules(ctx context.Context, db *sqlite.DB, silence string) error {
 	list, err := db.Schedules(ctx, store.Query{
 		Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}},
 		Limit:   upcoming + 1,
@@ -196,6 +199,6 @@ func (s *screen) schedules(ctx context.Context, db *sqlite.DB) error {
 	if err != nil {
 		return err
 	}
-	s.scheduled(list, time.Now())
+	s.scheduled(list, time.Now(), silence)
 	return nil
 }

@@ -233,7 +233,7 @@ var otherVariables = []string{
 func (c *Config) readEnvironment(environ []string) error {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, environmentPrefix) || slices.Contains(otherVariables, name) {
+		if !strings.HasPrefix(name, environmentPrefix) || slices.Contains(otherVariables, name) || ofKubernetes(name) {
 			continue
 		}
 		i := slices.IndexFunc(settings, func(s setting) bool { return Variable(s.key) == name })
@@ -246,6 +246,12 @@ func (c *Config) readEnvironment(environ []string) error {
 		c.put(settings[i].key, value, name)
 	}
 	return nil
+}
+
+// ofKubernetes says that a variable is one of those that Kubernetes sets in
+// every pod for a Service that is called tminus.
+func ofKubernetes(name string) bool {
+	return strings.HasPrefix(name, "TMINUS_SERVICE_") || name == "TMINUS_PORT" || strings.HasPrefix(name, "TMINUS_PORT_")
 }
 
 // Variable is the environment variable that sets a key: server.httpAddr is TMINUS_SERVER_HTTP_ADDR.

@@ -56,7 +56,7 @@ scheduler:
   eventScheduler: {scheme: local, aws: {region: eu-west-1}}
 runner: {drain: 3s, parallel: 7}
 `)
-	environ := []string{"TMINUS_SERVER_HTTP_ADDR=127.0.0.1:3", "TMINUS_SERVER_GRPC_ADDR=127.0.0.1:4", "HOME=/root", "TMINUS_ENDPOINT=x"}
+	environ := []string{"TMINUS_SERVER_HTTP_ADDR=127.0.0.1:3", "TMINUS_SERVER_GRPC_ADDR=127.0.0.1:4", "HOME=/root", "TMINUS_ENDPOINT=x", "TMINUS_PORT=tcp://10.0.0.1:80", "TMINUS_SERVICE_HOST=10.0.0.1"}
 	c, err := config.Load(file, environ, map[string]string{"server.grpcAddr": "127.0.0.1:5"})
 	if err != nil {
 		t.Fatal(err)

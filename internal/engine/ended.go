@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -51,5 +52,11 @@ func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
 	if err != nil {
 		return err
 	}
-	return e.ledger.Pause(ctx, key, fmt.Sprintf("%d executions in a row failed, %s the last", most, x.Name), now)
+	reason := fmt.Sprintf("%d failed in a row, %s the last", most, x.Name)
+	if err := e.ledger.Pause(ctx, key, reason, now); err != nil {
+		return err
+	}
+	e.cfg.Log.WarnContext(ctx, "schedule paused; activate its launch plan again to resume it",
+		slog.String("launch_plan", key.String()), slog.String("reason", reason))
+	return nil
 }
