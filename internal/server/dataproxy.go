@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -144,8 +145,8 @@ func (d *dataProxy) CreateDownloadLocation(_ context.Context, r *service.CreateD
 	if err != nil {
 		return nil, err
 	}
-	switch _, err := d.uploads.root.Stat(name); {
-	case errors.Is(err, fs.ErrNotExist):
+	switch info, err := d.uploads.root.Stat(name); {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), err == nil && !info.Mode().IsRegular():
 		return nil, notFound("native_url: nothing was uploaded as %s", name)
 	case err != nil:
 		return nil, err

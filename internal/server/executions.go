@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -238,11 +239,15 @@ func (a *adminService) GetExecution(ctx context.Context, r *admin.WorkflowExecut
 	return a.wireExecution(x)
 }
 
-// ListExecutions returns the executions of a domain.
+// ListExecutions returns the executions of a domain; those that are archived
+// only when a filter asks for a state.
 func (a *adminService) ListExecutions(ctx context.Context, r *admin.ResourceListRequest) (*admin.ExecutionList, error) {
 	q, err := a.resourceQuery(ctx, r)
 	if err != nil {
 		return nil, err
+	}
+	if !slices.ContainsFunc(q.Filters, func(f store.Filter) bool { return strings.TrimPrefix(f.Field, "execution.") == "state" }) {
+		q.Filters = append(q.Filters, store.Filter{Field: "state", Op: store.Eq, Values: []string{admin.ExecutionState_EXECUTION_ACTIVE.String()}})
 	}
 	executions, token, err := page(ctx, q, a.store.Executions, a.wireExecution)
 	if err != nil {

@@ -293,33 +293,6 @@ func TestRelaunchExecution(t *testing.T) {
 	}
 }
 
-func TestArchiveExecution(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	a.register(t)
-	id := a.launch(t, "one")
-	a.launch(t, "two")
-	for _, state := range []admin.ExecutionState{admin.ExecutionState_EXECUTION_ARCHIVED, admin.ExecutionState_EXECUTION_ACTIVE} {
-		if _, err := a.UpdateExecution(t.Context(), &admin.ExecutionUpdateRequest{Id: id, State: state}); err != nil {
-			t.Fatal(err)
-		}
-		got, err := a.GetExecution(t.Context(), &admin.WorkflowExecutionGetRequest{Id: id})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.GetClosure().GetStateChangeDetails().GetState() != state {
-			t.Errorf("state %s, want %s", got.GetClosure().GetStateChangeDetails().GetState(), state)
-		}
-		archived, err := a.ListExecutions(t.Context(), filtered("eq(state,1)"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := len(archived.GetExecutions()); n != int(state) {
-			t.Errorf("%d executions are archived, want %d", n, state)
-		}
-	}
-}
-
 // run stores what a runner would of an execution: a task that was tried twice, beside a sub-workflow.
 func (a *api) run(t *testing.T, name string) {
 	t.Helper()

@@ -87,8 +87,8 @@ func (c *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder { //nolint:ireturn /
 			return fmt.Errorf("body: cannot be read into %T", v)
 		}
 		if err := protojson.Unmarshal(body, m); err != nil {
-			_, problem, _ := strings.Cut(err.Error(), "(line") // Before it stands only the library's name.
-			return errors.New("body: (line" + problem)
+			// The library's name is no news; the blank after it is at times one that does not break.
+			return errors.New("body: " + strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0"))
 		}
 		return nil
 	})

@@ -153,10 +153,23 @@ func (r *runner) ended() []string {
 	return slices.Clone(r.terminated)
 }
 
-// engine has fired without a break since it was made.
+// engine has fired without a break since it was made, whatever it says of itself.
 type engine struct {
-	mu    sync.Mutex
-	wakes int
+	mu      sync.Mutex
+	wakes   int
+	problem string
+}
+
+func (e *engine) Problem() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.problem
+}
+
+func (e *engine) fail(problem string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.problem = problem
 }
 
 func (e *engine) Wake() {

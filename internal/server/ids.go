@@ -124,8 +124,8 @@ func (s *Server) place(ctx context.Context, prefix, project, domain string) (sto
 	if err := (ident.Key{Project: project, Domain: domain, Name: "n"}).Validate(prefix); err != nil {
 		return store.Project{}, err
 	}
-	if !slices.Contains(s.cfg.Domains, domain) {
-		return store.Project{}, notFound("%sdomain: there is no domain %q; the domains are %s", prefix, domain, strings.Join(s.cfg.Domains, ", "))
+	if !slices.Contains(domains, domain) {
+		return store.Project{}, notFound("%sdomain: there is no domain %q; the domains are %s", prefix, domain, strings.Join(domains, ", "))
 	}
 	return s.project(ctx, prefix+"project", project)
 }

@@ -103,8 +103,15 @@ func (s *Server) warnOfSilence(ctx context.Context, id ident.ID) {
 	if s.cfg.SilentReason == "" {
 		return
 	}
-	s.warn(ctx, s.cfg.SilentReason)
+	s.warnClient(ctx)
 	s.cfg.Log.WarnContext(ctx, "schedule will not fire", slog.String("launch_plan", id.String()), slog.String("reason", s.cfg.SilentReason))
+}
+
+// warnClient says, to the client alone, that no schedule fires.
+func (s *Server) warnClient(ctx context.Context) {
+	if s.cfg.SilentReason != "" {
+		s.warn(ctx, s.cfg.SilentReason)
+	}
 }
 
 // UpdateLaunchPlan activates or deactivates a version, and with it the schedule.
@@ -148,8 +155,9 @@ func (s *Server) activate(ctx context.Context, plan store.Plan, now time.Time) e
 	if err != nil {
 		return err
 	}
-	if timing != nil {
-		// What fired when it was registered may have had its last slot since.
+	if timing != nil && !plan.Active {
+		// What fired when it was registered may have had its last slot since. Of
+		// the active version that is no news, and to activate it again changes nothing.
 		if _, err := s.validate(ctx, plan.ID, plan.Workflow, spec, now); err != nil {
 			return err
 		}

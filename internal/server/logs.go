@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,7 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
+	"tminus.dev/internal/workflow"
 )
 
 // logs reads what the tasks of executions wrote.
@@ -121,6 +123,7 @@ func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreaming
 		}
 	}
 	sent := map[attemptKey]bool{}
+	planned := false // whether the node is known to be one of the workflow's
 	for {
 		// Read first whether it is over, so that nothing it did until then is missed.
 		x, err := l.readExecution(ctx, key)
@@ -128,8 +131,15 @@ func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreaming
 			return err
 		}
 		attempts, err := l.attemptsIn(ctx, key, r.GetNode())
-		if err != nil {
+		toCome := errors.Is(err, store.ErrNotFound) && r.GetFollow() && !x.Phase.Terminal()
+		if err != nil && !toCome {
 			return err
+		}
+		if toCome && !planned {
+			if err := l.checkPlanned(ctx, x, r.GetNode()); err != nil {
+				return err
+			}
+			planned = true
 		}
 		fresh := false
 		for _, t := range attempts {
@@ -173,7 +183,59 @@ func (l *logs) pause(ctx context.Context) error {
 	}
 }
 
-// attemptsIn lists the attempts in an execution, or at one of its nodes, in the order in which they began.
+// checkPlanned refuses a node that execution x will never have.
+func (l *logs) checkPlanned(ctx context.Context, x store.Execution, node string) error {
+	planned := node == taskNode
+	if x.Kind != store.Task {
+		closure, err := l.workflow(ctx, x.Workflow)
+		if err != nil {
+			return err
+		}
+		planned = hasNode(closure.GetCompiledWorkflow(), node)
+	}
+	if !planned {
+		return notFound("node: execution %s has no node %q, and will have none", x.Key, node)
+	}
+	return nil
+}
+
+// taskNode is the one node of an execution of a task alone.
+const taskNode = "n0"
+
+// hasNode says whether w has a node that is called so in executions: by its id,
+// behind those of the nodes that hold it ("n0-0-n1"). As ids may hold hyphens
+// too, every way to read it counts.
+func hasNode(w *core.CompiledWorkflowClosure, node string) bool {
+	subWorkflows := map[ident.ID]*core.WorkflowTemplate{}
+	for _, sub := range w.GetSubWorkflows() {
+		subWorkflows[workflow.ID(sub.GetTemplate().GetId())] = sub.GetTemplate()
+	}
+	type place struct {
+		in   *core.WorkflowTemplate
+		node string
+	}
+	seen := map[place]bool{}
+	for todo := []place{{w.GetPrimary().GetTemplate(), node}}; len(todo) > 0; todo = todo[1:] {
+		at := todo[0]
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		for _, n := range at.in.GetNodes() {
+			if n.GetId() == at.node {
+				return n.GetId() != workflow.StartNode && n.GetId() != workflow.EndNode // Those two are not run.
+			}
+			rest, within := strings.CutPrefix(at.node, n.GetId()+"-0-")
+			if ref := n.GetWorkflowNode().GetSubWorkflowRef(); within && ref != nil {
+				todo = append(todo, place{subWorkflows[workflow.ID(ref)], rest})
+			}
+		}
+	}
+	return false
+}
+
+// attemptsIn lists the attempts in an execution, or at one of its nodes, in the
+// order in which they began; store.ErrNotFound says that it has no such node yet.
 func (l *logs) attemptsIn(ctx context.Context, execution ident.Key, node string) ([]store.TaskExecution, error) {
 	q := store.Query{SortBy: "created_at", Ascending: true}
 	if node != "" {
@@ -184,7 +246,7 @@ func (l *logs) attemptsIn(ctx context.Context, execution ident.Key, node string)
 		return nil, err
 	}
 	if node != "" && len(nodes) == 0 {
-		return nil, notFound("node: execution %s has no node %q yet", execution, node)
+		return nil, fmt.Errorf("node: execution %s has no node %q yet: %w", execution, node, store.ErrNotFound)
 	}
 	var attempts []store.TaskExecution
 	for _, n := range nodes {

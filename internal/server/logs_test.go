@@ -1,12 +1,14 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
@@ -16,7 +18,10 @@ import (
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
 	tminusv1 "tminus.dev/gen/tminus/v1"
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
+	"tminus.dev/internal/store/sqlite"
+	"tminus.dev/internal/workflow"
 )
 
 // write appends to a file in the data directory.
@@ -140,6 +145,154 @@ func TestFollowLogs(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"n0 1 STDOUT third"}, rest); diff != "" {
 		t.Errorf("the rest (-want +got):\n%s", diff)
+	}
+}
+
+// polled is the database, and tells when an execution's nodes are looked for.
+type polled struct {
+	*sqlite.DB
+	looked chan struct{}
+}
+
+func (p polled) Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error) {
+	nodes, err := p.DB.Nodes(ctx, execution, q)
+	select {
+	case p.looked <- struct{}{}:
+	case <-ctx.Done():
+	}
+	return nodes, err
+}
+
+// look waits until nodes are looked for.
+func (p polled) look(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.looked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody looks for the node")
+	}
+}
+
+// nesting starts a server with executions of the workflow report, of one that
+// has it within, and of a task alone. None has begun.
+func nesting(t *testing.T) (*api, polled) {
+	t.Helper()
+	whole := start(t)
+	db := polled{whole.db, make(chan struct{})}
+	a := serve(t, whole.db, db, whole.dir)
+	a.register(t)
+	outer := with(reportWorkflow(), func(r *admin.WorkflowCreateRequest) {
+		r.Id = workflowID("outer", "1")
+		n := r.GetSpec().GetTemplate().GetNodes()[0]
+		n.Id = "n-0-a"
+		n.Inputs = append(n.Inputs, &core.Binding{Var: "days", Binding: promise(workflow.StartNode, "days")})
+		n.Target = &core.Node_WorkflowNode{WorkflowNode: &core.WorkflowNode{
+			Reference: &core.WorkflowNode_SubWorkflowRef{SubWorkflowRef: workflowID("report", "1")},
+		}}
+		r.GetSpec().GetTemplate().GetOutputs()[0].Binding = promise(n.GetId(), "report")
+	})
+	if _, err := a.CreateWorkflow(t.Context(), outer); err != nil {
+		t.Fatal(err)
+	}
+	plan := with(dailyPlan(), func(r *admin.LaunchPlanCreateRequest) {
+		r.Id, r.Spec.WorkflowId = planID("outer", "1"), workflowID("outer", "1")
+	})
+	if _, err := a.CreateLaunchPlan(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	a.launch(t, "flat")
+	for name, of := range map[string]*core.Identifier{"nested": planID("outer", "1"), "single": taskID("forecast", "1")} {
+		r := launch(func(r *admin.ExecutionCreateRequest) {
+			r.Name, r.Spec.LaunchPlan = name, of
+			if name == "single" {
+				r.Inputs.Literals["city"] = text("Oslo")
+			}
+		})
+		if _, err := a.CreateExecution(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a, db
+}
+
+func (a *api) followNode(t *testing.T, name, node string) grpc.ServerStreamingClient[tminusv1.ReadLogsResponse] {
+	t.Helper()
+	r := logsOf(name)
+	r.Node, r.Follow = node, true
+	stream, err := a.logs.ReadLogs(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// Following a node that had not started yet was answered with NotFound.
+func TestFollowANodeThatHasNotStarted(t *testing.T) {
+	t.Parallel()
+	a, db := nesting(t)
+	for _, at := range []struct{ name, node string }{{"flat", "n0"}, {"nested", "n-0-a-0-n0"}, {"single", "n0"}} {
+		stream := a.followNode(t, at.name, at.node)
+		db.look(t)
+		db.look(t) // It has been looked for in vain, and is waited for.
+		key := executionKey(at.name)
+		if err := a.db.PutNode(t.Context(), store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		attempt := store.TaskExecution{Execution: key, Node: at.node, Phase: store.Succeeded, Dir: "runs/" + at.name, CreatedAt: time.Now()}
+		if err := a.db.PutTask(t.Context(), attempt); err != nil {
+			t.Fatal(err)
+		}
+		a.write(t, attempt.Dir+"/stdout", "hello")
+		a.change(t, at.name, func(x *store.Execution) { x.Phase = store.Succeeded })
+		drained := db.drain()
+		got, err := readAll(t, stream)
+		drained()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{at.node + " 0 STDOUT hello"}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", at.name, diff)
+		}
+	}
+}
+
+// drain lets nodes be looked for unobserved until the function it returns is called.
+func (p polled) drain() func() {
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-p.looked:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// A node that will never start ends the wait for its log.
+func TestFollowANodeThatNeverStarts(t *testing.T) {
+	t.Parallel()
+	a, db := nesting(t)
+	defer db.drain()()
+	for _, at := range []struct{ name, node string }{
+		{"flat", "n1"},
+		{"flat", "n0-0-n0"},
+		{"flat", "start-node"},
+		{"nested", "n0"},
+		{"nested", "n-0-a-0-n1"},
+		{"nested", "n-0-n0"},
+		{"nested", "n-0-a-0-end-node"},
+		{"single", "n1"},
+	} {
+		if _, err := readAll(t, a.followNode(t, at.name, at.node)); status.Code(err) != codes.NotFound {
+			t.Errorf("node %s is not in %s: %v, want NotFound", at.node, at.name, err)
+		}
+	}
+	a.change(t, "flat", func(x *store.Execution) { x.Phase = store.Aborted })
+	if _, err := readAll(t, a.followNode(t, "flat", "n0")); status.Code(err) != codes.NotFound {
+		t.Errorf("the execution ended without the node: %v, want NotFound", err)
 	}
 }
 

@@ -105,10 +105,11 @@ func (a *adminService) GetProject(ctx context.Context, r *admin.ProjectGetReques
 	if err != nil {
 		return nil, err
 	}
-	return a.wireProject(p)
+	return wireProject(p)
 }
 
-// ListProjects returns projects. Flyte limits this list only when asked to.
+// ListProjects returns projects; those that are archived only when there are
+// filters. Flyte limits this list only when asked to.
 func (a *adminService) ListProjects(ctx context.Context, r *admin.ProjectListRequest) (*admin.Projects, error) {
 	q, err := query(r)
 	if err != nil {
@@ -120,7 +121,12 @@ func (a *adminService) ListProjects(ctx context.Context, r *admin.ProjectListReq
 	if r.GetLimit() == 0 {
 		q = all(q)
 	}
-	projects, token, err := page(ctx, q, a.store.Projects, a.wireProject)
+	if len(q.Filters) == 0 {
+		for _, archived := range []admin.Project_ProjectState{admin.Project_ARCHIVED, admin.Project_SYSTEM_ARCHIVED} {
+			q.Filters = append(q.Filters, store.Filter{Field: "state", Op: store.Ne, Values: []string{archived.String()}})
+		}
+	}
+	projects, token, err := page(ctx, q, a.store.Projects, wireProject)
 	if err != nil {
 		return nil, err
 	}
@@ -128,25 +134,28 @@ func (a *adminService) ListProjects(ctx context.Context, r *admin.ProjectListReq
 }
 
 // wireProject is p as registered, with what holds now.
-func (s *Server) wireProject(p store.Project) (*admin.Project, error) {
+func wireProject(p store.Project) (*admin.Project, error) {
 	m := &admin.Project{}
 	if err := readStored("project "+p.ID, p.Spec, m); err != nil {
 		return nil, err
 	}
 	m.Id, m.Name, m.Description, m.State = p.ID, p.Name, p.Description, admin.Project_ProjectState(p.State)
-	m.Domains = s.domains()
+	m.Domains = wireDomains()
 	return m, nil
 }
 
-func (s *Server) domains() []*admin.Domain {
-	domains := make([]*admin.Domain, len(s.cfg.Domains))
-	for i, d := range s.cfg.Domains {
-		domains[i] = &admin.Domain{Id: d, Name: d}
+// domains every project has; Flyte's own.
+var domains = []string{"development", "staging", "production"}
+
+func wireDomains() []*admin.Domain {
+	wire := make([]*admin.Domain, len(domains))
+	for i, d := range domains {
+		wire[i] = &admin.Domain{Id: d, Name: d}
 	}
-	return domains
+	return wire
 }
 
 // GetDomains returns the domains that every project has.
-func (a *adminService) GetDomains(context.Context, *admin.GetDomainRequest) (*admin.GetDomainsResponse, error) {
-	return &admin.GetDomainsResponse{Domains: a.domains()}, nil
+func (*adminService) GetDomains(context.Context, *admin.GetDomainRequest) (*admin.GetDomainsResponse, error) {
+	return &admin.GetDomainsResponse{Domains: wireDomains()}, nil
 }

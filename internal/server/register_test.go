@@ -24,6 +24,7 @@ import (
 	"tminus.dev/gen/flyteidl/core"
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
+	"tminus.dev/internal/launchplan"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
 )
@@ -293,6 +294,29 @@ func TestActivateAfterTheLastSlot(t *testing.T) {
 	}
 	if n := a.counts(t)["active plans"]; n != 0 {
 		t.Errorf("%d active launch plans", n)
+	}
+}
+
+// Activating the active version again was refused once its last slot had passed.
+func TestActivateAgainAfterTheLastSlot(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	expired := a.expired(t)
+	timing, err := launchplan.ScheduleSpec(expired.GetSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := ident.ID{Key: ident.Key{Project: project, Domain: domain, Name: expired.GetId().GetName()}, Version: "1"}
+	then := time.Date(2019, 12, 1, 0, 0, 0, 0, time.UTC)
+	if err := a.db.Activate(t.Context(), id, timing, then, then); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		a.setState(t, expired.GetId(), admin.LaunchPlanState_ACTIVE)
+	}
+	if diff := cmp.Diff([]string{"new-year@1"}, a.active(t)); diff != "" {
+		t.Errorf("active (-want +got):\n%s", diff)
 	}
 }
 

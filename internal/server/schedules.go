@@ -46,8 +46,8 @@ func (s *Server) scope(ctx context.Context, q store.Query) error {
 			return err
 		}
 	}
-	if q.Domain != "" && !slices.Contains(s.cfg.Domains, q.Domain) {
-		return notFound("domain: there is no domain %q; the domains are %s", short(q.Domain, 60), strings.Join(s.cfg.Domains, ", "))
+	if q.Domain != "" && !slices.Contains(domains, q.Domain) {
+		return notFound("domain: there is no domain %q; the domains are %s", short(q.Domain, 60), strings.Join(domains, ", "))
 	}
 	if q.Name != "" {
 		return (ident.Key{Project: "p", Domain: "d", Name: q.Name}).Validate("")
@@ -76,6 +76,7 @@ func (s *schedules) ListSchedules(ctx context.Context, r *tminusv1.ListSchedules
 	if err != nil {
 		return nil, err
 	}
+	s.warnClient(ctx)
 	list, token, err := page(ctx, q, s.store.Schedules, func(sch schedule.Schedule) (*tminusv1.Schedule, error) {
 		return s.wireSchedule(ctx, sch, n, now)
 	})
@@ -110,12 +111,16 @@ func (s *schedules) GetSchedule(ctx context.Context, r *tminusv1.GetScheduleRequ
 	if err != nil {
 		return nil, err
 	}
+	s.warnClient(ctx)
 	return &tminusv1.GetScheduleResponse{Schedule: m}, nil
 }
 
 func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int, now time.Time) (*tminusv1.Schedule, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // Finding slots takes time, and many are asked for.
+	}
+	if sch.Active && sch.Problem == "" {
+		sch.Problem = s.cfg.SilentReason
 	}
 	m := &tminusv1.Schedule{
 		LaunchPlan:   workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan),

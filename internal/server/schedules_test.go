@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -14,6 +17,8 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/server"
+	"tminus.dev/internal/store/sqlite"
 )
 
 // schedule reads a schedule with its next n slots.
@@ -191,5 +196,73 @@ func TestListFirings(t *testing.T) {
 		if !got.GetSlot().AsTime().Equal(f.Slot) || got.GetOutcome() == tminusv1.Outcome_OUTCOME_UNSPECIFIED {
 			t.Errorf("%s: %v", outcome, got)
 		}
+	}
+}
+
+// Schedules showed next slots though nothing fired.
+func TestSilentSchedulesHaveNoNextSlots(t *testing.T) {
+	t.Parallel()
+	const reason = "nothing will fire: the scheme is noop"
+	a := start(t, func(c *server.Config) { c.SilentReason = reason })
+	a.register(t)
+	a.activePlan(t, "on", timed("* * * * *"))
+	a.activePlan(t, "off", timed("* * * * *"))
+	a.setState(t, planID("off", "1"), admin.LaunchPlanState_INACTIVE)
+	problems := map[string]string{"on": reason, "off": ""}
+	check := func(s *tminusv1.Schedule) {
+		t.Helper()
+		if want := problems[s.GetLaunchPlan().GetName()]; s.GetProblem() != want || len(s.GetNext()) != 0 {
+			t.Errorf("%s: problem %q, want %q; next %v, want none", s.GetLaunchPlan().GetName(), s.GetProblem(), want, s.GetNext())
+		}
+	}
+	warned := func(header metadata.MD) {
+		t.Helper()
+		if diff := cmp.Diff([]string{reason}, header.Get("tminus-warning")); diff != "" {
+			t.Errorf("tminus-warning (-want +got):\n%s", diff)
+		}
+	}
+	var header metadata.MD
+	list, err := a.schedules.ListSchedules(t.Context(), &tminusv1.ListSchedulesRequest{Next: 3}, grpc.Header(&header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	warned(header)
+	if len(list.GetSchedules()) != len(problems) {
+		t.Errorf("%d schedules", len(list.GetSchedules()))
+	}
+	for _, s := range list.GetSchedules() {
+		check(s)
+	}
+	for name := range problems {
+		header = nil
+		got, err := a.schedules.GetSchedule(t.Context(), &tminusv1.GetScheduleRequest{Project: project, Domain: domain, Name: name, Next: 3}, grpc.Header(&header))
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned(header)
+		check(got.GetSchedule())
+	}
+}
+
+// poisoned is the database, but for a zone that has vanished from every schedule.
+type poisoned struct{ *sqlite.DB }
+
+const vanished = "unknown time zone Europe/Atlantis"
+
+func (p poisoned) Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error) {
+	s, err := p.DB.Schedule(ctx, key)
+	s.Problem = vanished
+	return s, err
+}
+
+// An active schedule's own problem says more than that nothing fires.
+func TestSilenceDoesNotHideAProblem(t *testing.T) {
+	t.Parallel()
+	whole := start(t)
+	a := serve(t, whole.db, poisoned{whole.db}, whole.dir, func(c *server.Config) { c.SilentReason = "nothing will fire: noop" })
+	a.register(t)
+	a.activePlan(t, "often", timed("* * * * *"))
+	if got := a.schedule(t, "often", 3); got.GetProblem() != vanished || len(got.GetNext()) != 0 {
+		t.Errorf("problem %q, next %v", got.GetProblem(), got.GetNext())
 	}
 }

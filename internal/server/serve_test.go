@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -70,10 +71,14 @@ func TestReflection(t *testing.T) {
 	}
 }
 
-// broken is the database, but for one method that panics.
+// broken is the database, but for methods that panic.
 type broken struct{ *sqlite.DB }
 
 func (broken) Execution(context.Context, ident.Key) (store.Execution, error) { panic("it broke") }
+
+func (broken) Task(context.Context, ident.Key, string, int) (store.TaskExecution, error) {
+	panic("a log broke")
+}
 
 // A panic ends its call, not the process.
 func TestPanic(t *testing.T) {
@@ -94,8 +99,56 @@ func TestPanic(t *testing.T) {
 	if _, err := stream.Recv(); status.Code(err) != codes.Internal {
 		t.Errorf("a stream: %v, want Internal", err)
 	}
+	code, body, _ := a.request(t, "GET", "/tminus/v1/logs/weather/development/one/n0/0/stdout", "")
+	if code != 500 || lookup(t, body, "code") != 13.0 || strings.Contains(body, "broke") {
+		t.Errorf("over HTTP: %d %s", code, body)
+	}
+	if !strings.Contains(a.log.String(), "a log broke") {
+		t.Errorf("the panic over HTTP is not in the log:\n%s", a.log)
+	}
 	if _, err := a.GetDomains(t.Context(), &admin.GetDomainRequest{}); err != nil {
 		t.Errorf("the next call: %v", err)
+	}
+}
+
+// The server stayed ready while its engine could not fire.
+func TestReadinessFollowsTheEngine(t *testing.T) {
+	t.Parallel()
+	const problem = "the engine cannot fire: the disk is full"
+	a := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	watch, err := healthpb.NewHealthClient(a.conn).Watch(ctx, &healthpb.HealthCheckRequest{Service: "tminus.v1.ScheduleService"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		problem string
+		code    int
+		health  healthpb.HealthCheckResponse_ServingStatus
+	}{
+		{"", 200, healthpb.HealthCheckResponse_SERVING},
+		{problem, 503, healthpb.HealthCheckResponse_NOT_SERVING},
+		{"", 200, healthpb.HealthCheckResponse_SERVING},
+	} {
+		a.engine.fail(step.problem)
+		if code, body, _ := a.request(t, "GET", "/readyz", ""); code != step.code || !strings.Contains(body, step.problem) {
+			t.Errorf("problem %q: /readyz: %d %s", step.problem, code, body)
+		}
+		if h, err := watch.Recv(); err != nil || h.GetStatus() != step.health {
+			t.Errorf("problem %q: health %v, %v", step.problem, h, err)
+		}
+	}
+}
+
+// An engine that does not run is one reason, not two.
+func TestSilenceIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(c *server.Config) { c.SilentReason = "nothing will fire: noop" })
+	a.engine.fail("the engine does not run")
+	_, body, _ := a.request(t, "GET", "/readyz", "")
+	if diff := cmp.Diff([]any{"nothing will fire: noop"}, lookup(t, body, "reasons")); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 }
 

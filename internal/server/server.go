@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,6 +41,8 @@ type Engine interface {
 	Wake()
 	// Since is the instant from which slots could fire without a break.
 	Since() time.Time
+	// Problem says why it cannot fire at present, and is empty when it can.
+	Problem() string
 }
 
 // Config tunes a Server. Data has to be set.
@@ -51,24 +52,12 @@ type Config struct {
 	// Data is the data directory. Uploads are kept in its folder uploads, and
 	// attempts' logs are found through store.TaskExecution.Dir relative to it.
 	Data string
-	// Domains every project has; none means development, staging and production.
-	Domains []string
-	// SilentReason says why no schedule fires; empty means that they do. It is
-	// said with every registration and activation of a schedule, and makes the
-	// server not ready.
+	// SilentReason says why no schedule fires, because no engine runs; empty
+	// means that they do. It is said with every registration and activation of a
+	// schedule and with schedules that are read, and makes the server not ready.
 	SilentReason string
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
-	// PublicURL is how clients reach the HTTP side, for the links in answers;
-	// empty means the HTTP listener's own address.
-	PublicURL string
-	// Hosts are names under which the HTTP side is reached besides loopback
-	// names and PublicURL's; "*" means any. Requests for other hosts are
-	// refused, so that no web site can reach it by pointing its own name here.
-	Hosts []string
-	// Handlers serve more of the HTTP side, by http.ServeMux pattern: "/" is a
-	// console's place.
-	Handlers map[string]http.Handler
 }
 
 // Server serves the API. Serve can be called once.
@@ -85,9 +74,6 @@ type Server struct {
 
 // New makes a Server; Serve starts it.
 func New(s Store, r Runner, e Engine, cfg Config) *Server {
-	if len(cfg.Domains) == 0 {
-		cfg.Domains = []string{"development", "staging", "production"}
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -107,7 +93,7 @@ func (s *Server) Serve(ctx context.Context, grpcListener, httpListener net.Liste
 	}()
 	defer grpcListener.Close() // Most often they are closed by then.
 	defer httpListener.Close()
-	s.base = strings.TrimSuffix(cmp.Or(s.cfg.PublicURL, "http://"+httpListener.Addr().String()), "/")
+	s.base = "http://" + httpListener.Addr().String()
 	if s.uploads, err = openUploads(s.cfg.Data); err != nil {
 		return err
 	}
@@ -138,6 +124,10 @@ func (s *Server) Serve(ctx context.Context, grpcListener, httpListener net.Liste
 	g.Go(func() error { return ended(rpc.Serve(grpcListener)) })
 	g.Go(func() error { return ended(rpc.Serve(inside)) })
 	g.Go(func() error { return ended(web.Serve(httpListener)) })
+	g.Go(func() error {
+		s.watchEngine(ctx, healthServer)
+		return nil
+	})
 	g.Go(func() error {
 		<-ctx.Done()
 		close(s.stopping)
@@ -190,12 +180,39 @@ func (s *Server) newGRPC() (*grpc.Server, *health.Server) {
 	// "flyteadmin" is the name that Flyte's own server answers to.
 	h := health.NewServer()
 	h.SetServingStatus("flyteadmin", healthpb.HealthCheckResponse_SERVING)
-	firing := healthpb.HealthCheckResponse_SERVING
-	if s.cfg.SilentReason != "" {
-		firing = healthpb.HealthCheckResponse_NOT_SERVING
-	}
-	h.SetServingStatus(tminusv1.ScheduleService_ServiceDesc.ServiceName, firing)
+	s.setFiring(h)
 	healthpb.RegisterHealthServer(strict, h)
 	reflection.Register(rpc)
 	return rpc, h
+}
+
+// silence says why no schedule fires at present, or "" when they do. An engine
+// that does not run has nothing to add to the reason for that.
+func (s *Server) silence() string {
+	return cmp.Or(s.cfg.SilentReason, s.engine.Problem())
+}
+
+// healthPoll is how often the health of the schedules is looked at.
+const healthPoll = time.Second
+
+// watchEngine keeps the health of the schedules what the engine says, until ctx ends.
+func (s *Server) watchEngine(ctx context.Context, h *health.Server) {
+	ticker := time.NewTicker(healthPoll)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.setFiring(h)
+		}
+	}
+}
+
+func (s *Server) setFiring(h *health.Server) {
+	firing := healthpb.HealthCheckResponse_SERVING
+	if s.silence() != "" {
+		firing = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	h.SetServingStatus(tminusv1.ScheduleService_ServiceDesc.ServiceName, firing)
 }

@@ -73,7 +73,7 @@ func (u *uploads) sweep() error {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), partial) {
+		if !e.IsDir() && strings.HasPrefix(e.Name(), partial) { // A project's folder may be called so.
 			if err := u.root.Remove(e.Name()); err != nil {
 				return err
 			}

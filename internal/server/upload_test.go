@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/service"
 )
 
@@ -234,5 +235,50 @@ func TestUploadAfterARestart(t *testing.T) {
 	url := strings.Replace(l.GetSignedUrl(), a.url, b.url, 1)
 	if code, body, _ := b.request(t, "PUT", url, content, "Content-MD5", base64MD5(content)); code != 200 {
 		t.Errorf("PUT: %d %s", code, body)
+	}
+}
+
+// A project of such a name kept the server from starting again.
+func TestRestartWithAProjectNamedLikeAPartialFile(t *testing.T) {
+	t.Parallel()
+	const content, name = "the code of a workflow", ".partial-x"
+	a := start(t)
+	if _, err := a.RegisterProject(t.Context(), &admin.ProjectRegisterRequest{Project: &admin.Project{Id: name}}); err != nil {
+		t.Fatal(err)
+	}
+	l := a.location(t, content, func(r *service.CreateUploadLocationRequest) { r.Project = name })
+	if code, body, _ := a.request(t, "PUT", l.GetSignedUrl(), content, "Content-MD5", base64MD5(content)); code != 200 {
+		t.Fatalf("PUT: %d %s", code, body)
+	}
+	if err := a.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b := serve(t, a.db, a.db, a.dir)
+	if code, body, _ := b.request(t, "GET", "/healthz", ""); code != 200 {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	got, err := os.ReadFile(strings.TrimPrefix(l.GetNativeUrl(), "file://"))
+	if err != nil || string(got) != content {
+		t.Errorf("stored %q, %v", got, err)
+	}
+}
+
+// A path below a file was an internal error, and a folder got a link to nothing.
+func TestDownloadOfWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	const content = "the code of a workflow"
+	l := a.location(t, content, nil)
+	if code, body, _ := a.request(t, "PUT", l.GetSignedUrl(), content, "Content-MD5", base64MD5(content)); code != 200 {
+		t.Fatalf("PUT: %d %s", code, body)
+	}
+	for name, url := range map[string]string{
+		"below a file": l.GetNativeUrl() + "/more",
+		"a folder":     strings.TrimSuffix(l.GetNativeUrl(), "/fast.tar.gz"),
+	} {
+		_, err := a.data.CreateDownloadLocation(t.Context(), &service.CreateDownloadLocationRequest{NativeUrl: url}) //nolint:staticcheck // Older clients call it.
+		if status.Code(err) != codes.NotFound {
+			t.Errorf("%s: %v, want NotFound", name, err)
+		}
 	}
 }

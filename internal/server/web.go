@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,8 +33,7 @@ const (
 	followTime = 24 * time.Hour
 )
 
-// newHTTP makes the HTTP server: Flyte's REST paths, tminus's own, and what
-// the configuration adds.
+// newHTTP makes the HTTP server: Flyte's REST paths and tminus's own.
 func (s *Server) newHTTP(ctx context.Context, conn *grpc.ClientConn) (*http.Server, error) {
 	gateway, err := s.newGateway(ctx, conn)
 	if err != nil {
@@ -56,14 +54,9 @@ func (s *Server) newHTTP(ctx context.Context, conn *grpc.ClientConn) (*http.Serv
 		rest.ServeHTTP(w, r)
 		return nil
 	}))
-	for pattern, handler := range s.cfg.Handlers {
-		mux.Handle(pattern, handler)
-	}
-	if _, taken := s.cfg.Handlers["/"]; !taken {
-		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			s.writeError(w, r, refuse(http.StatusNotFound, codes.NotFound, "there is nothing at %s", short(r.URL.Path, 200)))
-		})
-	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.writeError(w, r, refuse(http.StatusNotFound, codes.NotFound, "there is nothing at %s", short(r.URL.Path, 200)))
+	})
 	return &http.Server{
 		Handler:           s.rescueHTTP(s.guard(mux)),
 		ReadHeaderTimeout: headerTime,
@@ -88,18 +81,14 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 }
 
 // guard refuses what only a web site elsewhere would send through the user's
-// browser: the API asks nobody who they are, so being reachable has to be enough
-// for those who are meant to, and for nobody else.
+// browser, be it by pointing a name of its own here: the API asks nobody who
+// they are, so being reachable has to be enough for those who are meant to, and
+// for nobody else.
 func (s *Server) guard(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
-	hosts := slices.Clone(s.cfg.Hosts)
-	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Hostname() != "" {
-		hosts = append(hosts, u.Hostname())
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		host := hostname(r.Host)
-		if !isLoopback(host) && !slices.ContainsFunc(hosts, func(h string) bool { return h == "*" || strings.EqualFold(h, host) }) {
+		if !isLoopback(hostname(r.Host)) {
 			s.writeError(w, r, refuse(http.StatusForbidden, codes.PermissionDenied, "Host: %q is not a name of this server; use localhost", short(r.Host, 100)))
 			return
 		}
@@ -215,8 +204,8 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		s.cfg.Log.WarnContext(ctx, "database does not answer", slog.Any("error", err))
 		answer.Reasons = append(answer.Reasons, "the database does not answer")
 	}
-	if s.cfg.SilentReason != "" {
-		answer.Reasons = append(answer.Reasons, s.cfg.SilentReason)
+	if reason := s.silence(); reason != "" {
+		answer.Reasons = append(answer.Reasons, reason)
 	}
 	select {
 	case <-s.stopping:

@@ -159,7 +159,8 @@ type Schedule struct {
 	Active bool `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
 	// Why an active schedule does not fire; empty when it does.
 	Paused string `protobuf:"bytes,7,opt,name=paused,proto3" json:"paused,omitempty"`
-	// Why the schedule cannot be evaluated; empty when it can.
+	// Why an active schedule cannot fire, because of itself or of the whole
+	// installation (no event scheduler, say); empty when it can.
 	Problem string `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"`
 	// The next slots, as many as were asked for; empty when it does not fire again.
 	Next []*timestamppb.Timestamp `protobuf:"bytes,9,rep,name=next,proto3" json:"next,omitempty"`
