@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -27,7 +28,9 @@ import (
 // its result as it happens. It can be written from several goroutines, and
 // never makes one wait: a terminal that is stopped must not stop launches.
 type screen struct {
-	texts   chan string
+	mu      sync.Mutex
+	texts   chan string // closed once closed is set
+	closed  bool
 	dropped atomic.Int64 // texts that had no room
 	written chan struct{}
 }
@@ -53,9 +56,12 @@ func newScreen(w io.Writer) *screen {
 }
 
 // close waits until all is shown, but not for a terminal that takes nothing.
-// Nothing may be printed afterwards.
+// What is printed afterwards is not shown.
 func (s *screen) close() {
+	s.mu.Lock()
+	s.closed = true
 	close(s.texts)
+	s.mu.Unlock()
 	select {
 	case <-s.written:
 	case <-time.After(screenClose):
@@ -63,8 +69,14 @@ func (s *screen) close() {
 }
 
 func (s *screen) printf(format string, args ...any) {
+	text := printable(fmt.Sprintf(format, args...))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
 	select {
-	case s.texts <- printable(fmt.Sprintf(format, args...)):
+	case s.texts <- text:
 	default:
 		s.dropped.Add(1)
 	}

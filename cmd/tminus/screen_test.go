@@ -27,6 +27,7 @@ func TestAStalledTerminalHoldsUpNobody(t *testing.T) {
 			s.printf("line\n")
 		}
 		s.close() // Gives up.
+		s.printf("too late\n")
 		close(w.takes)
 		<-s.written
 		got := w.String()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,12 @@ activates the launch plans that have a schedule. Applying the same again changes
 		Example: `  tminus apply -f nightly.yaml
   tminus apply -f schedules/ --dry-run
   tminus apply -f flyte-package.tgz --version v7 --activate`,
-		Args: Exactly(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return misused(cmd, "unexpected argument %q; did you mean -f %s?", args[0], args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(files) == 0 {
 				return misused(cmd, "-f is missing: name a file, a directory, or - for standard input")
@@ -60,9 +66,12 @@ activates the launch plans that have a schedule. Applying the same again changes
 // report prints what became of each document, and why some failed.
 func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 	err := c.format.print(cmd, report, func(w io.Writer) {
+		if !slices.ContainsFunc(report.Results, hasRow) {
+			return
+		}
 		row(w, "NAME", "VERSION", "CHANGE", "NEXT")
 		for _, r := range report.Results {
-			if r.Err != nil || r.Name == "" {
+			if !hasRow(r) {
 				continue
 			}
 			next := ""
@@ -92,6 +101,9 @@ func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 	line(cmd.ErrOrStderr(), "tminus: %d of %d failed", failed, len(report.Results))
 	return errors.Join(err, errReported)
 }
+
+// hasRow says that a result is in the table: not everything that is wrong has a name.
+func hasRow(r manifest.Result) bool { return r.Err == nil && r.Name != "" }
 
 // failure is why a result failed: problems name their places themselves.
 func failure(unreachable func(error) error, r manifest.Result) string {

@@ -54,7 +54,7 @@ var errReported = errors.New("failed")
 // what it was built as, such as v1.2.3. The program adds its own commands.
 func New(version string) *cobra.Command {
 	c := &client{}
-	root := group("tminus", "Launch Flyte launch plans on time",
+	root := Group("tminus", "Launch Flyte launch plans on time",
 		`tminus launches Flyte launch plans on time.
 
 Exit codes: 0 done; 1 failed, or the answer is no; 2 misused (unknown command or flag, wrong arguments).`,
@@ -123,8 +123,8 @@ func explain(err error) string {
 	return answered.GRPCStatus().Code().String() + ": " + answered.GRPCStatus().Message()
 }
 
-// group makes a command that only holds others.
-func group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+// Group makes a command that only holds others.
+func Group(use, short, long string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -17,7 +17,7 @@ import (
 const maxSlots = 100_000
 
 func (c *client) cronCommand() *cobra.Command {
-	return group("cron", "Try out cron and rate expressions; needs no server", "", c.cronNextCommand(), c.cronValidateCommand())
+	return Group("cron", "Try out cron and rate expressions; needs no server", "", c.cronNextCommand(), c.cronValidateCommand())
 }
 
 func (c *client) cronNextCommand() *cobra.Command {
@@ -31,11 +31,11 @@ func (c *client) cronNextCommand() *cobra.Command {
 		Long: `Print the next slots of an expression, one RFC 3339 time a line, in the zone of the expression.
 
 The expression is AWS cron (six fields, or cron(…)), unix cron (five fields, or an alias such as @daily)
-or rate(…). A rate counts from --from.`,
+or rate(…). A rate counts from --from. If there is no slot any more, the exit code is 1.`,
 		Example: `  tminus cron next '0 10 * * ? *'
   tminus cron next '0 9 * * MON-FRI' --timezone Europe/Berlin -n 10
   tminus cron next '0 10 L * ? *' --from 2026-01-01T00:00:00Z -o json`,
-		Args: Exactly("EXPRESSION"),
+		Args: oneExpression,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			start := time.Now().Truncate(time.Second)
 			if from != "" {
@@ -52,16 +52,16 @@ or rate(…). A rate counts from --from.`,
 				return err
 			}
 			s = s.WithAnchor(start)
-			slots := []string{}
+			var slots []string
 			for t := s.Next(start); !t.IsZero() && len(slots) < n; t = s.Next(t) {
 				slots = append(slots, t.Format(time.RFC3339))
+			}
+			if len(slots) == 0 {
+				return fmt.Errorf("%s has no slot after %s", s, start.Format(time.RFC3339))
 			}
 			return c.format.print(cmd, slots, func(w io.Writer) {
 				for _, slot := range slots {
 					line(w, "%s", slot)
-				}
-				if len(slots) == 0 {
-					line(cmd.ErrOrStderr(), "%s has no slot after %s", s, start.Format(time.RFC3339))
 				}
 			})
 		},
@@ -80,7 +80,7 @@ func (c *client) cronValidateCommand() *cobra.Command {
 		Long: `Say whether an expression is right: the exit code is 0, and what it is read as is printed. If it is
 wrong, or can never fire, the exit code is 1, and the error shows where.`,
 		Example: "  tminus cron validate '0 10 ? * MON-FRI *'",
-		Args:    Exactly("EXPRESSION"),
+		Args:    oneExpression,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := c.parseExpression(cmd, args[0], zone)
 			if err != nil {
@@ -111,6 +111,15 @@ wrong, or can never fire, the exit code is 1, and the error shows where.`,
 	}
 	cmd.Flags().StringVar(&zone, "timezone", "", "IANA name of the zone to read the expression in")
 	return cmd
+}
+
+// oneExpression takes an expression as one argument.
+func oneExpression(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		// The shell has put file names in the place of *, so the arguments are not shown.
+		return misused(cmd, "EXPRESSION came as %d arguments; quote the expression, as in '0 10 * * ? *'", len(args))
+	}
+	return Exactly("EXPRESSION")(cmd, args)
 }
 
 // parseExpression parses an expression, in a zone unless that is empty. What

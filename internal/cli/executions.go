@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
@@ -20,7 +22,7 @@ import (
 )
 
 func (c *client) executionsCommand() *cobra.Command {
-	cmd := group("executions", "Create executions, read and terminate them", "",
+	cmd := Group("executions", "Create executions, read and terminate them", "",
 		c.executionsListCommand(), c.executionsGetCommand(), c.executionsLogsCommand(),
 		c.executionsTerminateCommand(), c.executionsCreateCommand())
 	cmd.Aliases = []string{"execution", "exec"}
@@ -71,7 +73,7 @@ func (c *client) executionsListCommand() *cobra.Command {
 							slot = at.AsTime().Format(time.RFC3339)
 						}
 						row(w, e.GetId().GetName(), e.GetSpec().GetLaunchPlan().GetName(), phaseName(e.GetClosure().GetPhase()), slot,
-							stamp(e.GetClosure().GetCreatedAt()), took(e.GetClosure()))
+							stamp(e.GetClosure().GetCreatedAt()), took(e.GetClosure(), ended(e.GetClosure().GetPhase())))
 					}
 				})
 			})
@@ -87,15 +89,41 @@ func (c *client) executionsListCommand() *cobra.Command {
 // phaseName is a phase in lower case, of executions, nodes and tasks.
 func phaseName(p fmt.Stringer) string { return strings.ToLower(p.String()) }
 
-// took is how long an execution ran, or has been running.
-func took(closure *admin.ExecutionClosure) string {
-	if closure.GetStartedAt() == nil || closure.GetStartedAt().GetSeconds() == 0 {
+// took is how long an execution or a node ran, or has been running.
+func took(closure interface {
+	GetStartedAt() *timestamppb.Timestamp
+	GetDuration() *durationpb.Duration
+}, ended bool,
+) string {
+	switch started := closure.GetStartedAt(); {
+	case started.GetSeconds() == 0:
 		return ""
-	}
-	if closure.GetDuration() != nil {
+	case !ended:
+		return lasted(time.Since(started.AsTime()))
+	default:
 		return lasted(closure.GetDuration().AsDuration())
 	}
-	return lasted(time.Since(closure.GetStartedAt().AsTime()))
+}
+
+// ended says that an execution in that phase will not leave it.
+func ended(p core.WorkflowExecution_Phase) bool {
+	switch p {
+	case core.WorkflowExecution_SUCCEEDED, core.WorkflowExecution_FAILED, core.WorkflowExecution_ABORTED, core.WorkflowExecution_TIMED_OUT:
+		return true
+	default:
+		return false
+	}
+}
+
+// nodeEnded says that a node in that phase will not leave it.
+func nodeEnded(p core.NodeExecution_Phase) bool {
+	switch p {
+	case core.NodeExecution_SUCCEEDED, core.NodeExecution_FAILED, core.NodeExecution_ABORTED, core.NodeExecution_SKIPPED,
+		core.NodeExecution_TIMED_OUT, core.NodeExecution_RECOVERED:
+		return true
+	default:
+		return false
+	}
 }
 
 // A run is an execution with everything there is to know of it.
@@ -216,7 +244,7 @@ func (r run) describe(w io.Writer) {
 	field(w, "Phase", phaseName(closure.GetPhase()))
 	field(w, "Created", stamp(closure.GetCreatedAt()))
 	field(w, "Started", stamp(closure.GetStartedAt()))
-	field(w, "Duration", took(closure))
+	field(w, "Duration", took(closure, ended(closure.GetPhase())))
 	if abort := closure.GetAbortMetadata(); abort != nil {
 		field(w, "Aborted", strings.TrimSpace(abort.GetCause()+" "+abort.GetPrincipal()))
 	}
@@ -229,11 +257,8 @@ func (r run) describe(w io.Writer) {
 			if len(n.attempts) > 0 {
 				task, attempts = n.attempts[0].GetId().GetTaskId().GetName(), strconv.Itoa(len(n.attempts))
 			}
-			duration := ""
-			if d := n.node.GetClosure().GetDuration(); d != nil {
-				duration = lasted(d.AsDuration())
-			}
-			row(w, "  "+n.node.GetId().GetNodeId(), phaseName(n.node.GetClosure().GetPhase()), attempts, duration, task)
+			closure := n.node.GetClosure()
+			row(w, "  "+n.node.GetId().GetNodeId(), phaseName(closure.GetPhase()), attempts, took(closure, nodeEnded(closure.GetPhase())), task)
 		}
 	}
 	values(w, "Outputs", r.data.GetFullOutputs())
@@ -380,5 +405,19 @@ func typed(cmd *cobra.Command, inputs []string, p *admin.LaunchPlan) (*core.Lite
 		}
 		given.Literals[name] = l
 	}
-	return given, nil
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(expected)) {
+		if expected[name].GetRequired() && given.GetLiterals()[name] == nil {
+			missing = append(missing, fmt.Sprintf("--input %s=… (%s)", name, literal.TypeName(expected[name].GetVar().GetType())))
+		}
+	}
+	switch len(missing) {
+	case 0:
+		return given, nil
+	case 1:
+		return nil, misused(cmd, "%s is missing", missing[0])
+	default:
+		last := len(missing) - 1
+		return nil, misused(cmd, "%s and %s are missing", strings.Join(missing[:last], ", "), missing[last])
+	}
 }

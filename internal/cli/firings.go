@@ -14,7 +14,7 @@ import (
 var outcomes = []string{"pending", "launched", "skipped", "missed", "dead"}
 
 func (c *client) firingsCommand() *cobra.Command {
-	cmd := group("firings", "Read what became of slots", "", c.firingsListCommand())
+	cmd := Group("firings", "Read what became of slots", "", c.firingsListCommand())
 	cmd.Aliases = []string{"firing"}
 	return cmd
 }

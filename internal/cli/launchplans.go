@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +25,7 @@ import (
 )
 
 func (c *client) launchPlansCommand() *cobra.Command {
-	cmd := group("launchplans", "Read launch plans, activate and deactivate them", "",
+	cmd := Group("launchplans", "Read launch plans, activate and deactivate them", "",
 		c.launchPlansListCommand(), c.launchPlansGetCommand(), c.activateCommand(), c.deactivateCommand())
 	cmd.Aliases = []string{"launchplan", "lp"}
 	return cmd
@@ -88,8 +89,31 @@ all versions of that launch plan, the newest first.`,
 
 // limitFlag is how long a list may be.
 func limitFlag(cmd *cobra.Command, limit *int, usual int) {
-	cmd.Flags().IntVar(limit, "limit", usual, "how many to list at most; 0 means all")
+	*limit = usual
+	cmd.Flags().Var((*count)(limit), "limit", "how many to list at most; 0 means all")
 }
+
+// A count is a flag's value that is not negative.
+type count int
+
+// String is the number.
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+
+// Set takes a number from 0 on.
+func (c *count) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return errNoCount
+	}
+	*c = count(n)
+	return nil
+}
+
+// Type is what the help calls it.
+func (c *count) Type() string { return "int" }
+
+// errNoCount says that a count is something else.
+var errNoCount = errors.New("use a number from 0 on")
 
 // current keeps of each launch plan the active version or else the newest, in
 // the order of names. plans are newest first.
@@ -213,7 +237,7 @@ func (c *client) activateCommand() *cobra.Command {
 	var version string
 	cmd := &cobra.Command{
 		Use:               "activate NAME",
-		Short:             "Activate a version of a launch plan, so that its schedule fires",
+		Short:             "Activate a version of a launch plan, so that its schedule fires; resume a paused one",
 		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -263,8 +287,13 @@ func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan
 		ResourceType: core.ResourceType_LAUNCH_PLAN,
 		Project:      p.GetId().GetProject(), Domain: p.GetId().GetDomain(), Name: p.GetId().GetName(), Version: p.GetId().GetVersion(),
 	}
+	was := before.GetId().GetVersion()
+	var resumed bool
+	if state == admin.LaunchPlanState_ACTIVE && was == id.GetVersion() {
+		resumed = s.nextOf(cmd.Context(), before).GetPaused() != ""
+	}
 	change := "is " + stateName(state) + " already"
-	if p.GetClosure().GetState() != state {
+	if p.GetClosure().GetState() != state || resumed {
 		var header metadata.MD
 		if _, err := s.admin.UpdateLaunchPlan(cmd.Context(), &admin.LaunchPlanUpdateRequest{Id: id, State: state}, grpc.Header(&header)); err != nil {
 			return err
@@ -274,20 +303,23 @@ func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan
 		}
 		change = "is now " + stateName(state)
 	}
-	was := before.GetId().GetVersion()
 	after, err := s.admin.GetLaunchPlan(cmd.Context(), &admin.ObjectGetRequest{Id: id})
 	if err != nil {
 		return err
 	}
 	timed := s.nextOf(cmd.Context(), after)
 	return c.format.print(cmd, after, func(w io.Writer) {
+		if resumed {
+			line(w, "%s was paused; resumed, next %s", id.GetName(), cmp.Or(nextText(timed), "never"))
+			return
+		}
 		text := fmt.Sprintf("%s %s %s", id.GetName(), id.GetVersion(), change)
 		if was != "" && was != id.GetVersion() {
 			text += cmp.Or(map[admin.LaunchPlanState]string{admin.LaunchPlanState_ACTIVE: ", in place of " + was}[state], "; "+was+" is active")
 		}
 		line(w, "%s", text)
-		if timed != nil {
-			line(w, "next: %s", nextText(timed))
+		if next := nextText(timed); next != "" {
+			line(w, "next: %s", next)
 		}
 	})
 }

@@ -36,6 +36,9 @@ error to standard error. A heading on standard error says which attempt follows.
 				for {
 					part, err := stream.Recv()
 					if errors.Is(err, io.EOF) {
+						if !p.wrote {
+							line(cmd.ErrOrStderr(), "no task of %s wrote anything", args[0])
+						}
 						return nil
 					}
 					if err != nil {
@@ -58,12 +61,14 @@ type logPrinter struct {
 	*client
 	out, err io.Writer
 	heading  string
+	wrote    bool // there was something to print
 	midLine  bool // the last byte written was no end of a line
 }
 
 // print writes a part, below a heading when another attempt begins. For
 // programs it is one JSON object a line.
 func (p *logPrinter) print(part *tminusv1.ReadLogsResponse) error {
+	p.wrote = p.wrote || len(part.GetData()) > 0
 	if p.format != table {
 		b, err := encode(part)
 		if err != nil {

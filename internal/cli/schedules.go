@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 func (c *client) schedulesCommand() *cobra.Command {
-	cmd := group("schedules", "Read schedules and their next slots", "",
+	cmd := Group("schedules", "Read schedules and their next slots", "",
 		c.schedulesListCommand(), c.schedulesGetCommand(), c.schedulesNextCommand())
 	cmd.Aliases = []string{"schedule"}
 	return cmd
@@ -35,6 +36,7 @@ func (c *client) schedulesListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				c.warnOfProblems(cmd, list.GetSchedules(), everywhere)
 				return c.format.print(cmd, list, func(w io.Writer) {
 					row(w, "LAUNCH PLAN", "VERSION", "EXPRESSION", "STATE", "NEXT")
 					for _, t := range list.GetSchedules() {
@@ -89,17 +91,39 @@ func timing(t *tminusv1.Schedule) string {
 	return t.GetExpression()
 }
 
-// scheduleState is whether a schedule fires, and why not.
+// scheduleState is whether a schedule fires.
 func scheduleState(t *tminusv1.Schedule) string {
 	switch {
-	case t.GetProblem() != "":
-		return "broken: " + t.GetProblem()
 	case !t.GetActive():
 		return "inactive"
+	case t.GetProblem() != "":
+		return "will not fire"
 	case t.GetPaused() != "":
-		return "paused: " + t.GetPaused()
+		return "paused"
 	default:
 		return "active"
+	}
+}
+
+// warnOfProblems says why active schedules will not fire, once for each reason.
+func (c *client) warnOfProblems(cmd *cobra.Command, schedules []*tminusv1.Schedule, everywhere bool) {
+	var reasons []string
+	names := map[string][]string{}
+	for _, t := range schedules {
+		if !t.GetActive() || t.GetProblem() == "" {
+			continue
+		}
+		if names[t.GetProblem()] == nil {
+			reasons = append(reasons, t.GetProblem())
+		}
+		names[t.GetProblem()] = append(names[t.GetProblem()], c.planName(t, everywhere))
+	}
+	for _, reason := range reasons {
+		who := names[reason][0]
+		if others := len(names[reason]) - 1; others > 0 {
+			who += fmt.Sprintf(" and %d more", others)
+		}
+		line(cmd.ErrOrStderr(), "warning: %s will not fire: %s", who, reason)
 	}
 }
 
@@ -136,6 +160,13 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 						field(w, "Policy", key+" = "+t.GetPolicy()[key])
 					}
 					field(w, "State", scheduleState(t))
+					field(w, "Problem", t.GetProblem())
+					if t.GetPaused() != "" {
+						field(w, "Paused", t.GetPaused())
+						// Without a version, a newer one would take its place.
+						field(w, "Resume with", "tminus launchplans activate "+t.GetLaunchPlan().GetName()+
+							" --version "+t.GetLaunchPlan().GetVersion())
+					}
 					field(w, "Decided up to", stamp(t.GetCursor()))
 					for _, slot := range t.GetNext() {
 						field(w, "Next", stamp(slot))
@@ -178,6 +209,7 @@ func (c *client) schedulesNextCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				c.warnOfProblems(cmd, schedules, everywhere)
 				slots := merge(schedules, n)
 				return c.format.print(cmd, slots, func(w io.Writer) {
 					row(w, "SLOT", "LAUNCH PLAN")

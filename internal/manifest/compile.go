@@ -72,7 +72,7 @@ type compiler struct {
 
 // defines says that the document defines its workflow rather than only naming it.
 func (d *Document) defines() bool {
-	return len(d.Workflow.Nodes)+len(d.Workflow.Inputs)+len(d.Workflow.Outputs) > 0
+	return d.Workflow.Nodes != nil || len(d.Workflow.Inputs)+len(d.Workflow.Outputs) > 0
 }
 
 // workflowName is the name of the document's workflow.
@@ -260,7 +260,7 @@ func (c *compiler) node(i int, b *binder) *core.Node {
 	}
 	for j, other := range n.After {
 		if _, ok := b.scope[other]; !ok || other == "" {
-			c.problem(index(join(at, "after"), j), "there is no node %q%s", other, meant(other, slices.Sorted(maps.Keys(b.scope))))
+			c.problem(index(join(at, "after"), j), "there is no node %s%s", quote(other), meant(other, slices.Sorted(maps.Keys(b.scope))))
 		}
 		upstream[other] = true
 	}
@@ -273,7 +273,7 @@ func (c *compiler) node(i int, b *binder) *core.Node {
 	if n.Timeout != "" {
 		d, err := time.ParseDuration(n.Timeout)
 		if err != nil || d <= 0 {
-			c.problem(join(at, "timeout"), "%q: use a duration such as 90s, 30m or 24h", n.Timeout)
+			c.problem(join(at, "timeout"), "%s: use a duration such as 90s, 30m or 24h", quote(n.Timeout))
 		}
 		metadata.Timeout = durationpb.New(d)
 	}

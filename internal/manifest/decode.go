@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -225,7 +226,7 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, key string, depth int) {
 // check holds a field's value against its tags.
 func (d *decoder) check(n *yaml.Node, v reflect.Value, tag reflect.StructTag, key string) {
 	if allowed, ok := tag.Lookup("enum"); ok && !slices.Contains(strings.Fields(allowed), v.String()) {
-		d.refuse(n, key, "%q: use one of %s", v.String(), strings.Join(strings.Fields(allowed), ", "))
+		d.refuse(n, key, "%s: use one of %s", quote(v.String()), strings.Join(strings.Fields(allowed), ", "))
 	}
 	if least, ok := tag.Lookup("min"); ok {
 		if least, err := strconv.ParseInt(least, 10, 64); err == nil && v.Int() < least {
@@ -315,7 +316,7 @@ func (d *decoder) leaf(n *yaml.Node, key string) any {
 	case "!!str", "!!timestamp":
 	case "!!bool", "!!int", "!!float":
 		if err := n.Load(&l.value); err != nil {
-			d.refuse(n, key, "%q cannot be read as a number or truth value", n.Value)
+			d.refuse(n, key, "%s cannot be read as a number or truth value", quote(n.Value))
 		}
 	default:
 		d.refuse(n, key, "the tag %s is not taken", n.Tag)
@@ -343,8 +344,20 @@ func kindName(n *yaml.Node) string {
 	case n.ShortTag() == "!!null":
 		return "empty"
 	default:
-		return strconv.Quote(n.Value)
+		return quote(n.Value)
 	}
+}
+
+// maxQuoted bounds what a problem quotes of a manifest, which may be no manifest at all.
+const maxQuoted = 60 // runes
+
+// quote is text in quotation marks, cut off where it is long.
+func quote(text string) string {
+	shown := fmt.Sprintf("%.*q", maxQuoted, text)
+	if utf8.RuneCountInString(text) > maxQuoted {
+		shown = strings.TrimSuffix(shown, `"`) + `…"`
+	}
+	return shown
 }
 
 // index is the path of an item in the list that key names.

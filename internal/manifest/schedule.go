@@ -83,7 +83,7 @@ func (c *compiler) input(key, name string, v Value, face *core.TypedInterface) (
 	at := join(key, name)
 	variable, ok := face.GetInputs().GetVariables()[name]
 	if !ok {
-		c.problem(at, "the workflow has no input %q%s", name, meant(name, slices.Sorted(maps.Keys(face.GetInputs().GetVariables()))))
+		c.problem(at, "the workflow has no input %s%s", quote(name), meant(name, slices.Sorted(maps.Keys(face.GetInputs().GetVariables()))))
 		return nil, nil
 	}
 	given, err := c.files(v.tree, variable.GetType())
@@ -110,7 +110,7 @@ func (c *compiler) schedule() *admin.Schedule {
 		parsed, err := cron.Parse(s.Cron)
 		c.expression("schedule.cron", 0, err)
 		if err == nil && parsed.Dialect() == cron.Rate {
-			c.problem("schedule.cron", "%q is a rate; write it as rate: %s", s.Cron, rateText(s.Cron))
+			c.problem("schedule.cron", "%s is a rate; write it as rate: %s", quote(s.Cron), rateText(s.Cron))
 		}
 		wire.ScheduleExpression = &admin.Schedule_CronSchedule{CronSchedule: &admin.CronSchedule{Schedule: s.Cron}}
 	case s.Rate != "":

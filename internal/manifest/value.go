@@ -105,8 +105,8 @@ func (b *binder) text(key, text string) (*core.BindingData, *core.LiteralType) {
 	reference, whole := strings.CutPrefix(text, "${")
 	reference, closed := strings.CutSuffix(reference, "}")
 	if before != "" || !whole || !closed || strings.ContainsAny(reference, "${}") {
-		b.problem(key, "%q: a promise is the whole value, as in ${inputs.city}; put texts together in the command, "+
-			"where {{.inputs.city}} stands for a value, and write $${ for a plain ${", text)
+		b.problem(key, "%s: a promise is the whole value, as in ${inputs.city}; put texts together in the command, "+
+			"where {{.inputs.city}} stands for a value, and write $${ for a plain ${", quote(text))
 		return nil, nil
 	}
 	return b.promise(key, strings.TrimSpace(reference))
@@ -121,20 +121,20 @@ func (b *binder) promise(key, reference string) (*core.BindingData, *core.Litera
 		dot := max(0, strings.LastIndexByte(rest, '.')) // Nodes' ids may hold dots.
 		node, name = rest[:dot], strings.TrimPrefix(rest[dot:], ".")
 		if _, ok := b.scope[node]; !ok || node == "" {
-			b.problem(key, "there is no node %q%s", node, meant(node, slices.Sorted(maps.Keys(b.scope))))
+			b.problem(key, "there is no node %s%s", quote(node), meant(node, slices.Sorted(maps.Keys(b.scope))))
 			return nil, nil
 		}
 	} else {
-		b.problem(key, "%q: a promise is ${inputs.NAME} or ${nodes.ID.NAME}", reference)
+		b.problem(key, "%s: a promise is ${inputs.NAME} or ${nodes.ID.NAME}", quote(reference))
 		return nil, nil
 	}
 	v, ok := b.scope[node][name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(b.scope[node]))
 		if node == "" {
-			b.problem(key, "the workflow has no input %q%s", name, meant(name, known))
+			b.problem(key, "the workflow has no input %s%s", quote(name), meant(name, known))
 		} else {
-			b.problem(key, "node %s has no output %q%s", node, name, meant(name, known))
+			b.problem(key, "node %s has no output %s%s", node, quote(name), meant(name, known))
 		}
 		return nil, nil
 	}
