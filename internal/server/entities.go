@@ -53,7 +53,7 @@ func (a *adminService) GetNamedEntity(ctx context.Context, r *admin.NamedEntityG
 	if err != nil {
 		return nil, err
 	}
-	key, err := namedEntityKey("id", r.GetId())
+	key, err := key("id", r.GetId())
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (a *adminService) UpdateNamedEntity(ctx context.Context, r *admin.NamedEnti
 	if err != nil {
 		return nil, err
 	}
-	key, err := namedEntityKey("id", r.GetId())
+	key, err := key("id", r.GetId())
 	if err != nil {
 		return nil, err
 	}

@@ -215,7 +215,7 @@ func (*adminService) RecoverExecution(context.Context, *admin.ExecutionRecoverRe
 
 // execution reads the execution with that identifier.
 func (s *Server) execution(ctx context.Context, id *core.WorkflowExecutionIdentifier) (store.Execution, error) {
-	key, err := executionKey("id", id)
+	key, err := key("id", id)
 	if err != nil {
 		return store.Execution{}, err
 	}
@@ -295,7 +295,7 @@ func (a *adminService) TerminateExecution(ctx context.Context, r *admin.Executio
 
 // UpdateExecution archives an execution or brings it back.
 func (a *adminService) UpdateExecution(ctx context.Context, r *admin.ExecutionUpdateRequest) (*admin.ExecutionUpdateResponse, error) {
-	key, err := executionKey("id", r.GetId())
+	key, err := key("id", r.GetId())
 	if err != nil {
 		return nil, err
 	}

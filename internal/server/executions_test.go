@@ -35,7 +35,7 @@ func (a *api) launch(t *testing.T, name string) *core.WorkflowExecutionIdentifie
 // change changes a stored execution, as the runner does.
 func (a *api) change(t *testing.T, name string, change func(*store.Execution)) {
 	t.Helper()
-	_, err := a.db.UpdateExecution(t.Context(), executionKey(name), func(x *store.Execution) error {
+	_, err := a.db.UpdateExecution(t.Context(), key(name), func(x *store.Execution) error {
 		change(x)
 		return nil
 	})
@@ -44,7 +44,7 @@ func (a *api) change(t *testing.T, name string, change func(*store.Execution)) {
 	}
 }
 
-func executionKey(name string) ident.Key {
+func key(name string) ident.Key {
 	return ident.Key{Project: project, Domain: domain, Name: name}
 }
 
@@ -144,7 +144,7 @@ func TestCreateExecutionOfATask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := a.db.Execution(t.Context(), executionKey("single"))
+	kept, err := a.db.Execution(t.Context(), key("single"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,11 +263,11 @@ func TestRelaunchExecution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := a.db.Execution(t.Context(), executionKey("first"))
+	first, err := a.db.Execution(t.Context(), key("first"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := a.db.Execution(t.Context(), executionKey("second"))
+	second, err := a.db.Execution(t.Context(), key("second"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestRelaunchExecution(t *testing.T) {
 func (a *api) run(t *testing.T, name string) {
 	t.Helper()
 	a.launch(t, name)
-	key, ctx := executionKey(name), t.Context()
+	key, ctx := key(name), t.Context()
 	begin := time.Date(2026, 1, 31, 9, 0, 0, 0, time.UTC)
 	inputs, outputs := encode(t, values(map[string]*core.Literal{"city": text("Oslo")})), encode(t, values(map[string]*core.Literal{"report": text("rain")}))
 	task := ident.ID{Key: ident.Key{Project: project, Domain: domain, Name: "forecast"}, Version: "1"}

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -35,28 +36,25 @@ func identifier(field string, id *core.Identifier, kind core.ResourceType) (iden
 	return read, read.Validate(field + ".")
 }
 
-// namedEntityKey reads the identifier of an entity apart from its versions.
-func namedEntityKey(field string, id *admin.NamedEntityIdentifier) (ident.Key, error) {
-	key := ident.Key{Project: id.GetProject(), Domain: id.GetDomain(), Name: id.GetName()}
-	if id == nil {
-		return key, invalid.Field(field, "is missing")
-	}
-	if err := checkOrg(field+".", id); err != nil {
-		return key, err
-	}
-	return key, key.Validate(field + ".")
+// unversioned is the identifier of an execution, or of an entity apart from its versions.
+type unversioned interface {
+	proto.Message
+	GetProject() string
+	GetDomain() string
+	GetName() string
+	GetOrg() string
 }
 
-// executionKey reads the identifier of an execution.
-func executionKey(field string, id *core.WorkflowExecutionIdentifier) (ident.Key, error) {
-	key := ident.Key{Project: id.GetProject(), Domain: id.GetDomain(), Name: id.GetName()}
-	if id == nil {
-		return key, invalid.Field(field, "is missing")
+// key reads the identifier in field.
+func key(field string, id unversioned) (ident.Key, error) {
+	if !id.ProtoReflect().IsValid() {
+		return ident.Key{}, invalid.Field(field, "is missing")
 	}
+	read := ident.Key{Project: id.GetProject(), Domain: id.GetDomain(), Name: id.GetName()}
 	if err := checkOrg(field+".", id); err != nil {
-		return key, err
+		return read, err
 	}
-	return key, key.Validate(field + ".")
+	return read, read.Validate(field + ".")
 }
 
 func wireExecutionID(key ident.Key) *core.WorkflowExecutionIdentifier {
@@ -68,7 +66,7 @@ func nodeKey(field string, id *core.NodeExecutionIdentifier) (ident.Key, string,
 	if id == nil {
 		return ident.Key{}, "", invalid.Field(field, "is missing")
 	}
-	key, err := executionKey(field+".execution_id", id.GetExecutionId())
+	key, err := key(field+".execution_id", id.GetExecutionId())
 	if err != nil {
 		return key, "", err
 	}

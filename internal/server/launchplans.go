@@ -209,7 +209,7 @@ func (a *adminService) GetLaunchPlan(ctx context.Context, r *admin.ObjectGetRequ
 
 // GetActiveLaunchPlan returns the active version of a launch plan.
 func (a *adminService) GetActiveLaunchPlan(ctx context.Context, r *admin.ActiveLaunchPlanRequest) (*admin.LaunchPlan, error) {
-	key, err := namedEntityKey("id", r.GetId())
+	key, err := key("id", r.GetId())
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func TestFollowLogs(t *testing.T) {
 	a.register(t)
 	a.run(t, "one")
 	set := func(attempt int, phase store.Phase) {
-		x, err := a.db.Task(t.Context(), executionKey("one"), "n0", attempt)
+		x, err := a.db.Task(t.Context(), key("one"), "n0", attempt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestFollowANodeThatHasNotStarted(t *testing.T) {
 		stream := a.followNode(t, at.name, at.node)
 		db.look(t)
 		db.look(t) // It has been looked for in vain, and is waited for.
-		key := executionKey(at.name)
+		key := key(at.name)
 		if err := a.db.PutNode(t.Context(), store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func (a *adminService) GetNodeExecution(ctx context.Context, r *admin.NodeExecut
 
 // ListNodeExecutions returns the nodes of an execution: of the top level, or beneath one node.
 func (a *adminService) ListNodeExecutions(ctx context.Context, r *admin.NodeExecutionListRequest) (*admin.NodeExecutionList, error) {
-	execution, err := executionKey("workflow_execution_id", r.GetWorkflowExecutionId())
+	execution, err := key("workflow_execution_id", r.GetWorkflowExecutionId())
 	if err != nil {
 		return nil, err
 	}
