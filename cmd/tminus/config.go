@@ -62,7 +62,6 @@ func lookup(environ []string, name string) string {
 }
 
 func configCommand(environ []string) *cobra.Command {
-	parent := &cobra.Command{Use: "config", Short: "Look at the configuration"}
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration in force and where each value came from",
@@ -81,6 +80,5 @@ func configCommand(environ []string) *cobra.Command {
 		},
 	}
 	settingsFlags(show)
-	parent.AddCommand(show)
-	return parent
+	return cli.Group("config", "Look at the configuration", "", show)
 }

@@ -243,6 +243,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"serve", "--no-such-flag"}, 2},
 		{[]string{"serve", "unexpected"}, 2},
 		{[]string{"config", "show", "-o", "xml"}, 2},
+		{[]string{"config", "shwo"}, 2},
 		{[]string{"no-such-command"}, 2},
 		{[]string{"executions", "list", "--endpoint", "127.0.0.1:1"}, 1},
 	} {
