@@ -108,7 +108,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 			err = screen.schedules(ctx, db, silence(c.Scheduler))
 		}
 		if stopped.Err() != nil {
-			return nil // Told to stop while it was starting.
+			err = nil // Told to stop while it was starting.
 		}
 		return err
 	})

@@ -49,8 +49,13 @@ func (m *machine) run(t *testing.T, ledger engine.Ledger, d time.Duration) {
 
 func TestALaunchWhoseOutcomeWasLostIsNotHeldBackByItsOwnExecution(t *testing.T) {
 	for _, policy := range []schedule.Policy{
-		{}, {MaxRunning: 1}, {Overlap: schedule.OverlapSkip}, {Overlap: schedule.OverlapBufferOne}, {Overlap: schedule.OverlapBufferAll},
-		{Overlap: schedule.OverlapCancelOther}, {Overlap: schedule.OverlapTerminateOther},
+		{},
+		{MaxRunning: 1},
+		{Overlap: schedule.OverlapSkip},
+		{Overlap: schedule.OverlapBufferOne},
+		{Overlap: schedule.OverlapBufferAll},
+		{Overlap: schedule.OverlapCancelOther},
+		{Overlap: schedule.OverlapTerminateOther},
 	} {
 		t.Run(fmt.Sprint(policy.Overlap, policy.MaxRunning), func(t *testing.T) {
 			bubble(t, func(t *testing.T, db *sqlite.DB) {

@@ -36,6 +36,8 @@ func (idle) Wake() {}
 
 func (idle) Since() time.Time { return time.Unix(0, 0) }
 
+func (idle) Problem() string { return "" }
+
 func (idle) Terminate(context.Context, ident.Key, string, string) error { return nil }
 
 // connect boots a server with the projects default and sales, and connects to it.
