@@ -157,116 +157,37 @@ Updated: TIME (WHEN)
 	}
 }
 
-func TestExecutionsFromCreationToTermination(t *testing.T) {
-	w := newWorld(t)
-	w.must(t, "apply", "-f", manifestFile(t, pair))
-	greeted := strings.TrimSpace(w.must(t, "executions", "create", "hello", "--input", "name=Berlin", "--input", "at=2026-01-31T09:00:00Z", "--input", "times=3"))
-	logs := w.run(t, "executions", "logs", greeted, "--follow")
-	if diff := cmp.Diff(result{out: "Hello, Berlin!\n", err: "==> greet, attempt 1 <==\non the way\n"}, logs, cmp.AllowUnexported(result{})); diff != "" {
-		t.Errorf("logs (-want +got)\n%s", diff)
+func TestSchedulesThatWillNotFire(t *testing.T) {
+	w := newWorld(t, func(c *server.Config) { c.SilentReason = "the engine is off" })
+	w.must(t, "apply", "-f", manifestFile(t, pair+`---
+launchPlan: also
+version: v1
+schedule: {rate: 1 hour}
+workflow: {nodes: [{id: a, command: [x]}]}
+`))
+	warning := regexp.MustCompile(`\Awarning: (also|hello) and 1 more: the engine is off\n\z`)
+	already := result{out: "also v1 is active already\n", err: "warning: also: the engine is off\n"}
+	if diff := cmp.Diff(already, w.run(t, "launchplans", "activate", "also"), cmp.AllowUnexported(result{})); diff != "" {
+		t.Errorf("activate (-want +got)\n%s", diff)
 	}
-	failed := strings.TrimSpace(w.must(t, "executions", "create", "idle", "--name", "failing-one"))
-	w.must(t, "executions", "logs", failed, "--follow")
-	for _, step := range []struct {
-		args []string
-		want string
-	}{
-		{[]string{"executions", "get", greeted}, `Name: EXECUTION
-Launch plan: hello@v1
-Mode: manual
-Phase: succeeded
-Created: TIME (WHEN)
-Started: TIME (WHEN)
-Duration: LONG
-
-Inputs:
- at = TIME
- greeting = Hello
- name = Berlin
- times = 3
-
-Nodes:
- NODE PHASE ATTEMPTS DURATION TASK
- greet succeeded 1 LONG hello.greet
-
-Outputs:
- text = Hello, Berlin!
-`},
-		{[]string{"executions", "get", failed}, `Name: failing-one
-Launch plan: idle@v1
-Mode: manual
-Phase: failed
-Created: TIME (WHEN)
-Started: TIME (WHEN)
-Duration: LONG
-
-Nodes:
- NODE PHASE ATTEMPTS DURATION TASK
- fail failed 2 LONG idle.fail
-
-Error: RetriesExhausted|NonZeroExit
- node fail: attempt 2 of 2: exit status 3: this is why
-`},
-		{[]string{"executions", "list", "--launchplan", "idle"}, "NAME LAUNCH PLAN PHASE SLOT CREATED DURATION\nfailing-one idle failed - TIME (WHEN) LONG\n"},
-		{[]string{"executions", "list", "--phase", "succeeded"}, "NAME LAUNCH PLAN PHASE SLOT CREATED DURATION\nEXECUTION hello succeeded - TIME (WHEN) LONG\n"},
-	} {
-		if diff := cmp.Diff(step.want, stable(w.must(t, step.args...))); diff != "" {
-			t.Errorf("%q (-want +got)\n%s", step.args, diff)
+	for _, args := range [][]string{{"schedules", "list"}, {"schedules", "next"}} {
+		if got := w.run(t, args...); got.code != cli.ExitDone || !warning.MatchString(got.err) {
+			t.Errorf("%q: %+v", args, got)
 		}
 	}
-
-	file := manifestFile(t, "launchPlan: endless\nworkflow: {nodes: [{id: wait, command: [sleep, '60']}]}\n")
-	w.must(t, "apply", "-f", file)
-	endless := strings.TrimSpace(w.must(t, "executions", "create", "endless"))
-	if got := w.must(t, "executions", "terminate", endless, "--cause", "enough"); !regexp.MustCompile(endless + ` is abort(ing|ed)\n`).MatchString(got) {
-		t.Errorf("terminate: %s", got)
+	if got := stable(w.must(t, "schedules", "list")); !strings.Contains(got, "also v1 rate(1 hour) will not fire") {
+		t.Errorf("list:\n%s", got)
 	}
-	w.must(t, "executions", "logs", endless, "--follow")
-	if got := w.must(t, "executions", "get", endless); !strings.Contains(got, "aborted") || !strings.Contains(got, "enough") {
-		t.Errorf("after termination:\n%s", got)
+	if got := stable(w.must(t, "schedules", "get", "also")); !strings.Contains(got, "State: will not fire\nProblem: the engine is off\n") {
+		t.Errorf("get:\n%s", got)
 	}
 }
 
-func TestBadInputsOfExecutions(t *testing.T) {
+func TestFailedApplyPrintsNoTable(t *testing.T) {
 	w := newWorld(t)
-	w.must(t, "apply", "-f", manifestFile(t, pair))
-	for input, want := range map[string]string{
-		"name":        `--input "name": use NAME=VALUE`,
-		"nam=x":       "--input nam: the launch plan has no such input; did you mean name?",
-		"greeting=Hi": "--input greeting: the launch plan fixes it",
-		"times=many":  "--input times: ",
-		"at=noon":     "--input at: ",
-	} {
-		got := w.run(t, "executions", "create", "hello", "--input", input)
-		if got.code != cli.ExitMisused || !strings.HasPrefix(got.err, "tminus: "+want) {
-			t.Errorf("%s: exit code %d, %s; want %s", input, got.code, got.err, want)
-		}
-	}
-	got := w.run(t, "executions", "create", "hello")
-	if got.code != cli.ExitFailed || !strings.HasPrefix(got.err, "tminus: InvalidArgument: ") || !strings.Contains(got.err, "[at]") {
-		t.Errorf("a missing input: exit code %d, %s", got.code, got.err)
-	}
-}
-
-func TestLogsForPrograms(t *testing.T) {
-	w := newWorld(t)
-	w.must(t, "apply", "-f", manifestFile(t, pair))
-	name := strings.TrimSpace(w.must(t, "executions", "create", "hello", "--input", "at=2026-01-31T09:00:00Z"))
-	w.must(t, "executions", "logs", name, "--follow")
-	written := map[string]string{}
-	for part := range strings.Lines(w.must(t, "executions", "logs", name, "--node", "greet", "-o", "json")) {
-		var p struct {
-			Node, Stream string
-			Data         []byte
-		}
-		if err := json.Unmarshal([]byte(part), &p); err != nil || p.Node != "greet" {
-			t.Fatalf("%s: %v", part, err)
-		}
-		written[p.Stream] += string(p.Data)
-	}
-	want := map[string]string{"STREAM_STDOUT": "Hello, World!\n", "STREAM_STDERR": "on the way\n"}
-	if diff := cmp.Diff(want, written); diff != "" {
-		t.Error(diff)
+	got := w.run(t, "apply", "-f", manifestFile(t, "launchPlan: l\nworkflow: {nodes: []}\n"))
+	if got.code != cli.ExitFailed || got.out != "" || !strings.HasSuffix(got.err, "tminus: 1 of 1 failed\n") {
+		t.Errorf("got %+v", got)
 	}
 }
 
@@ -291,8 +212,21 @@ workflow: {nodes: [{id: a, command: [x]}]}
 		want string
 	}{
 		{[]string{"firings", "list"}, "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\nTIME … TIME (11) often missed - - not running; catch-up is none within 24h0m0s\n"},
-		{[]string{"schedules", "list"}, "LAUNCH PLAN VERSION EXPRESSION STATE NEXT\noften v1 rate(2 hours) paused: 3 executions in a row failed -\n"},
+		{[]string{"schedules", "list"}, "LAUNCH PLAN VERSION EXPRESSION STATE NEXT\noften v1 rate(2 hours) paused -\n"},
 		{[]string{"launchplans", "list"}, "NAME VERSION STATE SCHEDULE CREATED\noften v1 active rate(2 hours) TIME (WHEN)\n"},
+		{[]string{"schedules", "get", "often"}, `Launch plan: often
+Version: v1
+Expression: rate(2 hours)
+Timezone: UTC
+Policy: catch-up = none
+State: paused
+Paused: 3 executions in a row failed
+Resume with: tminus launchplans activate often --version v1
+Decided up to: TIME (WHEN)
+`},
+		{[]string{"launchplans", "activate", "often"}, "often was paused; resumed, next TIME (WHEN)\n"},
+		{[]string{"schedules", "list"}, "LAUNCH PLAN VERSION EXPRESSION STATE NEXT\noften v1 rate(2 hours) active TIME (WHEN)\n"},
+		{[]string{"launchplans", "activate", "often"}, "often v1 is active already\nnext: TIME (WHEN)\n"},
 	} {
 		if diff := cmp.Diff(step.want, stable(w.must(t, step.args...))); diff != "" {
 			t.Errorf("%q (-want +got)\n%s", step.args, diff)

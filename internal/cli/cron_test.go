@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"tminus.dev/internal/cli"
 )
@@ -42,12 +43,12 @@ func TestCron(t *testing.T) {
 		{
 			"no more slots",
 			[]string{"cron", "next", "0 0 1 1 ? 2025", "--from", "2026-01-01T00:00:00Z"},
-			result{err: "cron(0 0 1 JAN ? 2025) has no slot after 2026-01-01T00:00:00Z\n"},
+			result{code: cli.ExitFailed, err: "tminus: cron(0 0 1 JAN ? 2025) has no slot after 2026-01-01T00:00:00Z\n"},
 		},
 		{
 			"no more slots as JSON",
 			[]string{"cron", "next", "0 0 1 1 ? 2025", "--from", "2026-01-01T00:00:00Z", "-o", "json"},
-			result{out: "[]\n"},
+			result{code: cli.ExitFailed, err: "tminus: cron(0 0 1 JAN ? 2025) has no slot after 2026-01-01T00:00:00Z\n"},
 		},
 		{
 			"bad expression",
@@ -118,8 +119,14 @@ func TestMisuse(t *testing.T) {
 		{[]string{"launchplans", "get"}, "tminus: NAME is missing\nSee 'tminus launchplans get --help'.\n"},
 		{[]string{"launchplans", "get", "a", "b"}, "tminus: unexpected argument \"b\"\nSee 'tminus launchplans get --help'.\n"},
 		{[]string{"launchplans", "list", "--limt", "3"}, "tminus: unknown flag: --limt\nSee 'tminus launchplans list --help'.\n"},
-		{[]string{"launchplans", "list", "--limit", "x"}, "tminus: invalid argument \"x\" for \"--limit\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nSee 'tminus launchplans list --help'.\n"},
+		{[]string{"launchplans", "list", "--limit", "x"}, "tminus: invalid argument \"x\" for \"--limit\" flag: use a number from 0 on\nSee 'tminus launchplans list --help'.\n"},
 		{[]string{"launchplans", "list", "-o", "xml"}, "tminus: --output \"xml\": use table, json or yaml\nSee 'tminus launchplans list --help'.\n"},
+		{[]string{"apply", "hello.yaml"}, "tminus: unexpected argument \"hello.yaml\"; did you mean -f hello.yaml?\nSee 'tminus apply --help'.\n"},
+		{[]string{"cron", "validate", "0", "10", "go.mod", "go.sum"}, "tminus: EXPRESSION came as 4 arguments; quote the expression, as in '0 10 * * ? *'\nSee 'tminus cron validate --help'.\n"},
+		{[]string{"cron", "next", "0", "10"}, "tminus: EXPRESSION came as 2 arguments; quote the expression, as in '0 10 * * ? *'\nSee 'tminus cron next --help'.\n"},
+		{[]string{"cron", "next"}, "tminus: EXPRESSION is missing\nSee 'tminus cron next --help'.\n"},
+		{[]string{"cron", "next", "@daily", "-n", "-1"}, "tminus: -n -1: use a number from 1 to 100000\nSee 'tminus cron next --help'.\n"},
+		{[]string{"schedules", "next", "-n", "-1"}, "tminus: -n -1: use a number from 1 to 100\nSee 'tminus schedules next --help'.\n"},
 		{[]string{"apply"}, "tminus: -f is missing: name a file, a directory, or - for standard input\nSee 'tminus apply --help'.\n"},
 		{[]string{"firings", "list", "--since", "now"}, "tminus: --since \"now\": use an RFC 3339 time such as 2026-01-31T09:00:00Z\nSee 'tminus firings list --help'.\n"},
 		{[]string{"schedules", "next", "-n", "101"}, "tminus: -n 101: use a number from 1 to 100\nSee 'tminus schedules next --help'.\n"},
@@ -132,5 +139,28 @@ func TestMisuse(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 			t.Errorf("%q (-want +got)\n%s", test.args, diff)
 		}
+	}
+}
+
+func TestNegativeLimitIsMisuse(t *testing.T) {
+	for _, of := range []string{"launchplans", "schedules", "firings", "executions"} {
+		want := result{
+			code: cli.ExitMisused,
+			err:  "tminus: invalid argument \"-1\" for \"--limit\" flag: use a number from 0 on\nSee 'tminus " + of + " list --help'.\n",
+		}
+		if diff := cmp.Diff(want, tminus(t, "", of, "list", "--limit", "-1"), cmp.AllowUnexported(result{})); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", of, diff)
+		}
+	}
+}
+
+func TestGroupOfAnotherPackage(t *testing.T) {
+	child := &cobra.Command{Use: "show", Run: func(*cobra.Command, []string) {}}
+	g := cli.Group("config", "Settings", "", child)
+	g.SetArgs([]string{"shw"})
+	g.SilenceErrors, g.SilenceUsage = true, true
+	err := g.ExecuteContext(t.Context())
+	if cli.ExitCode(err) != cli.ExitMisused || err.Error() != `unknown command "shw"; did you mean show?` {
+		t.Errorf("got %v", err)
 	}
 }

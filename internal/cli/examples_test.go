@@ -94,6 +94,9 @@ func TestExamplesComputeWhatTheySay(t *testing.T) {
 			want = orders(t, kickoffs[i], plans[i] == "orders-weekly")
 		}
 		got := w.outputs(t, name)
+		if logged := w.must(t, "executions", "logs", name); plans[i] == "traffic-report" && !strings.Contains(logged, " requests of ") {
+			t.Errorf("%s logged %q, not what it found", plans[i], logged)
+		}
 		for output, value := range want {
 			if diff := cmp.Diff(value, got[output]); diff != "" {
 				t.Errorf("%s at %s: %s (-want +got):\n%s", plans[i], kickoffs[i].Format(time.RFC3339), output, diff)

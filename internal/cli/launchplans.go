@@ -293,7 +293,8 @@ func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan
 		resumed = s.nextOf(cmd.Context(), before).GetPaused() != ""
 	}
 	change := "is " + stateName(state) + " already"
-	if p.GetClosure().GetState() != state || resumed {
+	updated := p.GetClosure().GetState() != state || resumed
+	if updated {
 		var header metadata.MD
 		if _, err := s.admin.UpdateLaunchPlan(cmd.Context(), &admin.LaunchPlanUpdateRequest{Id: id, State: state}, grpc.Header(&header)); err != nil {
 			return err
@@ -308,6 +309,9 @@ func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan
 		return err
 	}
 	timed := s.nextOf(cmd.Context(), after)
+	if !updated {
+		c.warnOfProblems(cmd, []*tminusv1.Schedule{timed}, false)
+	}
 	return c.format.print(cmd, after, func(w io.Writer) {
 		if resumed {
 			line(w, "%s was paused; resumed, next %s", id.GetName(), cmp.Or(nextText(timed), "never"))

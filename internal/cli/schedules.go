@@ -123,7 +123,7 @@ func (c *client) warnOfProblems(cmd *cobra.Command, schedules []*tminusv1.Schedu
 		if others := len(names[reason]) - 1; others > 0 {
 			who += fmt.Sprintf(" and %d more", others)
 		}
-		line(cmd.ErrOrStderr(), "warning: %s will not fire: %s", who, reason)
+		line(cmd.ErrOrStderr(), "warning: %s: %s", who, reason)
 	}
 }
 

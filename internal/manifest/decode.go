@@ -55,7 +55,7 @@ func parse(file string, data []byte) ([]parsed, error) {
 			return documents, nil
 		}
 		if err != nil {
-			return nil, syntaxProblem(file, err)
+			return nil, syntaxProblem(file, data, err)
 		}
 		if root.Kind != yaml.DocumentNode || len(root.Content) != 1 || root.Content[0].ShortTag() == "!!null" {
 			continue // Nothing but comments between two separators.
@@ -68,7 +68,7 @@ func parse(file string, data []byte) ([]parsed, error) {
 }
 
 // syntaxProblem says where the text stops being YAML, and what people mostly meant.
-func syntaxProblem(file string, err error) ProblemsError {
+func syntaxProblem(file string, data []byte, err error) ProblemsError {
 	p := Problem{Position: Position{File: file}, Message: err.Error()}
 	if load, ok := errors.AsType[*yaml.LoadError](err); ok {
 		p.Line, p.Column = load.Mark.Line, max(load.Mark.Column, min(load.Mark.Line, 1))
@@ -78,12 +78,23 @@ func syntaxProblem(file string, err error) ProblemsError {
 		}
 	}
 	switch {
+	case tabbed(data, p.Line):
+		p.Message += "; indent with spaces, not tabs"
 	case strings.Contains(p.Message, "anchor"), strings.Contains(p.Message, "scanning an alias"):
 		p.Message += `; a value that begins with * needs quotes, as in cron: "* * * * ? *"`
 	case strings.Contains(p.Message, "cannot start any token"):
 		p.Message += `; a value that begins with @, % or a backquote needs quotes, as in cron: "@daily"`
 	}
 	return ProblemsError{p}
+}
+
+// tabbed says that the indentation of a line, which counts from 1, holds a tab.
+func tabbed(data []byte, line int) bool {
+	for range line - 1 {
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	text := bytes.TrimLeft(data, " ")
+	return len(text) > 0 && text[0] == '\t'
 }
 
 // A decoder turns YAML nodes into the structs of a manifest.

@@ -127,6 +127,22 @@ workflow:
 			[]string{`m.yaml:3:14: while scanning an alias: did not find expected alphabetic or numeric character; a value that begins with * needs quotes, as in cron: "* * * * ? *"`},
 		},
 		{
+			"tab", "launchPlan: l\nworkflow:\n\tname: w\n",
+			[]string{"m.yaml:3:1: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs"},
+		},
+		{
+			"tab behind spaces", "launchPlan: l\nworkflow:\n  name: w\n  \tversion: v\n",
+			[]string{"m.yaml:4:3: while scanning a plain scalar: found a tab character that violates indentation; indent with spaces, not tabs"},
+		},
+		{
+			"no manifest", strings.Repeat("wörter ", 100),
+			[]string{`m.yaml:1:1: is "` + strings.Repeat("wörter ", 8) + `wört…"; keys and values are expected`},
+		},
+		{
+			"no nodes in the list", "launchPlan: l\nworkflow: {nodes: []}\n",
+			[]string{"m.yaml:2:19: workflow.nodes: is empty; a workflow has at least one node"},
+		},
+		{
 			"unquoted at", strings.Replace(small, "0 10 * * ? *", "@daily", 1),
 			[]string{`m.yaml:3:9: while scanning for the next token: found character that cannot start any token; a value that begins with @, % or a backquote needs quotes, as in cron: "@daily"`},
 		},
