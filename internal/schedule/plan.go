@@ -89,6 +89,8 @@ type Planned struct {
 	Cursor  time.Time
 	Next    time.Time
 	Runs    int
+	// Problem says why there is no next slot although the schedule has not ended; it is usually empty.
+	Problem string
 }
 
 // Plan decides the slots of s after its cursor and up to now. Slots before
@@ -108,6 +110,10 @@ func Plan(s Schedule, now, since time.Time) (Planned, error) {
 	}
 	if p.exhausted() {
 		slot = time.Time{}
+	} else if slot.IsZero() {
+		if _, givenUp := timetable.search(p.result.Cursor); givenUp {
+			p.result.Problem = fmt.Sprintf("its exclusions take each of the %d slots after %s", maxExcluded, p.result.Cursor.UTC().Format(time.RFC3339))
+		}
 	}
 	p.result.Next = slot
 	return p.result, nil

@@ -123,6 +123,23 @@ func TestCompileRefusesExclusionsThatAreNone(t *testing.T) {
 	}
 }
 
+func TestPlanSaysWhenExclusionsTakeEverySlotForYears(t *testing.T) {
+	s := schedule.Schedule{
+		Active: true, Cursor: at("2026-12-31T23:58:00Z"),
+		Spec: schedule.Spec{Expression: "* * * * ? *", Policy: schedule.Policy{Exclude: []string{"* * * * ? 2027-2029"}}},
+	}
+	p, err := schedule.Plan(s, at("2027-01-01T00:00:00Z"), s.Cursor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"23:59 pending"}, tell(p.Firings)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !p.Next.IsZero() || !strings.Contains(p.Problem, "exclusions take each") {
+		t.Errorf("next %s, problem %q", p.Next, p.Problem)
+	}
+}
+
 // A long outage is planned in bounded steps, and the steps together say the
 // same as if there had been no bound.
 func TestPlanIsBounded(t *testing.T) {

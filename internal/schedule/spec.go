@@ -75,19 +75,26 @@ var (
 
 // Next is the first slot after t; the zero time means there is none.
 func (tt Timetable) Next(t time.Time) time.Time {
+	slot, _ := tt.search(t)
+	return slot
+}
+
+// search is Next; given up says that exclusions took so many slots in a row
+// that it stopped looking.
+func (tt Timetable) search(t time.Time) (slot time.Time, givenUp bool) {
 	if t.Before(tt.start) {
 		t = tt.start.Add(-time.Nanosecond) // The start itself may be a slot.
 	}
 	for range maxExcluded {
 		t = tt.slots.Next(t)
 		if t.IsZero() || (!tt.end.IsZero() && t.After(tt.end)) {
-			return time.Time{}
+			return time.Time{}, false
 		}
 		if !tt.excluded(t) {
-			return t
+			return t, false
 		}
 	}
-	return time.Time{}
+	return time.Time{}, true
 }
 
 func (tt Timetable) excluded(t time.Time) bool {

@@ -110,6 +110,11 @@ func (db *DB) record(ctx context.Context, tx *sql.Tx, all []plannedRow) error {
 				micros(f.RecordedAt), optional(f.SettledAt), last, int64(f.Count), int64(f.Attempts),
 				string(f.Overlap), int64(f.MaxRunning), f.Reason)
 		}
+		if r.planned.Problem != "" {
+			if _, err := tx.ExecContext(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, r.planned.Problem, r.ID); err != nil {
+				return fmt.Errorf("record problem: %w", err)
+			}
+		}
 		moves = append(moves, r.ID, micros(r.planned.Cursor), optional(r.planned.Next), int64(r.planned.Runs))
 	}
 	if err := db.stmts.insert.exec(ctx, tx, firingArgs, firings); err != nil {
