@@ -75,6 +75,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		return errors.Join(fmt.Errorf("server.httpAddr: %w", err), grpcListener.Close())
 	}
 
+	silent := silence(c.Scheduler)
 	screen := newScreen(stdout)
 	defer screen.close()
 	var eng *engine.Engine
@@ -90,7 +91,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	})
 	eng = engine.New(db, run, engine.Config{Log: log, Settled: screen.settled})
 	srv := server.New(db, run, eng, server.Config{
-		Version: version(), Data: c.Data, SilentReason: silence(c.Scheduler), Log: log,
+		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
 	})
 
 	stopped := ctx
@@ -98,14 +99,14 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
-	if c.Scheduler.EventScheduler.Scheme == config.Local && c.Scheduler.WorkflowExecutor.Scheme == config.Local {
+	if silent == "" {
 		g.Go(func() error { return eng.Run(ctx) })
 	}
 	g.Go(func() error {
-		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silence(c.Scheduler))
+		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
 		if err == nil {
-			err = screen.schedules(ctx, db, silence(c.Scheduler))
+			err = screen.schedules(ctx, db, silent)
 		}
 		if stopped.Err() != nil {
 			err = nil // Told to stop while it was starting.

@@ -108,10 +108,10 @@ func (s *connection) newest(ctx context.Context, c *client, name string) (*admin
 // version is one version of a launch plan; without one, what otherwise says.
 func (s *connection) version(
 	ctx context.Context, c *client, name, version string,
-	otherwise func(context.Context, *client, string) (*admin.LaunchPlan, error),
+	otherwise func(*connection, context.Context, *client, string) (*admin.LaunchPlan, error),
 ) (*admin.LaunchPlan, error) {
 	if version == "" {
-		return otherwise(ctx, c, name)
+		return otherwise(s, ctx, c, name)
 	}
 	return s.admin.GetLaunchPlan(ctx, &admin.ObjectGetRequest{Id: &core.Identifier{
 		ResourceType: core.ResourceType_LAUNCH_PLAN, Project: c.project, Domain: c.domain, Name: name, Version: version,

@@ -350,7 +350,7 @@ RFC 3339, durations are such as 90s, lists, maps and structs are JSON, files are
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
-				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
+				p, err := s.version(cmd.Context(), c, args[0], version, (*connection).active)
 				if err != nil {
 					return err
 				}

@@ -161,26 +161,40 @@ func expression(spec *admin.LaunchPlanSpec) string {
 	return text
 }
 
-func (c *client) launchPlansGetCommand() *cobra.Command {
+// onVersion makes a command that does something with one version of a launch
+// plan: the one that --version names, or else the one that otherwise finds.
+func (c *client) onVersion(
+	use, short, usage string,
+	otherwise func(*connection, context.Context, *client, string) (*admin.LaunchPlan, error),
+	do func(*cobra.Command, *connection, *admin.LaunchPlan) error,
+) *cobra.Command {
 	var version string
 	cmd := &cobra.Command{
-		Use:               "get NAME",
-		Short:             "Show a launch plan: its schedule, policies and inputs",
+		Use:               use + " NAME",
+		Short:             short,
 		Args:              Exactly("NAME"),
 		ValidArgsFunction: c.completer(c.launchPlanNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(func(s *connection) error {
-				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
+				p, err := s.version(cmd.Context(), c, args[0], version, otherwise)
 				if err != nil {
 					return err
 				}
-				next := s.nextOf(cmd.Context(), p)
-				return c.format.print(cmd, p, func(w io.Writer) { describePlan(w, p, next) })
+				return do(cmd, s, p)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&version, "version", "", "version (default: the active one or, if none is, the newest)")
+	cmd.Flags().StringVar(&version, "version", "", usage)
 	return cmd
+}
+
+func (c *client) launchPlansGetCommand() *cobra.Command {
+	return c.onVersion("get", "Show a launch plan: its schedule, policies and inputs",
+		"version (default: the active one or, if none is, the newest)", (*connection).active,
+		func(cmd *cobra.Command, s *connection, p *admin.LaunchPlan) error {
+			next := s.nextOf(cmd.Context(), p)
+			return c.format.print(cmd, p, func(w io.Writer) { describePlan(w, p, next) })
+		})
 }
 
 // nextOf is the schedule of p if it is active and the server is one that knows, else nil.
@@ -234,45 +248,19 @@ func describePlan(w io.Writer, p *admin.LaunchPlan, timed *tminusv1.Schedule) {
 }
 
 func (c *client) activateCommand() *cobra.Command {
-	var version string
-	cmd := &cobra.Command{
-		Use:               "activate NAME",
-		Short:             "Activate a version of a launch plan, so that its schedule fires; resume a paused one",
-		Args:              Exactly("NAME"),
-		ValidArgsFunction: c.completer(c.launchPlanNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *connection) error {
-				p, err := s.version(cmd.Context(), c, args[0], version, s.newest)
-				if err != nil {
-					return err
-				}
-				return c.setState(cmd, s, p, admin.LaunchPlanState_ACTIVE)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&version, "version", "", "version (default: the newest)")
-	return cmd
+	return c.onVersion("activate", "Activate a version of a launch plan, so that its schedule fires; resume a paused one",
+		"version (default: the newest)", (*connection).newest,
+		func(cmd *cobra.Command, s *connection, p *admin.LaunchPlan) error {
+			return c.setState(cmd, s, p, admin.LaunchPlanState_ACTIVE)
+		})
 }
 
 func (c *client) deactivateCommand() *cobra.Command {
-	var version string
-	cmd := &cobra.Command{
-		Use:               "deactivate NAME",
-		Short:             "Deactivate a launch plan, so that its schedule fires no more",
-		Args:              Exactly("NAME"),
-		ValidArgsFunction: c.completer(c.launchPlanNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(func(s *connection) error {
-				p, err := s.version(cmd.Context(), c, args[0], version, s.active)
-				if err != nil {
-					return err
-				}
-				return c.setState(cmd, s, p, admin.LaunchPlanState_INACTIVE)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&version, "version", "", "version (default: the active one)")
-	return cmd
+	return c.onVersion("deactivate", "Deactivate a launch plan, so that its schedule fires no more",
+		"version (default: the active one)", (*connection).active,
+		func(cmd *cobra.Command, s *connection, p *admin.LaunchPlan) error {
+			return c.setState(cmd, s, p, admin.LaunchPlanState_INACTIVE)
+		})
 }
 
 // setState brings a version into a state and says what came of it.

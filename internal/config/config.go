@@ -319,7 +319,7 @@ func loopback(v string) error {
 	if err != nil {
 		return fmt.Errorf("%q: use host:port, such as 127.0.0.1:8088", v)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("%q: the port must be a number from 0 to 65535", v)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {

@@ -200,3 +200,39 @@ func TestTheEngineSaysWhyItCannotFire(t *testing.T) {
 		}
 	})
 }
+
+// hiccup is a ledger that cannot list firings for a moment.
+type hiccup struct {
+	*sqlite.DB
+	from, to time.Time
+}
+
+func (l *hiccup) Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error) {
+	if now := time.Now(); now.After(l.from) && now.Before(l.to) {
+		return nil, errors.New("disk I/O error")
+	}
+	return l.DB.Firings(ctx, q)
+}
+
+func TestADatabaseErrorForgetsNobodyWhoWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, db *sqlite.DB) {
+		begin := time.Now()
+		policy := schedule.Policy{Overlap: schedule.OverlapBufferAll, EndAt: begin.Add(20 * time.Minute)}
+		plans := []string{"a", "b", "c"}
+		for _, name := range plans {
+			activate(t, db, name, "*/10 * * * ? *", policy)
+		}
+		end := begin.Add(25*time.Minute + 30*time.Second) // of the first executions
+		m := &machine{t: t, db: db, lasts: 15*time.Minute + 30*time.Second, ends: store.Succeeded}
+		m.run(t, &hiccup{DB: db, from: end.Add(-time.Millisecond), to: end.Add(50 * time.Millisecond)}, time.Hour)
+		for _, name := range plans {
+			fs := firings(t, db, name)
+			if diff := cmp.Diff([]string{"00:10 launched", "00:20 launched"}, story(fs)); diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", name, diff)
+			}
+			if late := fs[1].SettledAt.Sub(end); late > time.Second {
+				t.Errorf("%s was launched %s after what it waited for had ended", name, late)
+			}
+		}
+	})
+}

@@ -68,9 +68,14 @@ func (s *scene) remove(slot time.Time) {
 // triage sorts due firings into those to launch, in the order they came, and
 // those that are settled without: too late, or held back by their overlap policy.
 func (e *Engine) triage(ctx context.Context, due []schedule.Firing, now time.Time) (launch, settled []schedule.Firing, err error) {
-	bySlot := make([]int, 0, len(due))
+	var bySlot []int // those that have to be judged
 	for i := range due {
-		bySlot = append(bySlot, i)
+		if !due[i].Unconditional() || late(due[i], now) {
+			bySlot = append(bySlot, i)
+		}
+	}
+	if len(bySlot) == 0 {
+		return due, nil, nil
 	}
 	slices.SortStableFunc(bySlot, func(a, b int) int { return due[a].Slot.Compare(due[b].Slot) })
 	scenes := make(map[ident.Key]*scene)
@@ -100,19 +105,17 @@ func (e *Engine) triage(ctx context.Context, due []schedule.Firing, now time.Tim
 // tardy is how long after its deadline a firing still gets the attempt that was due at it.
 const tardy = time.Minute
 
-// judge decides one due firing and returns it as it is then to be recorded.
+func late(f schedule.Firing, now time.Time) bool { return now.Sub(f.Deadline) > tardy }
+
+// judge decides one due firing that is late or has conditions, and returns it as
+// it is then to be recorded.
 func (e *Engine) judge(ctx context.Context, scenes map[ident.Key]*scene, f schedule.Firing, now time.Time) (schedule.Firing, schedule.Verdict, error) {
-	late := now.Sub(f.Deadline) > tardy
-	free := f.MaxRunning == 0 && (f.Overlap == "" || f.Overlap == schedule.OverlapAllow)
-	if !late && free {
-		return f, schedule.Launch, nil
-	}
 	// A launch that was accepted but not recorded is repeated, whatever the
 	// policies say: they would hold it back because of its own execution.
 	if there, err := e.accepted(ctx, f); err != nil || there {
 		return f, schedule.Launch, err
 	}
-	if late {
+	if late(f, now) {
 		f.Outcome, f.SettledAt = schedule.Dead, now
 		f.Reason = strings.TrimSuffix("not launched by its deadline "+f.Deadline.Format(time.RFC3339)+": "+f.Reason, ": ")
 		return f, schedule.Skip, nil
@@ -152,7 +155,7 @@ func (e *Engine) accepted(ctx context.Context, f schedule.Firing) (bool, error) 
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && x.LaunchPlan.Key == f.LaunchPlan.Key && x.Slot.Equal(f.Slot), err
+	return err == nil && x.Launches(f.LaunchPlan.Key, f.Slot), err
 }
 
 // replace ends what runs in favour of f.

@@ -34,7 +34,7 @@ func (w *waitingRoom) enter(plan ident.Key) {
 	w.plans[plan] = false
 }
 
-// leave says that no firing of plan waits after all.
+// leave says that no firing of plan waits any more.
 func (w *waitingRoom) leave(plan ident.Key) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,7 +50,7 @@ func (w *waitingRoom) call(plan ident.Key) {
 	}
 }
 
-// called takes the plans that have seen an execution end.
+// called lists the plans that have seen an execution end.
 func (w *waitingRoom) called() []ident.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,7 +58,6 @@ func (w *waitingRoom) called() []ident.Key {
 	for plan, called := range w.plans {
 		if called {
 			plans = append(plans, plan)
-			delete(w.plans, plan)
 		}
 	}
 	return plans
@@ -69,8 +68,6 @@ func (e *Engine) recall(ctx context.Context, now time.Time) error {
 	for _, plan := range e.waiting.called() {
 		pending, err := e.pending(ctx, plan)
 		if err != nil {
-			e.waiting.enter(plan)
-			e.waiting.call(plan)
 			return err
 		}
 		var due []schedule.Firing
@@ -81,10 +78,9 @@ func (e *Engine) recall(ctx context.Context, now time.Time) error {
 			}
 		}
 		if err := e.ledger.Settle(ctx, due); err != nil {
-			e.waiting.enter(plan)
-			e.waiting.call(plan)
 			return err
 		}
+		e.waiting.leave(plan) // What still waits enters again when it is judged.
 	}
 	return nil
 }

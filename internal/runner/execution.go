@@ -143,12 +143,9 @@ func (x *execution) loadDefinition(ctx context.Context) error {
 	return nil
 }
 
-// singleNode is the node of an execution of a task alone.
-const singleNode = "n0"
-
 // singleTask is the workflow of one node that an execution of a task runs.
 func singleTask(id ident.ID, t *core.CompiledTask) *core.CompiledWorkflowClosure {
-	node := &core.Node{Id: singleNode, Target: &core.Node_TaskNode{TaskNode: &core.TaskNode{
+	node := &core.Node{Id: workflow.TaskNode, Target: &core.Node_TaskNode{TaskNode: &core.TaskNode{
 		Reference: &core.TaskNode_ReferenceId{ReferenceId: workflow.Identifier(core.ResourceType_TASK, id)},
 	}}}
 	for name := range t.GetTemplate().GetInterface().GetInputs().GetVariables() {
@@ -156,7 +153,7 @@ func singleTask(id ident.ID, t *core.CompiledTask) *core.CompiledWorkflowClosure
 	}
 	var outputs []*core.Binding
 	for name := range t.GetTemplate().GetInterface().GetOutputs().GetVariables() {
-		outputs = append(outputs, promiseOf(singleNode, name))
+		outputs = append(outputs, promiseOf(workflow.TaskNode, name))
 	}
 	template := proto.CloneOf(t.GetTemplate())
 	template.Id = workflow.Identifier(core.ResourceType_TASK, id)

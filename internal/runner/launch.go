@@ -60,9 +60,6 @@ func (r *Runner) Launch(ctx context.Context, firings []schedule.Firing) []error 
 	return errs
 }
 
-// projectActive is flyteidl.admin.Project.ACTIVE; in the other states nothing is launched.
-const projectActive = 0
-
 // closed says why nothing is launched in a project; nil means that it is.
 func (r *Runner) closed(ctx context.Context, id string) error {
 	project, err := r.store.Project(ctx, id)
@@ -71,7 +68,7 @@ func (r *Runner) closed(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: project %s is not registered", schedule.ErrRefused, id)
 	case err != nil:
 		return fmt.Errorf("read project %s: %w", id, err)
-	case project.State != projectActive:
+	case project.Archived():
 		return fmt.Errorf("%w: project %s is archived", schedule.ErrRefused, id)
 	}
 	return nil
@@ -94,14 +91,13 @@ func (r *Runner) plan(ctx context.Context, id ident.ID) planResult {
 	}
 }
 
-// sameLaunch reports why the execution that has e's name already is not e. A
-// slot's identity is the launch plan's name and the time, not the version.
+// sameLaunch reports why the execution that has e's name already is not e.
 func (r *Runner) sameLaunch(ctx context.Context, e store.Execution) error {
 	there, err := r.store.Execution(ctx, e.Key)
 	if err != nil {
 		return fmt.Errorf("read execution %s: %w", e.Key, err)
 	}
-	if there.Kind != e.Kind || there.LaunchPlan.Key != e.LaunchPlan.Key || !there.Slot.Equal(e.Slot) {
+	if !there.Launches(e.LaunchPlan.Key, e.Slot) {
 		return fmt.Errorf("%w: the name %s is taken by an execution of %s", schedule.ErrRefused, e.Key, there.LaunchPlan)
 	}
 	return nil

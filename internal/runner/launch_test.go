@@ -127,13 +127,16 @@ func TestLaunchRefusesArchivedProjects(t *testing.T) {
 	w := newWorld(t)
 	w.register(shell("t", "at datetime", "", `:`), flow("f", "at datetime", "", []*core.Node{call("n0", "t", "at=.at")}))
 	f := schedule.Firing{LaunchPlan: w.plan("daily", "v1", "f"), Slot: slot}
-	if err := w.db.UpdateProject(t.Context(), store.Project{ID: f.LaunchPlan.Project, State: 1}); err != nil {
-		t.Fatal(err)
-	}
 	l := runner.New(w.db, runner.Config{Dir: w.dir})
-	err := l.Launch(t.Context(), []schedule.Firing{f})[0]
-	if !errors.Is(err, schedule.ErrRefused) || !strings.Contains(err.Error(), "project etl is archived") {
-		t.Error(err)
+	for state, archived := range map[int32]bool{1: true, 2: false, 3: true} {
+		if err := w.db.UpdateProject(t.Context(), store.Project{ID: f.LaunchPlan.Project, State: state}); err != nil {
+			t.Fatal(err)
+		}
+		err := l.Launch(t.Context(), []schedule.Firing{f})[0]
+		refused := errors.Is(err, schedule.ErrRefused) && strings.Contains(err.Error(), "project etl is archived")
+		if refused != archived || (err != nil) != archived {
+			t.Errorf("project in state %d: %v", state, err)
+		}
 	}
 }
 

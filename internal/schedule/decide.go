@@ -17,6 +17,11 @@ const (
 	Replace
 )
 
+// Unconditional says that Decide always lets f launch, whatever runs.
+func (f Firing) Unconditional() bool {
+	return f.MaxRunning == 0 && (f.Overlap == "" || f.Overlap == OverlapAllow)
+}
+
 // Decide applies a firing's overlap policy and concurrency limit. running
 // counts the executions of its launch plan that have not ended, waiting the
 // earlier firings that wait for them. The reason is for people, and set for a Skip.

@@ -143,7 +143,7 @@ func (s *Server) openPlace(ctx context.Context, prefix, project, domain string) 
 	if err != nil {
 		return err
 	}
-	if state := admin.Project_ProjectState(p.State); state == admin.Project_ARCHIVED || state == admin.Project_SYSTEM_ARCHIVED {
+	if p.Archived() {
 		st := status.Newf(codes.InvalidArgument, "%sproject: project %q is archived; make it active first", prefix, project)
 		if detailed, err := st.WithDetails(&admin.InactiveProject{Id: project}); err == nil {
 			st = detailed // As Flyte's clients expect it.

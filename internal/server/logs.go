@@ -78,7 +78,7 @@ func openLog(in *os.Root, path string) (*os.File, error) {
 }
 
 // serveLog serves one log of one attempt as plain text.
-func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) (err error) {
+func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) error {
 	key := ident.Key{Project: r.PathValue("project"), Domain: r.PathValue("domain"), Name: r.PathValue("name")}
 	attempt, err := strconv.ParseUint(r.PathValue("attempt"), 10, 31)
 	if err != nil {
@@ -99,12 +99,19 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) (err error) {
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	return serveFile(w, r, f)
+}
+
+// serveFile answers with the content of f, whose type the header has already, and closes f.
+func serveFile(w http.ResponseWriter, r *http.Request, f *os.File) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	if err != nil {
+		w.Header().Del("Content-Type") // The answer is an error's.
+		w.Header().Del("Content-Disposition")
 		return err
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	http.ServeContent(w, r, "", info.ModTime(), f)
 	return nil
 }
@@ -185,7 +192,7 @@ func (l *logs) pause(ctx context.Context) error {
 
 // checkPlanned refuses a node that execution x will never have.
 func (l *logs) checkPlanned(ctx context.Context, x store.Execution, node string) error {
-	planned := node == taskNode
+	planned := node == workflow.TaskNode
 	if x.Kind != store.Task {
 		closure, err := l.workflow(ctx, x.Workflow)
 		if err != nil {
@@ -198,9 +205,6 @@ func (l *logs) checkPlanned(ctx context.Context, x store.Execution, node string)
 	}
 	return nil
 }
-
-// taskNode is the one node of an execution of a task alone.
-const taskNode = "n0"
 
 // hasNode says whether w has a node that is called so in executions: by its id,
 // behind those of the nodes that hold it ("n0-0-n1"). As ids may hold hyphens

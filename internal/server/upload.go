@@ -247,7 +247,7 @@ func (u *uploads) store(name string, digest []byte, content io.Reader, length in
 }
 
 // get serves what was uploaded.
-func (u *uploads) get(w http.ResponseWriter, r *http.Request) (err error) {
+func (u *uploads) get(w http.ResponseWriter, r *http.Request) error {
 	name, _, err := u.permitted(r, time.Now())
 	if err != nil {
 		return err
@@ -259,13 +259,7 @@ func (u *uploads) get(w http.ResponseWriter, r *http.Request) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", "attachment")
-	http.ServeContent(w, r, "", info.ModTime(), f)
-	return nil
+	return serveFile(w, r, f)
 }

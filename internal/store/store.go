@@ -45,6 +45,9 @@ type Project struct {
 	CreatedAt time.Time
 }
 
+// Archived says that nothing is registered or launched in p any more.
+func (p Project) Archived() bool { return p.State == 1 || p.State == 3 }
+
 // Definition is one registered version of a task or workflow.
 type Definition struct {
 	ident.ID
@@ -153,6 +156,12 @@ type Execution struct {
 	Archived bool
 	// StartedAt and EndedAt are zero until then.
 	CreatedAt, UpdatedAt, StartedAt, EndedAt time.Time
+}
+
+// Launches says that x is the execution of a slot of a launch plan. A slot's
+// identity is the launch plan's name and the time, not the version.
+func (x Execution) Launches(plan ident.Key, slot time.Time) bool {
+	return x.Kind == LaunchPlan && x.LaunchPlan.Key == plan && x.Slot.Equal(slot)
 }
 
 // NodeExecution is one node's part in an execution.

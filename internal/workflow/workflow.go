@@ -29,6 +29,9 @@ const (
 	EndNode   = "end-node"
 )
 
+// TaskNode is the one node of an execution of a task alone.
+const TaskNode = "n0"
+
 // Bounds far beyond what people write by hand. They keep one request from
 // occupying the server, and one execution from starting without end.
 const (
