@@ -89,7 +89,10 @@ func signingKey(file string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, size)
 		_, _ = rand.Read(key) // It never fails.
-		return key, os.WriteFile(file, key, 0o600)
+		if err := createWhole(file, key); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		key, err = os.ReadFile(filepath.Clean(file)) // Somebody else may have been first.
 	}
 	if err != nil {
 		return nil, err
@@ -98,6 +101,21 @@ func signingKey(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s holds %d bytes instead of %d; remove it to have a new one made", file, len(key), size)
 	}
 	return key, nil
+}
+
+// createWhole makes a file with content, for its owner alone, or not at all: a
+// crash leaves no part of it under its name. fs.ErrExist when it is there.
+func createWhole(file string, content []byte) (err error) {
+	part, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(part.Name())) }()
+	_, err = part.Write(content)
+	if err = errors.Join(err, part.Sync(), part.Close()); err != nil {
+		return err
+	}
+	return os.Link(part.Name(), file)
 }
 
 // signed is a link that permits one method on one file until it expires. An MD5
