@@ -23,30 +23,32 @@ const (
 
 // WithGap returns s with another rule for slots in a gap. A rate has none, and is returned as it is.
 func (s Schedule) WithGap(g Gap) Schedule {
-	if s.period > 0 || s.dialect == 0 {
+	s = s.each(func(m Schedule) Schedule { return m.WithGap(g) })
+	if s.period > 0 || s.pattern.dialect == 0 {
 		return s
 	}
-	s.gap = GapSkip
+	s.pattern.gap = GapSkip
 	if g == GapNext {
-		s.gap = GapNext
+		s.pattern.gap = GapNext
 	}
-	return s
+	return s.settle()
 }
 
 // WithRepeat returns s with another rule for slots in a repeated stretch, such as the hour that comes twice in autumn.
 // The rule holds for time steps too: by AWS's default, */5 is silent the second time round.
 // A rate has none, and is returned as it is.
 func (s Schedule) WithRepeat(r Repeat) Schedule {
-	if s.period > 0 || s.dialect == 0 {
+	s = s.each(func(m Schedule) Schedule { return m.WithRepeat(r) })
+	if s.period > 0 || s.pattern.dialect == 0 {
 		return s
 	}
 	switch r {
 	case RepeatFirst, RepeatSecond, RepeatBoth:
-		s.repeat = r
+		s.pattern.repeat = r
 	case RepeatDefault:
-		s.repeat = RepeatFirst
-		if s.dialect == Unix {
-			s.repeat = RepeatBoth
+		s.pattern.repeat = RepeatFirst
+		if s.pattern.dialect == Unix {
+			s.pattern.repeat = RepeatBoth
 		}
 	}
 	return s

@@ -53,90 +53,141 @@ func (s Schedule) Between(from, to time.Time) iter.Seq[time.Time] {
 }
 
 // Match reports whether t is a slot, to the nanosecond.
-func (s Schedule) Match(t time.Time) bool {
-	u := seconds(t)
+func (s Schedule) Match(t time.Time) bool { return t.Nanosecond() == 0 && s.matches(seconds(t)) }
+
+func (s *Schedule) matches(u int64) bool {
 	_, ok := s.after(u-1, u)
-	return ok && t.Nanosecond() == 0
+	return ok
 }
 
 // Never reports whether s has no slot at all, like one for the 30th of February. A schedule whose years are past
 // had some: it is the zero Time from Next that says that none are left.
 func (s Schedule) Never() bool {
+	if s.pattern.flags&never != 0 {
+		return true
+	}
 	_, ok := s.after(earliest, eternity)
 	return !ok
 }
 
-func (s *Schedule) at(u int64) time.Time { return time.Unix(u, 0).In(s.Location()) }
+func (s *Schedule) at(u int64) time.Time {
+	t := time.Unix(u, 0)
+	if s.zone == nil {
+		return t.UTC()
+	}
+	return t.In(s.zone.loc)
+}
 
 // seconds returns t in Unix seconds, rounded down, and within the bounds that no slot is beyond.
 func seconds(t time.Time) int64 { return min(max(t.Unix(), earliest-1), latest+daySeconds) }
 
+// nextLocal returns the first wall-clock time at or after l that the expression has.
+func (s *Schedule) nextLocal(l int64) (int64, bool) {
+	l, ok := s.pattern.next(l - s.anchor)
+	return l + s.anchor, ok
+}
+
+// prevLocal returns the last wall-clock time at or before l that the expression has.
+func (s *Schedule) prevLocal(l int64) (int64, bool) {
+	l, ok := s.pattern.prev(l - s.anchor)
+	return l + s.anchor, ok
+}
+
 // after returns the first slot in (u, limit].
 func (s *Schedule) after(u, limit int64) (int64, bool) {
-	if s.period > 0 {
+	switch {
+	case s.set != nil:
+		return s.set.after(s, u, limit)
+	case s.period > 0:
 		return s.tickAfter(u, limit)
+	case s.pattern.flags&never != 0:
+		return 0, false
 	}
 	u++
-	if s.loc == nil {
-		l, ok := s.cal.next(u)
+	z := s.zone
+	if z == nil {
+		l, ok := s.nextLocal(u)
 		return l, ok && l <= limit
 	}
-	e := eraAt(s.loc, u)
-	if s.gap == GapNext && e.start == u && s.slotInGap(e.before(s.loc), e) {
+	e, end := z.find(u)
+	if u < e.start+z.shift || u >= end-z.shift {
+		return s.afterChange(u, limit)
+	}
+	l, ok := s.nextLocal(u + e.offset)
+	if !ok {
+		return 0, false
+	}
+	slot := l - e.offset
+	if slot >= end-z.shift {
+		// What clocks show until then in between, no matter in which era, does not match.
+		if e, end = z.find(slot); slot < e.start+2*z.shift || slot >= end-2*z.shift {
+			return s.afterChange(u, limit)
+		}
+		slot = l - e.offset
+	}
+	return slot, slot <= limit
+}
+
+// afterChange is after for instants and slots near a change of clocks: it goes from era to era.
+func (s *Schedule) afterChange(u, limit int64) (int64, bool) {
+	z := s.zone
+	if s.movesTo(u) {
 		return u, u <= limit
 	}
-	for u <= limit {
-		l, ok := s.cal.next(u + e.offset)
-		if ok && l < e.end+e.offset {
+	for u <= limit && !s.lostAfter(u) {
+		e, end := z.find(u)
+		l, ok := s.nextLocal(u + e.offset)
+		if ok && l < end+e.offset {
 			slot := l - e.offset
-			_, end, skip := s.repeats(e, slot)
+			_, again, skip := s.repeats(e, end, slot)
 			if !skip {
 				return slot, slot <= limit
 			}
-			if u = end; u < e.end {
+			if u = again; u < end {
 				continue
 			}
 		}
-		// The era has no more slots. Clocks in the next may be behind this one's, but not by more than reach: beyond that,
+		// The era has no more slots. Clocks in the next may be behind this one's, but not by more than the shift: beyond that,
 		// whatever they show until l does not match, and the eras in between can be passed over.
-		t := e.end
-		if t > u+reach {
+		t := end
+		if t > u+z.shift {
 			if !ok {
 				return 0, false
 			}
-			t = max(t, l-reach)
+			t = max(t, l-e.offset-z.shift)
 		}
-		if t > limit {
-			return 0, false
-		}
-		if t > e.end {
-			u, e = t, eraAt(s.loc, t)
-			continue
-		}
-		n := e.after(s.loc)
-		if s.gap == GapNext && s.slotInGap(e, n) {
+		if t <= limit && s.movesTo(t) {
 			return t, true
 		}
-		u, e = t, n
+		u = t
 	}
 	return 0, false
 }
 
 // before returns the last slot before u, the mirror image of after.
 func (s *Schedule) before(u int64) (int64, bool) {
-	if s.period > 0 {
+	switch {
+	case s.set != nil:
+		return s.set.before(s, u)
+	case s.period > 0:
 		return s.tickBefore(u)
+	case s.pattern.flags&never != 0:
+		return 0, false
 	}
 	u--
-	if s.loc == nil {
-		return s.cal.prev(u)
+	z := s.zone
+	if z == nil {
+		return s.prevLocal(u)
 	}
-	e := eraAt(s.loc, u)
+	if s.lostAfter(u) {
+		u = z.ruled - 1
+	}
 	for {
-		l, ok := s.cal.prev(u + e.offset)
+		e, end := z.find(u)
+		l, ok := s.prevLocal(u + e.offset)
 		if ok && l >= e.start+e.offset {
 			slot := l - e.offset
-			start, _, skip := s.repeats(e, slot)
+			start, _, skip := s.repeats(e, end, slot)
 			if !skip {
 				return slot, true
 			}
@@ -145,51 +196,83 @@ func (s *Schedule) before(u int64) (int64, bool) {
 			}
 		}
 		t := e.start - 1
-		if t < u-reach {
+		if t < u-z.shift {
 			if !ok {
 				return 0, false
 			}
-			t = min(t, l+reach)
+			t = min(t, l-e.offset+z.shift)
 		}
-		if t < e.start-1 {
-			u, e = t, eraAt(s.loc, t)
-			continue
-		}
-		p := e.before(s.loc)
-		if s.gap == GapNext && s.slotInGap(p, e) {
+		if t == e.start-1 && s.movesTo(e.start) {
 			return e.start, true
 		}
-		u, e = t, p
+		u = t
 	}
 }
 
-// repeats reports whether a slot in era e is to be left out because the wall clock shows its time at another instant
-// as well, and if so, in which instants [start, end) of e that other era repeats or is repeated.
-func (s *Schedule) repeats(e era, slot int64) (start, end int64, skip bool) {
-	l := slot + e.offset
-	switch s.repeat {
+// repeats reports whether a slot of s in era e, until end, is to be left out because the wall clock shows its time at another
+// instant as well, and if so, in which instants [start, stop) of e that other era repeats or is repeated.
+func (s *Schedule) repeats(e era, end, slot int64) (start, stop int64, skip bool) {
+	l, z := slot+e.offset, s.zone
+	switch s.pattern.repeat {
 	case RepeatFirst:
-		for p := e; p.start > slot-reach; {
-			if p = p.before(s.loc); p.shows(l) {
-				return p.start + p.offset - e.offset, p.end + p.offset - e.offset, true
+		for t := e.start; t > slot-z.shift; {
+			p, _ := z.find(t - 1)
+			if l < t+p.offset && l >= p.start+p.offset {
+				return p.start + p.offset - e.offset, t + p.offset - e.offset, true
 			}
+			t = p.start
 		}
 	case RepeatSecond:
-		for n := e; n.end <= slot+reach; {
-			if n = n.after(s.loc); n.shows(l) {
-				return n.start + n.offset - e.offset, n.end + n.offset - e.offset, true
+		for t := end; t <= slot+z.shift; {
+			n, until := z.find(t)
+			if l >= t+n.offset && l < until+n.offset {
+				return t + n.offset - e.offset, until + n.offset - e.offset, true
 			}
+			t = until
 		}
 	case RepeatDefault, RepeatBoth:
 	}
 	return 0, 0, false
 }
 
-// slotInGap reports whether a slot falls in the gap between two neighbouring eras, if there is one.
-func (s *Schedule) slotInGap(e, next era) bool {
-	if next.offset <= e.offset {
+// movesTo reports whether slots of s move to an instant, as it is the first after a gap that they fall in.
+func (s *Schedule) movesTo(u int64) bool {
+	if s.pattern.gap != GapNext {
 		return false
 	}
-	l, ok := s.cal.next(e.end + e.offset)
-	return ok && l < e.end+next.offset
+	e, _ := s.zone.find(u)
+	if e.start != u {
+		return false
+	}
+	before, _ := s.zone.find(u - 1)
+	l, ok := s.nextLocal(u + before.offset)
+	return ok && l < u+e.offset
+}
+
+// lostAfter reports whether s is known to have no slot after an instant, although dates match.
+func (s *Schedule) lostAfter(u int64) bool { return s.pattern.flags&lost != 0 && u >= s.zone.ruled }
+
+// settle works out whether the slots of s are lost, all in gaps: 2:30 on the second Sunday of March does not exist in
+// New York. A search would try each year up to the last. Just one month's slots can be, as the rules of zones have one gap a year.
+func (s Schedule) settle() Schedule {
+	s.pattern.flags &^= lost
+	months := s.pattern.months
+	if s.zone == nil || s.zone.index == nil || months&(months-1) != 0 || s.pattern.gap == GapNext || s.pattern.flags&never != 0 || s.period > 0 {
+		return s
+	}
+	year, _, _ := civil(uint32(s.zone.ruled / daySeconds)) //nolint:gosec // from 1970 to tableYear
+	any := s
+	any.pattern.flags |= perpetual
+	any.set = nil
+	for seen := uint32(0); seen != 1<<yearTypes-1; year++ {
+		if kind := uint32(1) << yearType(year); seen&kind == 0 {
+			seen |= kind
+			start := int64(dayNumber(year, 1, 1)) * daySeconds
+			if _, ok := any.after(start-1, start+yearSeconds); ok {
+				return s
+			}
+		}
+	}
+	s.pattern.flags |= lost
+	return s
 }

@@ -13,40 +13,65 @@ func (sp span) in(expr string) string { return expr[sp.start:sp.end] }
 
 // cut divides sp around the first sep, and reports whether there is one. Without one, all of sp comes before it.
 func (sp span) cut(expr string, sep byte) (before, after span, found bool) {
-	i := strings.IndexByte(sp.in(expr), sep)
-	if i < 0 {
-		return sp, span{sp.end, sp.end}, false
+	for i := sp.start; i < sp.end; i++ { // spans are too short for strings.IndexByte
+		if expr[i] == sep {
+			return span{sp.start, i}, span{i + 1, sp.end}, true
+		}
 	}
-	return span{sp.start, sp.start + i}, span{sp.start + i + 1, sp.end}, true
+	return sp, span{sp.end, sp.end}, false
 }
+
+// isBlank reports whether c is one of ASCII's blanks.
+func isBlank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
 
 // trim returns where expr is without the blanks around it.
 func trim(expr string) span {
-	text := strings.TrimLeftFunc(expr, unicode.IsSpace)
-	start := len(expr) - len(text)
-	return span{start, start + len(strings.TrimRightFunc(text, unicode.IsSpace))}
+	sp := span{0, len(expr)}
+	for sp.start < sp.end && isBlank(expr[sp.start]) {
+		sp.start++
+	}
+	for sp.start < sp.end && isBlank(expr[sp.end-1]) {
+		sp.end--
+	}
+	if sp.start < sp.end && (expr[sp.start] >= utf8.RuneSelf || expr[sp.end-1] >= utf8.RuneSelf) {
+		text := strings.TrimLeftFunc(expr, unicode.IsSpace)
+		sp.start = len(expr) - len(text)
+		sp.end = sp.start + len(strings.TrimRightFunc(text, unicode.IsSpace))
+	}
+	return sp
 }
 
-// split returns where the first fields in sp are, and how many fields it has.
+// split returns where the first fields in sp are, and how many fields it has. Fields end at blanks as Unicode has them.
 func split(expr string, sp span) (fields [6]span, n int) {
-	text := sp.in(expr)
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		if unicode.IsSpace(r) {
+	for i := sp.start; i < sp.end; {
+		if size := blankAt(expr, i); size > 0 {
 			i += size
 			continue
 		}
-		end := strings.IndexFunc(text[i:], unicode.IsSpace)
-		if end < 0 {
-			end = len(text) - i
+		start := i
+		for i < sp.end && blankAt(expr, i) == 0 {
+			i++
 		}
 		if n < len(fields) {
-			fields[n] = span{sp.start + i, sp.start + i + end}
+			fields[n] = span{start, i}
 		}
 		n++
-		i += end
 	}
 	return fields, n
+}
+
+// blankAt returns the length of the blank at a place of expr, or 0 if there is none.
+func blankAt(expr string, i int) int {
+	if c := expr[i]; c < utf8.RuneSelf {
+		if isBlank(c) {
+			return 1
+		}
+		return 0
+	}
+	if r, size := utf8.DecodeRuneInString(expr[i:]); unicode.IsSpace(r) {
+		return size
+	}
+	return 0
 }
 
 // wrapped reports whether text has the form name(…, in any case, perhaps with a blank before the parenthesis.
@@ -102,21 +127,59 @@ func (f *field) word(s string) (int, bool) {
 		return 0, false
 	}
 	for i := 0; i < len(f.names); i += 3 {
-		if strings.EqualFold(f.names[i:i+3], s) {
+		if lower(f.names[i]) == lower(s[0]) && lower(f.names[i+1]) == lower(s[1]) && lower(f.names[i+2]) == lower(s[2]) {
 			return f.min + i/3, true
 		}
 	}
 	return 0, false
 }
 
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
 // isDay reports whether f is day-of-month or day-of-week.
 func (f *field) isDay() bool { return f.part == monthDay || f.part == weekDay }
 
-// A set holds the values of a field, as distances from its min.
-type set [4]uint64
+// A values is what a field holds, as distances from its min: bit n%64 of its n/64-th word.
+type values [4]uint64
 
-func (s *set) add(n int)      { s[n/64] |= 1 << (n % 64) }
-func (s *set) has(n int) bool { return s[n/64]&(1<<(n%64)) != 0 }
+func (v *values) has(n int) bool { return v[n/64]>>(n%64)&1 != 0 }
+
+// strides[n] has each n-th bit, from bit 0 on.
+var strides = func() (strides [64]uint64) {
+	for n := 1; n < len(strides); n++ {
+		for bit := 0; bit < 64; bit += n {
+			strides[n] |= 1 << bit
+		}
+	}
+	return strides
+}()
+
+// add adds the values from one to another, or past the end of a field with size values and on from its start.
+func (v *values) add(from, to, step, size int) {
+	if to < 64 && to < size {
+		if step > 63 {
+			to, step = from, 1
+		}
+		v[0] |= strides[step] << from & (1<<to<<1 - 1)
+		return
+	}
+	for n := from; n <= to; n += step {
+		v[n%size/64] |= 1 << (n % size % 64)
+	}
+}
+
+// all returns what a field with size values holds if it is unrestricted.
+func all(size int) values {
+	if size > 64 {
+		return allYears
+	}
+	return values{1<<size - 1}
+}
 
 // A reader reads the fields of an expression in one dialect.
 type reader struct {
@@ -128,24 +191,18 @@ func (r reader) err(sp span, f *field, hint string) error {
 	return sp.err(r.expr, r.dialect, f.name, f.allowed, hint)
 }
 
-// items calls read for each item of a list, in order.
-func (r reader) items(f *field, sp span, read func(item span) error) error {
-	for more := true; more; {
-		var item span
-		item, sp, more = sp.cut(r.expr, ',')
-		if item.start == item.end {
-			return r.err(item, f, "a list has no empty items")
-		}
-		if err := read(item); err != nil {
-			return err
-		}
+// nextItem returns the first item of a list, and what follows it.
+func (r reader) nextItem(f *field, list span) (item, rest span, more bool, err error) {
+	item, rest, more = list.cut(r.expr, ',')
+	if item.start == item.end {
+		err = r.err(item, f, "a list has no empty items")
 	}
-	return nil
+	return item, rest, more, err
 }
 
-// item adds what one item of a list means to values: *, a value, a range, or any of these with a step.
+// item adds what one item of a list means to v: *, a value, a range, or any of these with a step.
 // It reports whether the item stands for the whole field as a star does, which takes a step of 1.
-func (r reader) item(f *field, item span, values *set) (star bool, err error) {
+func (r reader) item(f *field, item span, v *values) (star bool, err error) {
 	body, after, stepped := item.cut(r.expr, '/')
 	step := 1
 	if stepped {
@@ -183,9 +240,7 @@ func (r reader) item(f *field, item span, values *set) (star bool, err error) {
 		}
 		to += size
 	}
-	for v := from - f.min; v <= to-f.min; v += step {
-		values.add(v % size)
-	}
+	v.add(from-f.min, to-f.min, step, size)
 	return star, nil
 }
 
@@ -204,8 +259,11 @@ func (r reader) wraps(f *field, low, high span) (hint string, ok bool) {
 
 // isStar reports whether sp is a star, or a question mark where that means the same.
 func (r reader) isStar(sp span) bool {
-	s := sp.in(r.expr)
-	return s == "*" || s == "?" && r.dialect == Unix
+	if sp.end-sp.start != 1 {
+		return false
+	}
+	c := r.expr[sp.start]
+	return c == '*' || c == '?' && r.dialect == Unix
 }
 
 func (r reader) step(f *field, item, body, step span) (int, error) {
@@ -229,11 +287,10 @@ func (r reader) step(f *field, item, body, step span) (int, error) {
 }
 
 func (r reader) number(sp span) (int, bool) {
-	s := sp.in(r.expr)
-	if r.dialect == Unix {
-		s = strings.TrimPrefix(s, "+") // as robfig/cron does
+	if r.dialect == Unix && sp.start < sp.end && r.expr[sp.start] == '+' {
+		sp.start++ // as robfig/cron does
 	}
-	return number(s)
+	return number(sp.in(r.expr))
 }
 
 // value reads a number or a name.

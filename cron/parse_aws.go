@@ -16,15 +16,20 @@ var awsFields = [6]field{
 }
 
 // ParseAWS parses AWS cron: six fields, bare or in cron(…). Blanks around fields do not matter, nothing may
-// stand around cron(…). What AWS's documents leave open is settled in the documentation of this package.
+// stand around cron(…). What AWS's documents leave open is settled in the documentation of this package. It also takes
+// EventBridge Scheduler's at(yyyy-mm-ddThh:mm:ss), which fires once and has the dialect [At].
 //
 // The error is a *[SyntaxError].
 func ParseAWS(expr string) (Schedule, error) {
+	whole := trim(expr)
+	if wrapped(whole.in(expr), "at") {
+		return parseAt(expr)
+	}
 	sp := span{0, len(expr)}
-	if whole := trim(expr); wrapped(whole.in(expr), "cron") {
+	if wrapped(whole.in(expr), "cron") {
 		const form = "cron(…) and nothing around it"
 		switch {
-		case !strings.HasSuffix(whole.in(expr), ")"):
+		case expr[whole.end-1] != ')':
 			return Schedule{}, whole.err(expr, AWS, "expression", form, "close the parenthesis")
 		case whole != sp || !strings.HasPrefix(expr, "cron("):
 			return Schedule{}, sp.err(expr, AWS, "expression", form,
@@ -36,49 +41,76 @@ func ParseAWS(expr string) (Schedule, error) {
 	if n != len(awsFields) {
 		return Schedule{}, countErr(expr, sp, AWS, n, awsCountHint(expr, sp, n))
 	}
+	return parseAWS(expr, fields)
+}
+
+// parseAWS parses six fields.
+func parseAWS(expr string, fields [6]span) (Schedule, error) {
 	r := reader{expr: expr, dialect: AWS}
-	var c calendar
-	var values [len(awsFields)]set
+	p := pattern{dialect: AWS, gap: GapSkip, repeat: RepeatFirst}
 	for i := range awsFields {
-		if err := r.awsField(&awsFields[i], fields[i], &values[i], &c); err != nil {
+		v, err := r.awsField(&awsFields[i], fields[i], &p)
+		if err != nil {
 			return Schedule{}, err
+		}
+		switch awsFields[i].part {
+		case minutes:
+			p.minutes = v[0]
+		case hours:
+			p.hours = uint32(v[0]) //nolint:gosec // 24 bits
+		case monthDay:
+			p.days = uint32(v[0] << 1) //nolint:gosec // 32 bits
+		case month:
+			p.months = uint16(v[0] << 1) //nolint:gosec // 13 bits
+		case weekDay:
+			p.weekdays = uint8(v[0]) //nolint:gosec // 7 bits
+		case year:
+			p.years = v
 		}
 	}
 	if err := r.questionMarks(fields[2], fields[4]); err != nil {
 		return Schedule{}, err
 	}
-	c.minutes = values[0][0]
-	c.hours = uint32(values[1][0])       //nolint:gosec // 24 bits
-	c.days = uint32(values[2][0] << 1)   //nolint:gosec // 32 bits
-	c.months = uint16(values[3][0] << 1) //nolint:gosec // 13 bits
-	c.weekdays = uint8(values[4][0])     //nolint:gosec // 7 bits
-	c.years = values[5]
-	if c.days == allDays { // what L and W add is there already
-		c.last, c.nearest, c.lastWeekday = 0, 0, false
+	if p.days == allDays { // what L and W add is there already
+		p.last, p.nearest = 0, 0
 	}
-	return Schedule{dialect: AWS, gap: GapSkip, repeat: RepeatFirst, cal: c}, nil
+	p.settle()
+	return Schedule{pattern: p}, nil
 }
 
-// awsField reads a field into its values, or what L, W and # mean into c.
-func (r reader) awsField(f *field, sp span, values *set, c *calendar) error {
-	switch {
-	case f.isDay() && sp.in(r.expr) == "?":
-		for v := range f.max - f.min + 1 {
-			values.add(v)
+// awsField reads a field into its values, or what L, W and # mean into p.
+func (r reader) awsField(f *field, list span, p *pattern) (v values, err error) {
+	if list.end-list.start == 1 {
+		switch c := r.expr[list.start]; {
+		case c == '*', c == '?' && f.isDay():
+			return all(f.max - f.min + 1), nil
 		}
-		return nil
-	case f.part == weekDay:
-		return r.weekday(f, sp, values, c)
 	}
-	return r.items(f, sp, func(item span) error {
-		if f.part == monthDay {
-			if found, err := r.special(f, item, c); found || err != nil {
-				return err
-			}
+	items := 1
+	if f.part == weekDay {
+		items += strings.Count(list.in(r.expr), ",")
+	}
+	for more := true; more; {
+		var item span
+		if item, list, more, err = r.nextItem(f, list); err != nil {
+			return v, err
 		}
-		_, err := r.item(f, item, values)
-		return err
-	})
+		var found bool
+		switch f.part {
+		case monthDay:
+			found, err = r.special(f, item, p)
+		case weekDay:
+			found, err = r.weekday(f, item, items, &v, p)
+		case minutes, hours, month, year:
+		}
+		if !found && err == nil {
+			_, err = r.item(f, item, &v)
+		}
+		if err != nil {
+			return v, err
+		}
+	}
+	return v, nil
 }
 
 func awsCountHint(expr string, sp span, n int) string {
@@ -113,7 +145,10 @@ func (r reader) questionMarks(dom, dow span) error {
 }
 
 // special reads an item of day-of-month with an L or a W.
-func (r reader) special(f *field, item span, c *calendar) (found bool, err error) {
+func (r reader) special(f *field, item span, p *pattern) (found bool, err error) {
+	if !r.hasLetter(item) {
+		return false, nil
+	}
 	text := strings.ToUpper(item.in(r.expr))
 	if !strings.ContainsAny(text, "LW") {
 		return false, nil
@@ -121,10 +156,10 @@ func (r reader) special(f *field, item span, c *calendar) (found bool, err error
 	hint := ""
 	switch {
 	case text == "L":
-		c.last |= 1
+		p.last |= 1
 		return true, nil
 	case text == "LW":
-		c.lastWeekday = true
+		p.last |= lastWeekday
 		return true, nil
 	case text == "WL":
 		hint = "write LW for the last weekday of the month"
@@ -134,7 +169,7 @@ func (r reader) special(f *field, item span, c *calendar) (found bool, err error
 		n, ok := number(text[len("L-"):])
 		switch {
 		case ok && 1 <= n && n <= 30:
-			c.last |= 1 << n
+			p.last |= 1 << n
 			return true, nil
 		case ok && n == 0:
 			hint = "write L for the last day of the month"
@@ -145,7 +180,7 @@ func (r reader) special(f *field, item span, c *calendar) (found bool, err error
 		n, ok := number(text[:len(text)-1])
 		switch {
 		case ok && f.min <= n && n <= f.max:
-			c.nearest |= 1 << n
+			p.nearest |= 1 << n
 			return true, nil
 		case strings.ContainsRune(text, '-'):
 			hint = "W follows a single day, not a range"
@@ -162,46 +197,55 @@ func (r reader) special(f *field, item span, c *calendar) (found bool, err error
 	return false, r.err(item, f, hint)
 }
 
-// weekday reads the field day-of-week: a list of plain items, or one item with an L or a #.
-func (r reader) weekday(f *field, sp span, values *set, c *calendar) error {
-	items := 1 + strings.Count(sp.in(r.expr), ",")
-	return r.items(f, sp, func(item span) error {
-		text := strings.ToUpper(item.in(r.expr))
-		day, after, hash := item.cut(r.expr, '#')
-		last := !hash && strings.HasSuffix(text, "L")
-		switch {
-		case (hash || last) && items > 1:
-			return r.err(item, f, "L and # stand alone: use one schedule for each")
-		case text == "L":
-			values.add(f.max - f.min)
-			return nil
-		case (hash || last) && strings.Contains(day.in(r.expr), "-") && !strings.HasPrefix(text, "L"):
-			return r.err(item, f, "L and # follow a single day, not a range")
-		case last:
-			day.end--
-			v, err := r.value(f, day)
-			if err != nil {
-				return err
-			}
-			c.nth[0] |= 1 << (v - f.min)
-			return nil
-		case hash:
-			v, err := r.value(f, day)
-			if err != nil {
-				return err
-			}
-			k, ok := number(after.in(r.expr))
-			if !ok || k < 1 || k > 5 {
-				return after.err(r.expr, AWS, f.name, "#1 to #5", "# counts a weekday within the month, as in FRI#3")
-			}
-			c.nth[k] |= 1 << (v - f.min)
-			return nil
-		case strings.HasPrefix(text, "L"):
-			return r.err(item, f, "L-n counts days of the month: it belongs in day-of-month")
-		case strings.HasSuffix(text, "W"):
-			return r.err(item, f, "W belongs in day-of-month")
+// hasLetter reports whether there is a letter in an item, as in 6L or MON, or anything else beyond digits and signs.
+func (r reader) hasLetter(item span) bool {
+	for i := item.start; i < item.end; i++ {
+		if r.expr[i] > '9' {
+			return true
 		}
-		_, err := r.item(f, item, values)
-		return err
-	})
+	}
+	return false
+}
+
+// weekday reads an item of day-of-week with an L or a #, which is the only one of its list.
+func (r reader) weekday(f *field, item span, items int, v *values, p *pattern) (found bool, err error) {
+	day, after, hash := item.cut(r.expr, '#')
+	if !hash && !r.hasLetter(item) {
+		return false, nil
+	}
+	text := strings.ToUpper(item.in(r.expr))
+	last := !hash && strings.HasSuffix(text, "L")
+	switch {
+	case (hash || last) && items > 1:
+		return true, r.err(item, f, "L and # stand alone: use one schedule for each")
+	case text == "L":
+		v.add(f.max-f.min, f.max-f.min, 1, f.max-f.min+1)
+		return true, nil
+	case (hash || last) && strings.Contains(day.in(r.expr), "-") && !strings.HasPrefix(text, "L"):
+		return true, r.err(item, f, "L and # follow a single day, not a range")
+	case last:
+		day.end--
+		weekday, err := r.value(f, day)
+		if err != nil {
+			return true, err
+		}
+		p.nth = nthOf(weekday-f.min, lastOne)
+		return true, nil
+	case hash:
+		weekday, err := r.value(f, day)
+		if err != nil {
+			return true, err
+		}
+		k, ok := number(after.in(r.expr))
+		if !ok || k < 1 || k > 5 {
+			return true, after.err(r.expr, AWS, f.name, "#1 to #5", "# counts a weekday within the month, as in FRI#3")
+		}
+		p.nth = nthOf(weekday-f.min, k)
+		return true, nil
+	case strings.HasPrefix(text, "L"):
+		return true, r.err(item, f, "L-n counts days of the month: it belongs in day-of-month")
+	case strings.HasSuffix(text, "W"):
+		return true, r.err(item, f, "W belongs in day-of-month")
+	}
+	return false, nil
 }

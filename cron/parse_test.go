@@ -33,6 +33,8 @@ func TestAcceptedAndCanonical(t *testing.T) {
 		{"cron(* * ? * SAT#3 *)", "cron(* * ? * SAT#3 *)"},
 		{"cron(0/5 5 ? JAN 1-5 2022)", "cron(0/5 5 ? JAN SUN-THU 2022)"},
 		{"cron(1-31/30 1-1 ? * 1,7 *)", "cron(1,31 1 ? * SUN,SAT *)"},
+		{"at(2026-01-31T09:05:07)", "at(2026-01-31T09:05:07)"},
+		{"at(1970-01-01T00:00:00)", "at(1970-01-01T00:00:00)"},
 		// The wrapper and blanks.
 		{"0 10 * * ? *", "cron(0 10 * * ? *)"},
 		{"  0 10\t*  * ? * ", "cron(0 10 * * ? *)"},

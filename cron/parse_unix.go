@@ -60,10 +60,10 @@ func hasZone(text string) bool {
 // The error is a *[SyntaxError].
 func ParseUnix(expr string) (Schedule, error) {
 	body := trim(expr)
-	var loc *time.Location
+	var z *zone
 	if hasZone(body.in(expr)) {
 		var err error
-		if loc, body, err = unixZone(expr, body); err != nil {
+		if z, body, err = unixZone(expr, body); err != nil {
 			return Schedule{}, err
 		}
 	}
@@ -73,7 +73,7 @@ func ParseUnix(expr string) (Schedule, error) {
 		if err != nil {
 			return Schedule{}, err
 		}
-		return s.In(loc), nil
+		return s.in(z), nil
 	}
 	if a := alias(text); a != "" {
 		// What follows needs its own text to read from; aliases hold no mistakes to point at.
@@ -86,30 +86,41 @@ func ParseUnix(expr string) (Schedule, error) {
 		return Schedule{}, body.err(expr, Unix, "expression",
 			"@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every with a duration", hint)
 	}
-	c, err := unixCalendar(expr, body)
-	if err != nil {
-		return Schedule{}, err
+	fields, n := split(expr, body)
+	if n != len(unixFields) {
+		hint := ""
+		if n == len(awsFields) {
+			hint = "six fields are AWS cron"
+			if z != nil || hasZone(expr[trim(expr).start:]) {
+				hint = "six fields are AWS cron, which takes no zone in the expression"
+			}
+		}
+		return Schedule{}, countErr(expr, body, Unix, n, hint)
 	}
-	return Schedule{dialect: Unix, gap: GapSkip, repeat: RepeatBoth, cal: c}.In(loc), nil
+	s, err := parseUnix(expr, fields)
+	if err != nil || z == nil {
+		return s, err
+	}
+	return s.in(z), nil
 }
 
 // unixZone reads the time zone before an expression.
-func unixZone(expr string, sp span) (*time.Location, span, error) {
-	const name = "time zone"
+func unixZone(expr string, sp span) (*zone, span, error) {
+	const field = "time zone"
 	_, rest, _ := sp.cut(expr, '=')
 	i := strings.IndexFunc(rest.in(expr), unicode.IsSpace)
 	if i < 0 {
-		return nil, sp, sp.err(expr, Unix, name, "a zone, a blank and an expression",
+		return nil, sp, sp.err(expr, Unix, field, "a zone, a blank and an expression",
 			"write the expression after the zone, as in CRON_TZ=UTC 0 9 * * *")
 	}
-	zone := span{rest.start, rest.start + i}
-	loc, err := time.LoadLocation(zone.in(expr))
+	name := span{rest.start, rest.start + i}
+	z, err := zoneNamed(name.in(expr))
 	if err != nil {
-		return nil, sp, zone.err(expr, Unix, name, "a name in the IANA time zone database",
+		return nil, sp, name.err(expr, Unix, field, "a name in the IANA time zone database",
 			"as in Europe/Berlin; if that fails too, the machine lacks the database: import time/tzdata")
 	}
-	body := trim(expr[zone.end:])
-	return loc, span{body.start + zone.end, body.end + zone.end}, nil
+	body := trim(expr[name.end:])
+	return z, span{body.start + name.end, body.end + name.end}, nil
 }
 
 // unixEvery reads @every and its duration.
@@ -128,44 +139,57 @@ func unixEvery(expr string, sp span) (Schedule, error) {
 	return every(d, expr, rest, Unix)
 }
 
-// unixCalendar reads five fields.
-func unixCalendar(expr string, sp span) (calendar, error) {
-	fields, n := split(expr, sp)
-	if n != len(unixFields) {
-		hint := ""
-		if n == len(awsFields) {
-			hint = "six fields are AWS cron, which takes no zone in the expression"
-			if !hasZone(expr[trim(expr).start:]) {
-				hint = "six fields are AWS cron"
-			}
-		}
-		return calendar{}, countErr(expr, sp, Unix, n, hint)
-	}
+// parseUnix parses five fields.
+func parseUnix(expr string, fields [6]span) (Schedule, error) {
 	r := reader{expr: expr, dialect: Unix}
-	var values [len(unixFields)]set
+	p := pattern{dialect: Unix, gap: GapSkip, repeat: RepeatBoth, flags: perpetual}
 	var stars [len(unixFields)]bool
 	for i := range unixFields {
-		f := &unixFields[i]
-		err := r.items(f, fields[i], func(item span) error {
-			star, err := r.item(f, item, &values[i])
-			stars[i] = stars[i] || star
-			return err
-		})
+		v, star, err := r.unixField(&unixFields[i], fields[i])
 		if err != nil {
-			return calendar{}, err
+			return Schedule{}, err
+		}
+		stars[i] = star
+		switch unixFields[i].part {
+		case minutes:
+			p.minutes = v[0]
+		case hours:
+			p.hours = uint32(v[0]) //nolint:gosec // 24 bits
+		case monthDay:
+			p.days = uint32(v[0] << 1) //nolint:gosec // 32 bits
+		case month:
+			p.months = uint16(v[0] << 1) //nolint:gosec // 13 bits
+		case weekDay, year:
+			p.weekdays = uint8(v[0]) //nolint:gosec // 7 bits
 		}
 	}
-	c := calendar{
-		minutes:   values[0][0],
-		hours:     uint32(values[1][0]),      //nolint:gosec // 24 bits
-		days:      uint32(values[2][0] << 1), //nolint:gosec // 32 bits
-		months:    uint16(values[3][0] << 1), //nolint:gosec // 13 bits
-		weekdays:  uint8(values[4][0]),       //nolint:gosec // 7 bits
-		perpetual: true,
-	}
 	// Two restricted day fields match a day by either. If one of them has every day, that is every day.
-	if c.either = !stars[2] && !stars[4]; c.either && (c.days == allDays || c.weekdays == allWeekdays) {
-		c.either, c.days, c.weekdays = false, allDays, allWeekdays
+	if !stars[2] && !stars[4] {
+		p.flags |= either
+		if p.days == allDays || p.weekdays == allWeekdays {
+			p.flags &^= either
+			p.days, p.weekdays = allDays, allWeekdays
+		}
 	}
-	return c, nil
+	p.settle()
+	return Schedule{pattern: p}, nil
+}
+
+// unixField reads a field, and reports whether an item of it is a star.
+func (r reader) unixField(f *field, list span) (v values, star bool, err error) {
+	if r.isStar(list) {
+		return all(f.max - f.min + 1), true, nil
+	}
+	for more := true; more; {
+		var item span
+		if item, list, more, err = r.nextItem(f, list); err != nil {
+			return v, false, err
+		}
+		one, err := r.item(f, item, &v)
+		if err != nil {
+			return v, false, err
+		}
+		star = star || one
+	}
+	return v, star, nil
 }

@@ -65,7 +65,7 @@ func ParseRate(expr string) (Schedule, error) {
 		if most := int(math.MaxInt64 / u.length); n > most {
 			return Schedule{}, value.err(expr, Rate, "value", "at most "+strconv.Itoa(most)+" "+u.many, "")
 		}
-		return Schedule{dialect: Rate, period: int64(time.Duration(n) * u.length / time.Second)}, nil
+		return newRate(time.Duration(n)*u.length, 0), nil
 	}
 	return Schedule{}, unit.err(expr, Rate, "unit", unitNames(n), unitHint(unit.in(expr), n, value.in(expr)))
 }
@@ -120,7 +120,15 @@ func every(d time.Duration, expr string, sp span, dialect Dialect) (Schedule, er
 	case d%time.Second != 0:
 		return Schedule{}, sp.err(expr, dialect, "duration", allowed, "write "+d.Truncate(time.Second).String())
 	}
-	return Schedule{dialect: Rate, period: int64(d / time.Second), every: dialect == Unix || d%time.Minute != 0}, nil
+	var written flags
+	if dialect == Unix || d%time.Minute != 0 {
+		written = writtenEvery
+	}
+	return newRate(d, written), nil
+}
+
+func newRate(period time.Duration, written flags) Schedule {
+	return Schedule{pattern: pattern{dialect: Rate, flags: written}, period: int64(period / time.Second)}
 }
 
 // Period returns the time between two slots of a rate, and 0 for cron.
@@ -131,6 +139,7 @@ func (s Schedule) Period() time.Duration { return time.Duration(s.period) * time
 // before that there is none. The zero Time stands for the Unix epoch, which is the default.
 // Cron has no phase, and is returned as it is.
 func (s Schedule) WithAnchor(t time.Time) Schedule {
+	s = s.each(func(m Schedule) Schedule { return m.WithAnchor(t) })
 	if s.period == 0 {
 		return s
 	}
@@ -160,3 +169,6 @@ func (s *Schedule) tickBefore(u int64) (int64, bool) {
 	k := (u - s.anchor) / s.period
 	return s.anchor + k*s.period, k > 0
 }
+
+// ticks returns how many slots of a rate there are up to and including u.
+func (s *Schedule) ticks(u int64) int64 { return max(min(u, latest)-s.anchor, 0) / s.period }

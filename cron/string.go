@@ -14,21 +14,28 @@ import (
 // [Parse] makes an equal schedule of it, up to what expressions cannot carry: the anchor, the rules for gaps and repeats,
 // and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC.
 func (s Schedule) String() string {
-	var b []byte
-	if s.loc != nil && (s.dialect == Unix || s.every) {
+	return string(s.append(nil))
+}
+
+func (s *Schedule) append(b []byte) []byte {
+	written := s.pattern.flags&writtenEvery != 0
+	if s.zone != nil && (s.pattern.dialect == Unix || written) {
 		b = append(b, "CRON_TZ="...)
-		b = append(b, s.loc.String()...)
+		b = append(b, s.zone.loc.String()...)
 		b = append(b, ' ')
 	}
-	switch s.dialect {
+	switch s.pattern.dialect {
 	case AWS:
 		b = append(b, "cron("...)
-		b = s.cal.appendAWS(b)
+		b = s.pattern.appendAWS(b)
 		b = append(b, ')')
+	case At:
+		l, _ := s.nextLocal(0)
+		b = time.Unix(l, 0).UTC().AppendFormat(b, "at("+atLayout+")")
 	case Unix:
-		b = s.cal.appendUnix(b)
+		b = s.pattern.appendUnix(b)
 	case Rate:
-		if s.every {
+		if written {
 			b = append(b, "@every "...)
 			b = append(b, shorten(s.Period())...)
 			break
@@ -49,7 +56,7 @@ func (s Schedule) String() string {
 		}
 		b = append(b, ')')
 	}
-	return string(b)
+	return b
 }
 
 // shorten writes a duration without trailing zeros: 1h, not 1h0m0s.
@@ -64,47 +71,47 @@ func shorten(d time.Duration) string {
 	return s
 }
 
-func (c *calendar) appendAWS(b []byte) []byte {
-	b = awsFields[0].append(b, set{c.minutes}, AWS)
+func (p *pattern) appendAWS(b []byte) []byte {
+	b = awsFields[0].append(b, values{p.minutes}, AWS)
 	b = append(b, ' ')
-	b = awsFields[1].append(b, set{uint64(c.hours)}, AWS)
+	b = awsFields[1].append(b, values{uint64(p.hours)}, AWS)
 	b = append(b, ' ')
-	nth := c.nth != [6]uint8{}
-	monthDays := c.weekdays == allWeekdays && !nth
+	nth := p.nth != 0
+	monthDays := p.weekdays == allWeekdays
 	if monthDays {
-		b = c.appendMonthDays(b)
+		b = p.appendMonthDays(b)
 	} else {
 		b = append(b, '?')
 	}
 	b = append(b, ' ')
-	b = awsFields[3].append(b, set{uint64(c.months >> 1)}, AWS)
+	b = awsFields[3].append(b, values{uint64(p.months >> 1)}, AWS)
 	b = append(b, ' ')
 	switch {
 	case monthDays:
 		b = append(b, '?')
 	case nth:
-		b = c.appendNth(b)
+		b = p.appendNth(b)
 	default:
-		b = awsFields[4].append(b, set{uint64(c.weekdays)}, AWS)
+		b = awsFields[4].append(b, values{uint64(p.weekdays)}, AWS)
 	}
 	b = append(b, ' ')
-	return awsFields[5].append(b, c.years, AWS)
+	return awsFields[5].append(b, p.years, AWS)
 }
 
 // appendMonthDays writes AWS's day-of-month, with L and W.
-func (c *calendar) appendMonthDays(b []byte) []byte {
+func (p *pattern) appendMonthDays(b []byte) []byte {
 	start := len(b)
-	if c.days != 0 {
-		b = awsFields[2].append(b, set{uint64(c.days >> 1)}, AWS)
+	if p.days != 0 {
+		b = awsFields[2].append(b, values{uint64(p.days >> 1)}, AWS)
 	}
-	for set := c.nearest; set != 0; set &= set - 1 {
+	for set := p.nearest; set != 0; set &= set - 1 {
 		b = strconv.AppendInt(append(b, ','), int64(bits.TrailingZeros32(set)), 10)
 		b = append(b, 'W')
 	}
-	if c.lastWeekday {
+	if p.last&lastWeekday != 0 {
 		b = append(b, ",LW"...)
 	}
-	for set := c.last; set != 0; set &= set - 1 {
+	for set := p.last &^ lastWeekday; set != 0; set &= set - 1 {
 		b = append(b, ",L"...)
 		if n := bits.TrailingZeros32(set); n > 0 {
 			b = strconv.AppendInt(append(b, '-'), int64(n), 10)
@@ -116,31 +123,25 @@ func (c *calendar) appendMonthDays(b []byte) []byte {
 	return b
 }
 
-// appendNth writes AWS's day-of-week with L or #, which stand alone.
-func (c *calendar) appendNth(b []byte) []byte {
-	for k, weekdays := range c.nth {
-		if weekdays == 0 {
-			continue
-		}
-		f := &awsFields[4]
-		b = append(b, f.show(f.min+bits.TrailingZeros8(weekdays))...)
-		if k == 0 {
-			b = append(b, 'L')
-		} else {
-			b = strconv.AppendInt(append(b, '#'), int64(k), 10)
-		}
+// appendNth writes AWS's day-of-week with L or #.
+func (p *pattern) appendNth(b []byte) []byte {
+	f := &awsFields[4]
+	weekday, k := p.nthWeekday()
+	b = append(b, f.show(f.min+weekday)...)
+	if k == lastOne {
+		return append(b, 'L')
 	}
-	return b
+	return strconv.AppendInt(append(b, '#'), int64(k), 10)
 }
 
-func (c *calendar) appendUnix(b []byte) []byte {
-	for i, values := range [len(unixFields)]uint64{
-		c.minutes, uint64(c.hours), uint64(c.days >> 1), uint64(c.months >> 1), uint64(c.weekdays),
+func (p *pattern) appendUnix(b []byte) []byte {
+	for i, set := range [len(unixFields)]uint64{
+		p.minutes, uint64(p.hours), uint64(p.days >> 1), uint64(p.months >> 1), uint64(p.weekdays),
 	} {
 		if i > 0 {
 			b = append(b, ' ')
 		}
-		b = unixFields[i].append(b, set{values}, Unix)
+		b = unixFields[i].append(b, values{set}, Unix)
 	}
 	return b
 }
@@ -154,7 +155,7 @@ func (f *field) show(v int) string {
 }
 
 // append writes a set that is not empty: as a star, a step, or a list of values and ranges.
-func (f *field) append(b []byte, s set, d Dialect) []byte {
+func (f *field) append(b []byte, s values, d Dialect) []byte {
 	size := f.max - f.min + 1
 	count := 0
 	for _, w := range s {
@@ -205,7 +206,7 @@ func (f *field) append(b []byte, s set, d Dialect) []byte {
 }
 
 // step returns the distance between the values of s if there are three or more of them at equal distances, or else 0.
-func (s *set) step(first, last, count int) int {
+func (s *values) step(first, last, count int) int {
 	if count < 3 || (last-first)%(count-1) != 0 {
 		return 0
 	}

@@ -7,21 +7,17 @@ import (
 	_ "time/tzdata" // the tests must not depend on the machine's zones
 )
 
-// TestErasAgreeWithOffsets walks the eras of zones with odd histories in both directions, and checks each against
-// the offset that package time gives within it and at its edges.
-func TestErasAgreeWithOffsets(t *testing.T) {
+// TestZonesAgreeWithPackageTime compares the tables of zones with odd histories with the offsets that package time gives: every
+// half a day, at each change and just before it, and up to the last year there is.
+func TestZonesAgreeWithPackageTime(t *testing.T) {
 	t.Parallel()
-	offset := func(loc *time.Location, u int64) int64 {
-		_, o := time.Unix(u, 0).In(loc).Zone()
-		return int64(o)
-	}
-	from := time.Date(1960, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	from := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC).Unix() - 26*3600
 	to := time.Date(2105, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	for _, name := range []string{
 		"UTC", "Europe/Berlin", "Europe/Dublin", "Europe/Istanbul", "America/New_York", "America/Sao_Paulo", "America/Nuuk",
 		"America/Caracas", "America/Asuncion", "America/Scoresbysund", "Africa/Casablanca", "Africa/Cairo", "Africa/Monrovia",
 		"Asia/Gaza", "Asia/Beirut", "Asia/Pyongyang", "Asia/Kathmandu", "Asia/Kolkata", "Australia/Lord_Howe",
-		"Antarctica/Troll", "Antarctica/Casey", "Pacific/Apia", "Pacific/Kwajalein", "Pacific/Chatham",
+		"Antarctica/Troll", "Antarctica/Casey", "Pacific/Apia", "Pacific/Kwajalein", "Pacific/Chatham", "Asia/Tokyo",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -29,36 +25,59 @@ func TestErasAgreeWithOffsets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var forward []int64
-			for e := eraAt(loc, from); e.start < to; e = e.after(loc) {
-				if at := eraAt(loc, e.end-1); e.end < eternity && (at.offset != e.offset || at.end != e.end) {
-					t.Fatalf("the last second of %+v is in %+v", e, at)
-				}
-				for u := max(e.start, from); u < min(e.end, to); u += 12 * 3600 {
-					if got := offset(loc, u); got != e.offset {
-						t.Fatalf("offset at %s is %d, but its era is %+v", time.Unix(u, 0).UTC(), got, e)
-					}
-					if at := eraAt(loc, u); at != e && (at.offset != e.offset || at.start > u || at.end <= u) {
-						t.Fatalf("era at %s is %+v, want %+v", time.Unix(u, 0).UTC(), at, e)
-					}
-				}
-				if e.end < to && offset(loc, e.end) != offset(loc, e.end-1) {
-					forward = append(forward, e.end)
+			z := newZone(loc)
+			check := func(u int64) {
+				t.Helper()
+				_, want := time.Unix(u, 0).In(loc).Zone()
+				e, end := z.find(u)
+				if e.offset != int64(want) || u < e.start || u >= end {
+					t.Fatalf("at %s the offset is %d, but find has %+v until %d", time.Unix(u, 0).UTC(), want, e, end)
 				}
 			}
-			for e := eraAt(loc, to); e.start > from; e = e.before(loc) {
-				if offset(loc, e.start) == offset(loc, e.start-1) {
+			for u := from; u < to; u += 12 * 3600 {
+				check(u)
+			}
+			for u := to; u < latest; u += 12*3600 + 977*daySeconds {
+				check(u)
+			}
+			for i, e := range z.eras {
+				if i == 0 {
 					continue
 				}
-				if len(forward) == 0 || forward[len(forward)-1] != e.start {
-					t.Fatalf("backwards, there is a transition at %s that forwards has not", time.Unix(e.start, 0).UTC())
+				if e.offset == z.eras[i-1].offset {
+					t.Errorf("there is no change at %s", time.Unix(e.start, 0).UTC())
 				}
-				forward = forward[:len(forward)-1]
-			}
-			if len(forward) > 0 && forward[len(forward)-1] > from {
-				t.Fatalf("backwards, the transition at %s is missed", time.Unix(forward[len(forward)-1], 0).UTC())
+				for cycle := int64(0); cycle < 15; cycle += 7 {
+					if cycle == 0 || e.start > z.ruled && e.start > tableEnd-cycleSeconds {
+						check(e.start + cycle*cycleSeconds)
+						check(e.start + cycle*cycleSeconds - 1)
+					}
+				}
 			}
 		})
+	}
+}
+
+// TestZonesAreShared checks that schedules of a zone have one table, also if the location was loaded more than once.
+func TestZonesAreShared(t *testing.T) {
+	t.Parallel()
+	load := func() *zone {
+		loc, err := time.LoadLocation("America/New_York")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return zoneOf(loc)
+	}
+	if load() != load() {
+		t.Error("a location that is loaded twice has two tables")
+	}
+	if z, err := zoneNamed("America/New_York"); err != nil || z != load() {
+		t.Errorf("CRON_TZ= has a table of its own (%v)", err)
+	}
+	// A program's own location may have the name of one in the database.
+	own := slimZone(t, "<+05>-5", era{start: 0, offset: 4 * 3600}, era{start: 1e9, offset: 5 * 3600})
+	if z := zoneOf(own); z.loc != own || z.eras[len(z.eras)-1].offset != 5*3600 {
+		t.Error("the table of a program's own location is not its own")
 	}
 }
 
@@ -100,8 +119,8 @@ func TestSlimZoneFiles(t *testing.T) {
 	// rule of the United States, by which clocks had changed on November 6.
 	change := time.Date(2022, 11, 30, 6, 0, 0, 0, time.UTC)
 	loc := slimZone(t, "MST7MDT,M3.2.0,M11.1.0", era{start: 1667116800, offset: -6 * 3600}, era{start: change.Unix(), offset: -7 * 3600})
-	if got := eraAt(loc, change.Unix()+3600).start; got != change.Unix() {
-		t.Errorf("the era from %s starts at %s", change, time.Unix(got, 0).UTC())
+	if e, _ := newZone(loc).find(change.Unix() + 3600); e.start != change.Unix() {
+		t.Errorf("the era from %s starts at %s", change, time.Unix(e.start, 0).UTC())
 	}
 	s, err := Parse("cron(30 23 * * ? *)")
 	if err != nil {
@@ -156,17 +175,27 @@ func TestRuleFarAhead(t *testing.T) {
 func TestCivilDates(t *testing.T) {
 	t.Parallel()
 	day := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	for n := range int64(500 * 366) {
+	for n := range uint32(lastDay + 1) {
 		year, month, date := civil(n)
-		if y, m, d := day.Date(); year != y || month != int(m) || date != d {
+		if y, m, d := day.Date(); int(year) != y || int(month) != int(m) || int(date) != d {
 			t.Fatalf("civil(%d) = %d-%d-%d, want %s", n, year, month, date, day.Format(time.DateOnly))
 		}
 		if got := dayNumber(year, month, date); got != n {
 			t.Fatalf("dayNumber(%d, %d, %d) = %d, want %d", year, month, date, got, n)
 		}
-		if last := day.AddDate(0, 0, 1-date).AddDate(0, 1, -1).Day(); daysIn(year, month) != last {
-			t.Fatalf("daysIn(%d, %d) = %d, want %d", year, month, daysIn(year, month), last)
+		if got := weekdayOf(n); int(got) != int(day.Weekday()) {
+			t.Fatalf("weekdayOf(%d) = %d, want %s", n, got, day.Weekday())
 		}
-		day = day.AddDate(0, 0, 1)
+		next := day.AddDate(0, 0, 1)
+		if last := daysIn(year, month) == date; last != (next.Day() == 1) {
+			t.Fatalf("daysIn(%d, %d) = %d", year, month, daysIn(year, month))
+		}
+		day = next
+	}
+	if year, month, date := civil(lastDayAWS); year != lastYearAWS || month != 12 || date != 31 {
+		t.Errorf("lastDayAWS is %d-%d-%d", year, month, date)
+	}
+	if year, month, date := civil(lastDay); year != lastYear || month != 12 || date != 31 {
+		t.Errorf("lastDay is %d-%d-%d", year, month, date)
 	}
 }
