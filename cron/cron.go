@@ -49,15 +49,23 @@ func (d Dialect) String() string {
 //
 // The error is a *[SyntaxError].
 func Parse(expr string) (Schedule, error) {
+	s, err := read(expr)
+	if err != nil {
+		return s, suggest(err, read)
+	}
+	return s, nil
+}
+
+func read(expr string) (Schedule, error) {
 	whole := trim(expr)
 	text := whole.in(expr)
 	switch {
 	case hasZone(text), strings.HasPrefix(text, "@"):
-		return ParseUnix(expr)
+		return readUnix(expr)
 	case wrapped(text, "cron"), wrapped(text, "at"):
-		return ParseAWS(expr)
+		return readAWS(expr)
 	case wrapped(text, "rate"):
-		return ParseRate(expr)
+		return readRate(expr)
 	}
 	switch fields, n := split(expr, whole); {
 	case n == len(awsFields):
@@ -65,7 +73,7 @@ func Parse(expr string) (Schedule, error) {
 	case n == len(unixFields):
 		return parseUnix(expr, fields)
 	case n == 1 && alias(text) != "":
-		return ParseUnix(expr)
+		return readUnix(expr)
 	case n == len(awsFields)+1:
 		return Schedule{}, countErr(expr, whole, 0, n, "drop the seconds: schedules have a precision of one minute")
 	default:

@@ -14,11 +14,12 @@ type SyntaxError struct {
 	Start, End int     // the offending bytes, Expr[Start:End]; may be empty
 	Found      string  // what is there
 	Allowed    string  // what may be there
-	Hint       string  // a suggestion; may be empty
+	Hint       string  // what to do about it; may be empty
+	Suggestion string  // a whole expression that is right, and may be what was meant; may be empty
 }
 
 // Error returns one line: the expression, the field and its column (counted in characters from 1), what was found,
-// what is allowed, and a suggestion. Long texts are cut.
+// what is allowed, what to do, and a suggestion. Long texts are cut.
 func (e *SyntaxError) Error() string {
 	var b strings.Builder
 	if e.Dialect != 0 {
@@ -42,6 +43,11 @@ func (e *SyntaxError) Error() string {
 	if e.Hint != "" {
 		b.WriteString("; ")
 		b.WriteString(e.Hint)
+	}
+	if e.Suggestion != "" {
+		b.WriteString("; did you mean ")
+		b.WriteString(quote(e.Suggestion, 200))
+		b.WriteByte('?')
 	}
 	return b.String()
 }

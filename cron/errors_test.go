@@ -138,16 +138,16 @@ func TestRefused(t *testing.T) {
 		{"rate(<0> minutes)", "value", "rate(1 minute)"},
 		{"rate(<-10> minutes)", "value", ""},
 		{"rate(<1.5> hours)", "value", ""},
-		{"rate(1 <minutes>)", "unit", "rate(1 minute)"},
-		{"rate(10 <minute>)", "unit", "rate(10 minutes)"},
+		{"rate(1 <minutes>)", "unit", "1 takes the singular"},
+		{"rate(10 <minute>)", "unit", "only 1 takes"},
 		{"rate(10 <minutess>)", "unit", ""},
-		{"rate(10 <MINUTES>)", "unit", "rate(10 minutes)"},
+		{"rate(10 <MINUTES>)", "unit", "in lower case"},
 		{"rate(10 <seconds>)", "unit", "shortest"},
 		{"rate(5 <weeks>)", "unit", "days"},
 		{"rate(10 <years>)", "unit", "cron"},
 		{"rate(<> 10 minutes )", "value", "no blank"},
-		{"rate(10 < minutes>)", "unit", "rate(10 minutes)"},
-		{"rate(10 <minutes >)", "unit", "rate(10 minutes)"},
+		{"rate(10 < minutes>)", "unit", "in lower case"},
+		{"rate(10 <minutes >)", "unit", "in lower case"},
 		{"< rate(10 minutes)>", "expression", "without blanks"},
 		{"<rate(10 minutes) >", "expression", "without blanks"},
 		{"<RATE(10 minutes)>", "expression", "lower case"},
@@ -242,11 +242,11 @@ func TestErrorMessage(t *testing.T) {
 	t.Parallel()
 	for expr, want := range map[string]string{
 		"cron(0 8 ? * MONDAY *)": `aws expression "cron(0 8 ? * MONDAY *)": day-of-week at column 14: found "MONDAY", ` +
-			`allowed: 1-7 or SUN-SAT with * , - /, or one alone with L or #1 to #5, or ?; write MON`,
+			`allowed: 1-7 or SUN-SAT with * , - /, or one alone with L or #1 to #5, or ?; write MON; did you mean "cron(0 8 ? * MON *)"?`,
 		"0 22-2 * * *": `unix expression "0 22-2 * * *": hours at column 3: found "22-2", ` +
-			`allowed: 0-23 with * ? , - /; a range runs upwards: write 22-23,0-2`,
+			`allowed: 0-23 with * ? , - /; a range runs upwards: write 22-23,0-2; did you mean "0 22-23,0-2 * * *"?`,
 		"rate(1 minutes)": `rate expression "rate(1 minutes)": unit at column 8: found "minutes", ` +
-			`allowed: minute, hour or day; write rate(1 minute)`,
+			`allowed: minute, hour or day; 1 takes the singular; did you mean "rate(1 minute)"?`,
 		"1,\n": `expression "1,\n": expression at column 1: found "1,", ` +
 			`allowed: 5 fields (minutes hours day-of-month month day-of-week) of unix cron, or ` +
 			`6 fields (minutes hours day-of-month month day-of-week year) of AWS cron, or rate(…)`,
@@ -266,5 +266,51 @@ func TestErrorMessage(t *testing.T) {
 	_, err := cron.Parse(strings.Repeat("9", 100_000))
 	if err == nil || len(err.Error()) > 1000 {
 		t.Errorf("a long expression makes a message of %d bytes", len(err.Error()))
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		parse      func(string) (cron.Schedule, error)
+		expr, want string
+	}{
+		{cron.ParseAWS, "0 10 * * *", "0 10 * * ? *"},
+		{cron.ParseAWS, "0 10 * * MON-FRI", "0 10 ? * MON-FRI *"},
+		{cron.ParseAWS, "cron(0 10 1 * *)", "cron(0 10 1 * ? *)"},
+		{cron.ParseAWS, "cron(0 10 * * ?)", "cron(0 10 * * ? *)"},
+		{cron.Parse, "cron(0 10 * * MON *)", "cron(0 10 ? * MON *)"},
+		{cron.Parse, "0 10 * * * *", "0 10 * * ? *"},
+		{cron.Parse, "0 10 ? * ? *", "0 10 * * ? *"},
+		{cron.Parse, "0 0 10 * * ? *", "0 10 * * ? *"},
+		{cron.Parse, "CRON(0 10 * * ? *) ", "cron(0 10 * * ? *)"},
+		{cron.Parse, "cron(0 10 * * ? *", "cron(0 10 * * ? *)"},
+		{cron.Parse, "cron(0 8 ? * monday *)", "cron(0 8 ? * MON *)"},
+		{cron.Parse, "cron(0 8 ? * 0 *)", "cron(0 8 ? * 1 *)"},
+		{cron.ParseUnix, "0 10 * * ? *", "0 10 * * ?"},
+		{cron.ParseUnix, "0 24 * * *", "0 0 * * *"},
+		{cron.ParseUnix, "0 8 * * 1-5,7", "0 8 * * 1-5,0"},
+		{cron.ParseUnix, "0 22-2 * * FRI", "0 22-23,0-2 * * FRI"},
+		{cron.Parse, "rate(1 minutes)", "rate(1 minute)"},
+		{cron.Parse, "rate(5 minute)", "rate(5 minutes)"},
+		{cron.Parse, " Rate( 10 MINUTES )", "rate(10 minutes)"},
+		{cron.Parse, "at(2026-01-31T09:00:00Z)", "at(2026-01-31T09:00:00)"},
+		{cron.Parse, "at(2026-01-31t09:00)", "at(2026-01-31T09:00:00)"},
+		{cron.Parse, "at(2026-01-31)", "at(2026-01-31T00:00:00)"},
+		// What cannot be guessed.
+		{cron.Parse, "cron(0 10 1 * MON *)", ""},
+		{cron.Parse, "cron(71 8 1 * ? *)", ""},
+		{cron.Parse, "every day", ""},
+		{cron.Parse, "", ""},
+	} {
+		_, err := test.parse(test.expr)
+		syntax, ok := errors.AsType[*cron.SyntaxError](err)
+		if !ok {
+			t.Errorf("%q: error %v", test.expr, err)
+			continue
+		}
+		if syntax.Suggestion != test.want {
+			t.Errorf("%q: the suggestion is %q, want %q", test.expr, syntax.Suggestion, test.want)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func ExampleSyntaxError() {
 		fmt.Printf("%s[%s]%s\n", e.Expr[:e.Start], e.Expr[e.Start:e.End], e.Expr[e.End:])
 	}
 	// Output:
-	// aws expression "cron(0 10 * * MON *)": day-of-month at column 11: found "*", allowed: ? in exactly one of day-of-month and day-of-week; write ? for day-of-month
+	// aws expression "cron(0 10 * * MON *)": day-of-month at column 11: found "*", allowed: ? in exactly one of day-of-month and day-of-week; write ? for day-of-month; did you mean "cron(0 10 ? * MON *)"?
 	// cron(0 10 [*] * MON *)
 }
 

@@ -40,6 +40,11 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%q: bad error %#v", expr, syntax)
 			}
 			checkMessage(t, syntax)
+			if syntax.Suggestion != "" {
+				if _, err := parse(syntax.Suggestion); err != nil {
+					t.Errorf("%q: the suggestion is wrong: %v", expr, err)
+				}
+			}
 			if s != (cron.Schedule{}) {
 				t.Errorf("%q: refused, but the schedule is not zero", expr)
 			}

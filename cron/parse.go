@@ -244,6 +244,9 @@ func (r reader) item(f *field, item span, v *values) (star bool, err error) {
 	return star, nil
 }
 
+// upwardsHint precedes the ranges that a range over the end of a field is, in a hint.
+const upwardsHint = ": write "
+
 // wraps reports whether a range may run past the end of f and on from its start, and if not, what to write instead.
 func (r reader) wraps(f *field, low, high span) (hint string, ok bool) {
 	if r.dialect == AWS && f.part != year {
@@ -252,7 +255,7 @@ func (r reader) wraps(f *field, low, high span) (hint string, ok bool) {
 	hint = "a range runs upwards"
 	if f.part != year {
 		first, last := f.show(f.min), f.show(f.max)
-		hint += ": write " + low.in(r.expr) + "-" + last + "," + first + "-" + high.in(r.expr)
+		hint += upwardsHint + low.in(r.expr) + "-" + last + "," + first + "-" + high.in(r.expr)
 	}
 	return hint, false
 }

@@ -21,6 +21,14 @@ var awsFields = [6]field{
 //
 // The error is a *[SyntaxError].
 func ParseAWS(expr string) (Schedule, error) {
+	s, err := readAWS(expr)
+	if err != nil {
+		return s, suggest(err, readAWS)
+	}
+	return s, nil
+}
+
+func readAWS(expr string) (Schedule, error) {
 	whole := trim(expr)
 	if wrapped(whole.in(expr), "at") {
 		return parseAt(expr)
@@ -126,9 +134,11 @@ func awsCountHint(expr string, sp span, n int) string {
 	return ""
 }
 
+const questionMarkRule = "? in exactly one of day-of-month and day-of-week"
+
 // questionMarks checks that exactly one of the two day fields is a question mark.
 func (r reader) questionMarks(dom, dow span) error {
-	const allowed = "? in exactly one of day-of-month and day-of-week"
+	const allowed = questionMarkRule
 	monthDay, weekday := dom.in(r.expr), dow.in(r.expr)
 	switch {
 	case monthDay == "?" && weekday == "?":

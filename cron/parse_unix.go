@@ -59,6 +59,14 @@ func hasZone(text string) bool {
 //
 // The error is a *[SyntaxError].
 func ParseUnix(expr string) (Schedule, error) {
+	s, err := readUnix(expr)
+	if err != nil {
+		return s, suggest(err, readUnix)
+	}
+	return s, nil
+}
+
+func readUnix(expr string) (Schedule, error) {
 	body := trim(expr)
 	var z *zone
 	if hasZone(body.in(expr)) {

@@ -356,7 +356,7 @@ func (p *pattern) monthDays(year, month, first uint32) uint32 {
 }
 
 // through returns the days from 1 to n, which is from 1 to 31.
-func through(n uint32) uint32 { return allDays >> (31 - n & 31) & allDays }
+func through(n uint32) uint32 { return allDays >> (31 - n&31) & allDays }
 
 // specialDays returns the days that L, L-n, nW and LW mean in a month of some length whose first is weekday start.
 func (p *pattern) specialDays(length, start uint32) uint32 {

@@ -23,6 +23,14 @@ var units = [...]struct {
 //
 // The error is a *[SyntaxError].
 func ParseRate(expr string) (Schedule, error) {
+	s, err := readRate(expr)
+	if err != nil {
+		return s, suggest(err, readRate)
+	}
+	return s, nil
+}
+
+func readRate(expr string) (Schedule, error) {
 	const form = "rate(value unit), as in rate(5 minutes)"
 	all := span{0, len(expr)}
 	text, open := strings.CutPrefix(expr, "rate(")
@@ -67,7 +75,7 @@ func ParseRate(expr string) (Schedule, error) {
 		}
 		return newRate(time.Duration(n)*u.length, 0), nil
 	}
-	return Schedule{}, unit.err(expr, Rate, "unit", unitNames(n), unitHint(unit.in(expr), n, value.in(expr)))
+	return Schedule{}, unit.err(expr, Rate, "unit", unitNames(n), unitHint(unit.in(expr), n))
 }
 
 // unitNames returns the units that go with a value, or all of them if it is 0.
@@ -82,14 +90,16 @@ func unitNames(n int) string {
 	}
 }
 
-func unitHint(unit string, n int, value string) string {
+func unitHint(unit string, n int) string {
 	name := strings.ToLower(strings.TrimSpace(unit))
 	for _, u := range units {
 		switch {
-		case name == u.one && n != 1, name == u.many && n != 1:
-			return "write rate(" + value + " " + u.many + ")"
+		case name == u.one && n != 1:
+			return "only 1 takes the singular"
+		case name == u.many && n == 1:
+			return "1 takes the singular"
 		case name == u.one, name == u.many:
-			return "write rate(1 " + u.one + ")"
+			return "write the unit in lower case, after one blank"
 		}
 	}
 	switch name {
