@@ -10,7 +10,11 @@ import (
 	"tminus.dev/cron"
 )
 
-func mustParse(tb testing.TB, expr string) cron.Schedule {
+func mustParse(tb interface {
+	Helper()
+	Fatal(args ...any)
+}, expr string,
+) cron.Schedule {
 	tb.Helper()
 	s, err := cron.Parse(expr)
 	if err != nil {
