@@ -14,7 +14,7 @@ func seeds(f *testing.F, add func(expr string)) {
 		"", "cron(0 10 * * ? *)", "cron(0/15 8-17 ? JAN-MAR/2 MON-FRI 2026,2030-2040/3)", "cron(0 22-2 L,L-3,LW,15W * ? *)",
 		"cron(0 0 ? * FRI#3 *)", "cron(0 0 ? * 6L *)", "15 10 ? * L *", "rate(5 minutes)", "rate(1 day)", "@every 1h30m", "@daily", "hours",
 		"*/15 0 1,15 * MON-FRI", "0 0 13 * FRI", "CRON_TZ=Europe/Berlin 30 2 * * *", "TZ=UTC", "0 0 29 2 *", "0 0 30 2 *", "at(2026-01-01T00:00:00)",
-		"*-5 ?/2 +1 * *", "cron(0 1 * * * *)", "cron(\xff 0 * * ? *)", "1,2,3", "@every\u00a05m",
+		"*-5 ?/2 +1 * *", "cron(0 1 * * * *)", "at(2024-03-10T02:30:15)", "cron(30 2 ? 3 1#2 *)", "cron(\xff 0 * * ? *)", "1,2,3", "@every\u00a05m",
 	} {
 		add(expr)
 	}
@@ -92,9 +92,12 @@ func FuzzNextPrev(f *testing.F) {
 				t.Errorf("%s in %s: the slot before %s is not %s", s, loc, at, prev)
 			}
 		}
-		between := next
+		between, count := next, 1
 		if s.Match(at) {
-			between = at
+			between, count = at, 2
+		}
+		if n := s.Count(prev, next); !prev.IsZero() && !next.IsZero() && n != count {
+			t.Errorf("%s in %s: Count finds %d from %s to %s, want %d", s, loc, n, prev, next, count)
 		}
 		if !prev.IsZero() && !s.Next(prev).Equal(between) {
 			t.Errorf("%s in %s: after %s comes %s, not %s", s, loc, prev, s.Next(prev), between)

@@ -49,7 +49,7 @@ func split(expr string, sp span) (fields [6]span, n int) {
 			continue
 		}
 		start := i
-		for i < sp.end && blankAt(expr, i) == 0 {
+		for i < sp.end && (' ' < expr[i] && expr[i] < utf8.RuneSelf || blankAt(expr, i) == 0) {
 			i++
 		}
 		if n < len(fields) {
@@ -173,12 +173,13 @@ func (v *values) add(from, to, step, size int) {
 	}
 }
 
-// all returns what a field with size values holds if it is unrestricted.
-func all(size int) values {
+// addAll adds all that a field with size values can hold.
+func (v *values) addAll(size int) {
 	if size > 64 {
-		return allYears
+		*v = allYears
+		return
 	}
-	return values{1<<size - 1}
+	v[0] |= 1<<size - 1
 }
 
 // A reader reads the fields of an expression in one dialect.

@@ -57,24 +57,18 @@ func parseAWS(expr string, fields [6]span) (Schedule, error) {
 	r := reader{expr: expr, dialect: AWS}
 	p := pattern{dialect: AWS, gap: GapSkip, repeat: RepeatFirst}
 	for i := range awsFields {
-		v, err := r.awsField(&awsFields[i], fields[i], &p)
-		if err != nil {
+		f := &awsFields[i]
+		if f.part == year {
+			if err := r.awsField(f, fields[i], (*values)(&p.years), &p); err != nil {
+				return Schedule{}, err
+			}
+			continue
+		}
+		var v values
+		if err := r.awsField(f, fields[i], &v, &p); err != nil {
 			return Schedule{}, err
 		}
-		switch awsFields[i].part {
-		case minutes:
-			p.minutes = v[0]
-		case hours:
-			p.hours = uint32(v[0]) //nolint:gosec // 24 bits
-		case monthDay:
-			p.days = uint32(v[0] << 1) //nolint:gosec // 32 bits
-		case month:
-			p.months = uint16(v[0] << 1) //nolint:gosec // 13 bits
-		case weekDay:
-			p.weekdays = uint8(v[0]) //nolint:gosec // 7 bits
-		case year:
-			p.years = v
-		}
+		p.set(f.part, v[0])
 	}
 	if err := r.questionMarks(fields[2], fields[4]); err != nil {
 		return Schedule{}, err
@@ -86,12 +80,12 @@ func parseAWS(expr string, fields [6]span) (Schedule, error) {
 	return Schedule{pattern: p}, nil
 }
 
-// awsField reads a field into its values, or what L, W and # mean into p.
-func (r reader) awsField(f *field, list span, p *pattern) (v values, err error) {
+// awsField adds what a field means to v, or, for L, W and #, to p.
+func (r reader) awsField(f *field, list span, v *values, p *pattern) error {
 	if list.end-list.start == 1 {
-		switch c := r.expr[list.start]; {
-		case c == '*', c == '?' && f.isDay():
-			return all(f.max - f.min + 1), nil
+		if c := r.expr[list.start]; c == '*' || c == '?' && f.isDay() {
+			v.addAll(f.max - f.min + 1)
+			return nil
 		}
 	}
 	items := 1
@@ -99,26 +93,27 @@ func (r reader) awsField(f *field, list span, p *pattern) (v values, err error) 
 		items += strings.Count(list.in(r.expr), ",")
 	}
 	for more := true; more; {
-		var item span
-		if item, list, more, err = r.nextItem(f, list); err != nil {
-			return v, err
+		item, rest, another, err := r.nextItem(f, list)
+		if err != nil {
+			return err
 		}
-		var found bool
+		list, more = rest, another
+		found := false
 		switch f.part {
 		case monthDay:
 			found, err = r.special(f, item, p)
 		case weekDay:
-			found, err = r.weekday(f, item, items, &v, p)
+			found, err = r.weekday(f, item, items, v, p)
 		case minutes, hours, month, year:
 		}
 		if !found && err == nil {
-			_, err = r.item(f, item, &v)
+			_, err = r.item(f, item, v)
 		}
 		if err != nil {
-			return v, err
+			return err
 		}
 	}
-	return v, nil
+	return nil
 }
 
 func awsCountHint(expr string, sp span, n int) string {

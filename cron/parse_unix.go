@@ -153,23 +153,12 @@ func parseUnix(expr string, fields [6]span) (Schedule, error) {
 	p := pattern{dialect: Unix, gap: GapSkip, repeat: RepeatBoth, flags: perpetual}
 	var stars [len(unixFields)]bool
 	for i := range unixFields {
-		v, star, err := r.unixField(&unixFields[i], fields[i])
-		if err != nil {
+		var v values
+		var err error
+		if stars[i], err = r.unixField(&unixFields[i], fields[i], &v); err != nil {
 			return Schedule{}, err
 		}
-		stars[i] = star
-		switch unixFields[i].part {
-		case minutes:
-			p.minutes = v[0]
-		case hours:
-			p.hours = uint32(v[0]) //nolint:gosec // 24 bits
-		case monthDay:
-			p.days = uint32(v[0] << 1) //nolint:gosec // 32 bits
-		case month:
-			p.months = uint16(v[0] << 1) //nolint:gosec // 13 bits
-		case weekDay, year:
-			p.weekdays = uint8(v[0]) //nolint:gosec // 7 bits
-		}
+		p.set(unixFields[i].part, v[0])
 	}
 	// Two restricted day fields match a day by either. If one of them has every day, that is every day.
 	if !stars[2] && !stars[4] {
@@ -183,21 +172,23 @@ func parseUnix(expr string, fields [6]span) (Schedule, error) {
 	return Schedule{pattern: p}, nil
 }
 
-// unixField reads a field, and reports whether an item of it is a star.
-func (r reader) unixField(f *field, list span) (v values, star bool, err error) {
+// unixField adds what a field means to v, and reports whether an item of it is a star.
+func (r reader) unixField(f *field, list span, v *values) (star bool, err error) {
 	if r.isStar(list) {
-		return all(f.max - f.min + 1), true, nil
+		v.addAll(f.max - f.min + 1)
+		return true, nil
 	}
 	for more := true; more; {
-		var item span
-		if item, list, more, err = r.nextItem(f, list); err != nil {
-			return v, false, err
-		}
-		one, err := r.item(f, item, &v)
+		item, rest, another, err := r.nextItem(f, list)
 		if err != nil {
-			return v, false, err
+			return false, err
+		}
+		list, more = rest, another
+		one, err := r.item(f, item, v)
+		if err != nil {
+			return false, err
 		}
 		star = star || one
 	}
-	return v, star, nil
+	return star, nil
 }

@@ -26,6 +26,23 @@ type pattern struct {
 	repeat  Repeat
 }
 
+// set sets the values of a part other than the years, as a field has them: bit 0 is the least.
+func (p *pattern) set(part part, values uint64) {
+	switch part {
+	case minutes:
+		p.minutes = values
+	case hours:
+		p.hours = uint32(values) //nolint:gosec // 24 bits
+	case monthDay:
+		p.days = uint32(values << 1) //nolint:gosec // 32 bits
+	case month:
+		p.months = uint16(values << 1) //nolint:gosec // 13 bits
+	case weekDay:
+		p.weekdays = uint8(values) //nolint:gosec // 7 bits
+	case year:
+	}
+}
+
 // lastWeekday, in pattern.last, is the last weekday of the month (LW).
 const lastWeekday = 1 << 31
 
