@@ -30,7 +30,7 @@ func NewCalendar(name string, dates ...time.Time) Calendar {
 func dateOf(t time.Time) int32 {
 	_, offset := t.Zone()
 	local := min(max(t.Unix(), earliest), latest) + int64(offset)
-	return int32(floorDiv(local, daySeconds)) //nolint:gosec // within the years 0 to 10000
+	return int32(floorDiv(local, daySeconds))
 }
 
 // Name returns the calendar's name.

@@ -72,10 +72,12 @@ func (s *Schedule) countEra(e era, end, u, stop int64) int64 {
 // step counts the slots in (u, limit] one by one.
 func (s *Schedule) step(u, limit int64) int64 {
 	var n int64
-	for ok := true; ; n++ {
+	for {
+		var ok bool
 		if u, ok = s.after(u, limit); !ok {
 			return n
 		}
+		n++
 	}
 }
 
@@ -90,12 +92,12 @@ func (s *Schedule) countLocal(a, b int64) int64 {
 
 // count returns how many minutes in [a, b) match, both counted from 1970.
 func (p *pattern) count(a, b int64) int64 {
-	first, final := uint32(a/dayMinutes), uint32(b/dayMinutes) //nolint:gosec // seconds bounds both
+	first, final := uint32(a/dayMinutes), uint32(b/dayMinutes)
 	n := p.countDays(first, final) * p.countClock(dayMinutes)
-	if clock := p.countClock(uint32(b % dayMinutes)); clock > 0 { //nolint:gosec // the minute of a day
+	if clock := p.countClock(uint32(b % dayMinutes)); clock > 0 {
 		n += p.countDays(final, final+1) * clock
 	}
-	if clock := p.countClock(uint32(a % dayMinutes)); clock > 0 { //nolint:gosec // the minute of a day
+	if clock := p.countClock(uint32(a % dayMinutes)); clock > 0 {
 		n -= p.countDays(first, first+1) * clock
 	}
 	return n

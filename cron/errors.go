@@ -80,7 +80,7 @@ func countErr(expr string, sp span, d Dialect, n int, hint string) *SyntaxError 
 		allowed = aws
 	case Unix:
 		allowed = unix + ", or an alias such as @daily"
-	case Rate:
+	case Rate, At:
 	}
 	e := sp.err(expr, d, "expression", allowed, hint)
 	if n > 1 {

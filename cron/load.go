@@ -89,7 +89,7 @@ func (w *Load) addDays(key *Schedule, clock *[dayMinutes]uint32, u, limit int64)
 			shift = key.zone.shift
 		}
 		stop := min(end, limit+1)
-		for day := uint32(max(u+e.offset, 0) / daySeconds); ; day++ { //nolint:gosec // seconds bounds u
+		for day := uint32(max(u+e.offset, 0) / daySeconds); ; day++ {
 			var ok bool
 			if day, ok = key.pattern.nextDay(day); !ok {
 				break

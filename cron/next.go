@@ -53,11 +53,10 @@ func (s Schedule) Between(from, to time.Time) iter.Seq[time.Time] {
 }
 
 // Match reports whether t is a slot, to the nanosecond.
-func (s Schedule) Match(t time.Time) bool { return t.Nanosecond() == 0 && s.matches(seconds(t)) }
-
-func (s *Schedule) matches(u int64) bool {
+func (s Schedule) Match(t time.Time) bool {
+	u := seconds(t)
 	_, ok := s.after(u-1, u)
-	return ok
+	return ok && t.Nanosecond() == 0
 }
 
 // Never reports whether s has no slot at all, like one for the 30th of February. A schedule whose years are past
@@ -260,15 +259,15 @@ func (s Schedule) settle() Schedule {
 	if s.zone == nil || s.zone.index == nil || months&(months-1) != 0 || s.pattern.gap == GapNext || s.pattern.flags&never != 0 || s.period > 0 {
 		return s
 	}
-	year, _, _ := civil(uint32(s.zone.ruled / daySeconds)) //nolint:gosec // from 1970 to tableYear
-	any := s
-	any.pattern.flags |= perpetual
-	any.set = nil
+	year, _, _ := civil(uint32(s.zone.ruled / daySeconds))
+	yearly := s
+	yearly.pattern.flags |= perpetual
+	yearly.set = nil
 	for seen := uint32(0); seen != 1<<yearTypes-1; year++ {
 		if kind := uint32(1) << yearType(year); seen&kind == 0 {
 			seen |= kind
 			start := int64(dayNumber(year, 1, 1)) * daySeconds
-			if _, ok := any.after(start-1, start+yearSeconds); ok {
+			if _, ok := yearly.after(start-1, start+yearSeconds); ok {
 				return s
 			}
 		}

@@ -32,13 +32,13 @@ func (p *pattern) set(part part, values uint64) {
 	case minutes:
 		p.minutes = values
 	case hours:
-		p.hours = uint32(values) //nolint:gosec // 24 bits
+		p.hours = uint32(values)
 	case monthDay:
-		p.days = uint32(values << 1) //nolint:gosec // 32 bits
+		p.days = uint32(values << 1)
 	case month:
-		p.months = uint16(values << 1) //nolint:gosec // 13 bits
+		p.months = uint16(values << 1)
 	case weekDay:
-		p.weekdays = uint8(values) //nolint:gosec // 7 bits
+		p.weekdays = uint8(values)
 	case year:
 	}
 }
@@ -81,7 +81,7 @@ const (
 var allYears = [4]uint64{1<<64 - 1, 1<<64 - 1, 1<<64 - 1, 1<<(lastYearAWS-firstYear-3*64+1) - 1}
 
 // nthOf returns pattern.nth for the k-th time a weekday comes in a month, from 1 to 5, or for the last time it does.
-func nthOf(weekday, k int) uint8 { return uint8(weekday<<3 | k) } //nolint:gosec // 6 bits
+func nthOf(weekday, k int) uint8 { return uint8(weekday<<3 | k) }
 
 // lastOne is the k of a weekday with an L: the last in the month.
 const lastOne = 6
@@ -127,7 +127,7 @@ func (p *pattern) hasDays() bool {
 // next returns the first matching time at or after local time l.
 func (p *pattern) next(l int64) (int64, bool) {
 	minute := uint64(max(l, 0)+minuteSeconds-1) / minuteSeconds
-	day := uint32(minute / dayMinutes) //nolint:gosec // seconds bounds l
+	day := uint32(minute / dayMinutes)
 	clock := uint32(minute % dayMinutes)
 	hour := clock / hourMinutes
 
@@ -187,7 +187,7 @@ func (p *pattern) prev(l int64) (int64, bool) {
 		return 0, false
 	}
 	minute := uint64(l) / minuteSeconds
-	day := uint32(minute / dayMinutes) //nolint:gosec // seconds bounds l
+	day := uint32(minute / dayMinutes)
 	clock := uint32(minute % dayMinutes)
 	hour := clock / hourMinutes
 
@@ -415,7 +415,7 @@ func (p *pattern) weekDays(length, start uint32) uint32 {
 		rotated := uint64(p.weekdays) | uint64(p.weekdays)<<weekDays
 		rotated = rotated >> start & allWeekdays // bit 0 is now the weekday of the first
 		const weeks = 1 | 1<<7 | 1<<14 | 1<<21 | 1<<28
-		return uint32(rotated * weeks << 1 & allDays) //nolint:gosec // 32 bits
+		return uint32(rotated * weeks << 1 & allDays)
 	}
 	weekday, k := p.nthWeekday()
 	first := (uint32(weekday)+weekDays-start)%weekDays + 1

@@ -9,7 +9,7 @@ import (
 // A set is what makes a combination of a schedule. Its slices are never written to.
 type set struct {
 	any     []Schedule // of a union, the members; then the schedule around the set has no slots of its own
-	except  []Schedule // takes away these slots
+	except  []Schedule // takes away the minutes in which any of these fires
 	without []Calendar // and those on the dates of any of these
 	only    []Calendar // leaves just those on the dates of all of these
 }
@@ -27,8 +27,9 @@ func Union(schedules ...Schedule) Schedule {
 	return Schedule{zone: schedules[0].zone, set: &set{any: slices.Clone(schedules)}}
 }
 
-// Except returns s without the slots that any of the others has as well. The others keep their own zones and rules. They
-// may be combinations, too.
+// Except returns s without the slots that lie in a minute in which any of the others fires. Cron is precise to the minute, so
+// that just matters for rates and at(…): a slot at 9:00:37 is taken away by what fires at 9:00. The others keep their own zones
+// and rules. They may be combinations, too.
 //
 // A search that meets a million slots in a row that are all taken away ends as if there were no more.
 func (s Schedule) Except(others ...Schedule) Schedule {
@@ -164,7 +165,7 @@ func (c *set) takes(base *Schedule, u int64) (r taken, ok bool) {
 	day := floorDiv(u+r.era.offset, daySeconds)
 	for i := range c.only {
 		days := c.only[i].days
-		n, found := slices.BinarySearch(days, int32(day)) //nolint:gosec // within the years 0 to 10000
+		n, found := slices.BinarySearch(days, int32(day))
 		if found {
 			continue
 		}
@@ -178,13 +179,13 @@ func (c *set) takes(base *Schedule, u int64) (r taken, ok bool) {
 		return r, true
 	}
 	for i := range c.without {
-		if _, found := slices.BinarySearch(c.without[i].days, int32(day)); found { //nolint:gosec // as above
+		if _, found := slices.BinarySearch(c.without[i].days, int32(day)); found {
 			r.from, r.to = day*daySeconds, (day+1)*daySeconds
 			return r, true
 		}
 	}
 	for i := range c.except {
-		if x := &c.except[i]; x.matches(u) {
+		if x := &c.except[i]; x.firesWithin(u) {
 			if c.any == nil && x.coversDaysOf(base) {
 				r.from, r.to = day*daySeconds, (day+1)*daySeconds
 			}
@@ -192,6 +193,12 @@ func (c *set) takes(base *Schedule, u int64) (r taken, ok bool) {
 		}
 	}
 	return r, false
+}
+
+// firesWithin reports whether s has a slot in the minute up to an instant, so that the instant is in the slot's minute.
+func (s *Schedule) firesWithin(u int64) bool {
+	_, ok := s.after(u-minuteSeconds, u)
+	return ok
 }
 
 // coversDaysOf reports whether s, on each date on which it has slots, has all those that o has.

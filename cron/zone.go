@@ -113,7 +113,7 @@ func newZone(loc *time.Location) *zone {
 		for n+1 < len(z.eras) && z.eras[n+1].start <= tableStart+int64(i)<<stretch {
 			n++
 		}
-		z.index[i] = uint16(n) //nolint:gosec // two or three eras a year
+		z.index[i] = uint16(n)
 	}
 	z.ruled = z.findRuled()
 	return z

@@ -68,10 +68,11 @@ func TestZonesAreShared(t *testing.T) {
 		}
 		return zoneOf(loc)
 	}
-	if load() != load() {
+	z := load()
+	if load() != z {
 		t.Error("a location that is loaded twice has two tables")
 	}
-	if z, err := zoneNamed("America/New_York"); err != nil || z != load() {
+	if named, err := zoneNamed("America/New_York"); err != nil || named != z {
 		t.Errorf("CRON_TZ= has a table of its own (%v)", err)
 	}
 	// A program's own location may have the name of one in the database.

@@ -110,10 +110,8 @@ func Plan(s Schedule, now, since time.Time) (Planned, error) {
 	}
 	if p.exhausted() {
 		slot = time.Time{}
-	} else if slot.IsZero() {
-		if _, givenUp := timetable.search(p.result.Cursor); givenUp {
-			p.result.Problem = fmt.Sprintf("its exclusions take each of the %d slots after %s", maxExcluded, p.result.Cursor.UTC().Format(time.RFC3339))
-		}
+	} else if slot.IsZero() && timetable.excludedFrom(p.result.Cursor) {
+		p.result.Problem = "its exclusions take each slot after " + p.result.Cursor.UTC().Format(time.RFC3339)
 	}
 	p.result.Next = slot
 	return p.result, nil

@@ -123,20 +123,27 @@ func TestCompileRefusesExclusionsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestPlanSaysWhenExclusionsTakeEverySlotForYears(t *testing.T) {
+func TestPlanSaysWhenExclusionsTakeEverySlot(t *testing.T) {
 	s := schedule.Schedule{
 		Active: true, Cursor: at("2026-12-31T23:58:00Z"),
 		Spec: schedule.Spec{Expression: "* * * * ? *", Policy: schedule.Policy{Exclude: []string{"* * * * ? 2027-2029"}}},
 	}
-	p, err := schedule.Plan(s, at("2027-01-01T00:00:00Z"), s.Cursor)
-	if err != nil {
-		t.Fatal(err)
+	plan := func() schedule.Planned {
+		p, err := schedule.Plan(s, at("2027-01-01T00:00:00Z"), s.Cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"23:59 pending"}, tell(p.Firings)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return p
 	}
-	if diff := cmp.Diff([]string{"23:59 pending"}, tell(p.Firings)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if p := plan(); !p.Next.Equal(at("2030-01-01T00:00:00Z")) || p.Problem != "" {
+		t.Errorf("three years are excluded: next %s, problem %q", p.Next, p.Problem)
 	}
-	if !p.Next.IsZero() || !strings.Contains(p.Problem, "exclusions take each") {
-		t.Errorf("next %s, problem %q", p.Next, p.Problem)
+	s.Spec.Policy.Exclude = []string{"* * * * ? 2027-2199"}
+	if p := plan(); !p.Next.IsZero() || !strings.Contains(p.Problem, "exclusions take each") {
+		t.Errorf("all that is left is excluded: next %s, problem %q", p.Next, p.Problem)
 	}
 }
 

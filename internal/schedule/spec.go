@@ -27,13 +27,9 @@ type Spec struct {
 // Timetable is a Spec made ready to answer which slots there are.
 type Timetable struct {
 	slots      cron.Schedule
-	exclude    []cron.Schedule
+	all        cron.Schedule // with those that are excluded
 	start, end time.Time
 }
-
-// maxExcluded bounds the search for a slot that no exclusion takes. An
-// exclusion that swallows so many slots in a row leaves a schedule that never fires.
-const maxExcluded = 1 << 20
 
 // Compile parses s. Rates count from anchor, which cron expressions ignore.
 // Errors are a *cron.SyntaxError for the expression or an *invalid.Error for an annotation.
@@ -51,7 +47,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		slots = slots.In(zone)
 	}
 	slots = slots.WithGap(gaps[p.DSTGap]).WithRepeat(repeats[p.DSTRepeat]).WithAnchor(anchor)
-	t := Timetable{slots: slots, start: p.StartAt, end: p.EndAt}
+	var exclude []cron.Schedule
 	for _, x := range p.Exclude {
 		excluded, err := cron.Parse(x)
 		if err != nil {
@@ -63,7 +59,11 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		if excluded.Period() != 0 {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: use a cron expression, not a rate", x)
 		}
-		t.exclude = append(t.exclude, excluded.In(slots.Location()).WithRepeat(cron.RepeatBoth))
+		exclude = append(exclude, excluded.In(slots.Location()).WithRepeat(cron.RepeatBoth))
+	}
+	t := Timetable{slots: slots, all: slots, start: p.StartAt, end: p.EndAt}
+	if exclude != nil {
+		t.slots = slots.Except(exclude...)
 	}
 	return t, nil
 }
@@ -74,37 +74,22 @@ var (
 )
 
 // Next is the first slot after t; the zero time means there is none.
-func (tt Timetable) Next(t time.Time) time.Time {
-	slot, _ := tt.search(t)
-	return slot
+func (tt Timetable) Next(t time.Time) time.Time { return tt.next(tt.slots, t) }
+
+// excludedFrom reports whether there are slots after t, but exclusions take each of them.
+func (tt Timetable) excludedFrom(t time.Time) bool {
+	return tt.Next(t).IsZero() && !tt.next(tt.all, t).IsZero()
 }
 
-// search is Next; given up says that exclusions took so many slots in a row
-// that it stopped looking.
-func (tt Timetable) search(t time.Time) (slot time.Time, givenUp bool) {
+func (tt Timetable) next(slots cron.Schedule, t time.Time) time.Time {
 	if t.Before(tt.start) {
 		t = tt.start.Add(-time.Nanosecond) // The start itself may be a slot.
 	}
-	for range maxExcluded {
-		t = tt.slots.Next(t)
-		if t.IsZero() || (!tt.end.IsZero() && t.After(tt.end)) {
-			return time.Time{}, false
-		}
-		if !tt.excluded(t) {
-			return t, false
-		}
+	t = slots.Next(t)
+	if !tt.end.IsZero() && t.After(tt.end) {
+		return time.Time{}
 	}
-	return time.Time{}, true
-}
-
-func (tt Timetable) excluded(t time.Time) bool {
-	minute := t.Truncate(time.Minute) // The slots of a rate have seconds.
-	for _, x := range tt.exclude {
-		if x.Match(minute) {
-			return true
-		}
-	}
-	return false
+	return t
 }
 
 // ExecutionName is the name of the execution that launches a version of a
