@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/internal/tzdata"
 )
 
 // versionTime bounds the wait for a server that may not be there.
@@ -18,15 +19,18 @@ const versionTime = 2 * time.Second
 func (c *client) versionCommand(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version of tminus, and of the server if there is one",
+		Short: "Print the version of tminus, of its time zones, and of the server if there is one",
 		Args:  Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			built := struct {
 				Version  string `json:"version"`
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
+				Zones    string `json:"timeZones"`
 				Server   string `json:"server,omitempty"`
 			}{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+			zones := tzdata.InUse()
+			built.Zones = zones.Version + " (" + zones.Where + ")"
 			ctx, cancel := context.WithTimeout(cmd.Context(), versionTime)
 			defer cancel()
 			server := "none at " + c.endpoint
@@ -44,6 +48,7 @@ func (c *client) versionCommand(version string) *cobra.Command {
 			}
 			return c.format.print(cmd, built, func(w io.Writer) {
 				field(w, "tminus", version+" ("+built.Go+", "+built.Platform+")")
+				field(w, "time zones", built.Zones)
 				field(w, "server", server)
 			})
 		},
