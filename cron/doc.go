@@ -1,8 +1,13 @@
-// Package cron reads and evaluates schedules: AWS cron and rates, as EventBridge takes them, and unix cron, as
-// robfig/cron and so Flyte's native scheduler read it. A [Schedule] is a pure value: it has no clock, starts nothing,
-// and answers when its slots are: [Schedule.Next], [Schedule.Prev], [Schedule.Between], [Schedule.Match].
+// Package cron reads and evaluates schedules: AWS cron and rates, as EventBridge takes them, EventBridge Scheduler's at(…), and unix
+// cron, as robfig/cron and so Flyte's native scheduler read it. A [Schedule] is a pure value: it has no clock and starts nothing.
 //
-// [Parse] tells the dialects apart by their form; [ParseAWS], [ParseUnix], [ParseRate] and [Every] take just one.
+// It answers when its slots are: [Schedule.Next], [Schedule.Prev], [Schedule.Between], [Schedule.Match]; how many there are:
+// [Schedule.Count], [Schedule.Never]; what it means: [Schedule.Explain]; and what it is in another dialect: [Schedule.Convert].
+// [Union], [Schedule.Except], [Schedule.ExceptOn] and [Schedule.OnlyOn] combine schedules and the dates of a [Calendar],
+// and [Collide] tells in which minutes many schedules meet.
+//
+// [Parse] tells the dialects apart by their form; [ParseAWS], [ParseUnix], [ParseRate] and [Every] take just one. What they refuse,
+// they refuse with a [SyntaxError], which says where it is wrong, what may stand there, and, if it can, what was meant.
 //
 // # AWS cron
 //
@@ -36,6 +41,12 @@
 // end (5-), a number outside the field, and long names (MONDAY) are refused. AWS's documents are silent on some of this; where AWS has been
 // observed, this package does as AWS does.
 //
+// # Once
+//
+//	at(2026-01-31T09:00:00)
+//
+// This fires at one time of the wall clock, to the second, and never again. As in AWS, it has no zone of its own.
+//
 // # Rates
 //
 //	rate(5 minutes)    rate(1 hour)    rate(7 days)    @every 1h30m
@@ -67,7 +78,9 @@
 //
 // A slot is an instant, at the full minute of the schedule's wall clock for cron. There is at most one slot at an instant.
 // Cron has slots in the years 1970 to 2199 (AWS) or 9999 (unix) of its zone, and all of these years are searched: however far
-// off the next slot is, Next finds it, and its zero Time means that there is none.
+// off the next slot is, Next finds it, and its zero Time means that there is none. That no date matches, as for the 30th of February, is
+// known once an expression is parsed; that the only slot of each year is in a gap of the zone's clocks, once it is set by [Schedule.In].
+// Searches do not allocate, and the slowest there are take about a microsecond.
 //
 // # Zones and changes of clocks
 //
@@ -75,4 +88,7 @@
 // when clocks change there, by whatever amount. Its time may fall in a [Gap]: by default the slot is skipped; GapNext moves it to the first
 // instant after the gap. Or its time may come twice, a [Repeat]: by default AWS cron fires the first time only, and unix
 // cron both times. These rules hold for every slot, also for those of */5.
+//
+// Zones come from the system's time zone database, as [time.LoadLocation] finds it. A program that is to run where there is none
+// imports time/tzdata, which embeds one. Past a zone's last known change, its rule is taken to hold for ever.
 package cron
