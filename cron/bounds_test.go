@@ -39,6 +39,22 @@ func TestQuestionsDoNotAllocate(t *testing.T) {
 	}
 }
 
+// TestRuled checks from which year on the rule is known to hold that a zone has today.
+func TestRuled(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{
+		"America/New_York": 2007, "Europe/Berlin": 1996, "Australia/Lord_Howe": 2008, "Africa/Casablanca": 2088, "Asia/Kolkata": 1970, "America/Sao_Paulo": 2020,
+	} {
+		loc, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Unix(newZone(loc).ruled, 0).UTC().Year(); got != want {
+			t.Errorf("%s is ruled from %d on, want %d", name, got, want)
+		}
+	}
+}
+
 // TestLost is about expressions whose only slot of each year is in a gap, which searches need not find out by looking at each year.
 func TestLost(t *testing.T) {
 	t.Parallel()

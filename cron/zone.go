@@ -140,6 +140,9 @@ func (z *zone) findRuled() int64 {
 	var kinds [yearTypes][]era
 	var seen [yearTypes]bool
 	n := len(z.eras)
+	for z.eras[n-1].start >= tableEnd {
+		n--
+	}
 	for year := uint32(tableYear - 1); year >= firstYear; year-- {
 		start := int64(dayNumber(year, 1, 1)) * daySeconds
 		last := n
