@@ -204,8 +204,9 @@ func (s *Schedule) firesWithin(u int64) bool {
 // coversDaysOf reports whether s, on each date on which it has slots, has all those that o has.
 func (s *Schedule) coversDaysOf(o *Schedule) bool {
 	p, q := &s.pattern, &o.pattern
-	return s.set == nil && s.zone == o.zone && s.period == 0 && o.period == 0 && s.anchor == o.anchor && p.gap == q.gap &&
-		(p.repeat == q.repeat || p.repeat == RepeatBoth) && q.minutes&^p.minutes == 0 && q.hours&^p.hours == 0
+	sameClocks := s.zone == o.zone && (s.zone == nil || p.gap == q.gap && (p.repeat == q.repeat || p.repeat == RepeatBoth))
+	return sameClocks && s.set == nil && s.period == 0 && o.period == 0 && s.anchor == o.anchor &&
+		q.minutes&^p.minutes == 0 && q.hours&^p.hours == 0
 }
 
 // taken is a range of wall-clock times, that at an instant among them, of which all slots are taken away.

@@ -1,0 +1,198 @@
+package cron_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"tminus.dev/cron"
+)
+
+// schedule draws a schedule of any dialect, with any rules.
+func (d dice) schedule(loc *time.Location, near int64) cron.Schedule {
+	s := mustParse(d, d.oracle(time.Unix(near, 0).UTC().Year()).expr())
+	if d.oneIn(6) {
+		s = mustParse(d, rapid.SampledFrom([]string{"rate(7 minutes)", "@every 61s", "@every 26h"}).Draw(d.T, "rate"))
+	}
+	if !d.oneIn(5) {
+		s = s.In(loc)
+	}
+	return s.WithGap(cron.Gap(d.n(0, 2))).WithRepeat(cron.Repeat(d.n(0, 3))).WithAnchor(time.Unix(near-int64(d.n(0, 4000)), 0))
+}
+
+// TestCountAgreesWithBetween compares closed forms with going through the slots, in windows of minutes, and of days with a part of a
+// window in front.
+func TestCountAgreesWithBetween(t *testing.T) {
+	t.Parallel()
+	zones := oracleLocations(t)
+	rapid.Check(t, func(t *rapid.T) {
+		d := dice{t}
+		loc := rapid.SampledFrom(zones).Draw(t, "zone")
+		start := d.moment(loc)
+		if d.oneIn(8) {
+			start += rapid.Int64Range(0, 200e9).Draw(t, "far")
+		}
+		s := d.schedule(loc, start)
+		from := time.Unix(start, int64(d.n(0, 1)))
+		to := from.Add(time.Duration(d.n(-60, 6*86400)) * time.Second)
+		between := from.Add(time.Duration(d.n(0, 3*86400)) * time.Second)
+		if want, got := len(slices.Collect(s.Between(from, to))), s.Count(from, to); got != want {
+			t.Fatalf("%s in %s: Count(%s, %s) = %d, want %d", s, s.Location(), from.UTC(), to.UTC(), got, want)
+		}
+		if between.Before(to) && s.Count(from, to) != s.Count(from, between)+s.Count(between, to) {
+			t.Fatalf("%s in %s: Count does not add up from %s by %s to %s", s, s.Location(), from.UTC(), between.UTC(), to.UTC())
+		}
+	})
+}
+
+// TestCountOfYears does the same for windows of up to centuries, with schedules that fire rarely.
+func TestCountOfYears(t *testing.T) {
+	t.Parallel()
+	zones := oracleLocations(t)
+	rapid.Check(t, func(t *rapid.T) {
+		d := dice{t}
+		loc := rapid.SampledFrom(zones).Draw(t, "zone")
+		years := rapid.SampledFrom([]int{3, 30, 300, 900}).Draw(t, "years")
+		from := time.Date(d.n(1960, 2250), time.Month(d.n(1, 12)), d.n(1, 31), d.n(0, 23), 0, 0, 0, loc)
+		o := d.oracle(from.Year())
+		o.fields[0], o.fields[1] = "30", "2"
+		if years > 30 {
+			o.fields[3] = "3"
+		}
+		s := mustParse(t, o.expr()).In(loc).WithGap(cron.Gap(d.n(0, 2))).WithRepeat(cron.Repeat(d.n(0, 3)))
+		to := from.AddDate(years, d.n(-5, 5), d.n(-20, 20))
+		if want, got := len(slices.Collect(s.Between(from, to))), s.Count(from, to); got != want {
+			t.Fatalf("%s in %s: Count(%s, %s) = %d, want %d", s, loc, from.UTC(), to.UTC(), got, want)
+		}
+	})
+}
+
+// TestSetsAgreeWithTheirParts compares sets with what sets are: operations on the slots of the parts, one by one.
+func TestSetsAgreeWithTheirParts(t *testing.T) {
+	t.Parallel()
+	zones := oracleLocations(t)
+	rapid.Check(t, func(t *rapid.T) {
+		d := dice{t}
+		loc := rapid.SampledFrom(zones).Draw(t, "zone")
+		start := d.moment(loc)
+		from, to := time.Unix(start, 0), time.Unix(start+int64(d.n(0, 4*86400)), 0)
+		slots := func(s cron.Schedule) []time.Time { return slices.Collect(s.Between(from, to)) }
+		date := func(t time.Time) string { return t.In(loc).Format(time.DateOnly) }
+		calendar := func(name string) (cron.Calendar, map[string]bool) {
+			var dates []time.Time
+			in := make(map[string]bool)
+			for range d.n(0, 4) {
+				day := from.In(loc).AddDate(0, 0, d.n(-2, 6))
+				dates = append(dates, day)
+				in[date(day)] = true
+			}
+			return cron.NewCalendar(name, dates...), in
+		}
+
+		a, b, c := d.schedule(loc, start).In(loc), d.schedule(loc, start), d.schedule(loc, start)
+		holidays, isHoliday := calendar("holidays")
+		trading, isTrading := calendar("trading")
+		s := cron.Union(a, b)
+		want := append(slots(a), slots(b)...)
+		if d.oneIn(2) {
+			s, want = a, slots(a)
+		}
+		s = s.In(loc)
+		if s.Dialect() == 0 { // In moved b as well
+			want = append(slots(a), slots(b.In(loc))...)
+		}
+		keep := func(ok func(time.Time) bool) {
+			want = slices.DeleteFunc(want, func(t time.Time) bool { return !ok(t) })
+		}
+		if d.oneIn(2) {
+			s = s.Except(c)
+			keep(func(t time.Time) bool { return c.Count(t.Add(-time.Minute), t) == 0 })
+		}
+		if d.oneIn(2) {
+			s = s.ExceptOn(holidays)
+			keep(func(t time.Time) bool { return !isHoliday[date(t)] })
+		}
+		if d.oneIn(3) {
+			s = s.OnlyOn(trading, holidays)
+			keep(func(t time.Time) bool { return isTrading[date(t)] || isHoliday[date(t)] })
+		}
+		if d.oneIn(4) {
+			s = s.OnlyOn(trading)
+			keep(func(t time.Time) bool { return isTrading[date(t)] })
+		}
+		slices.SortFunc(want, time.Time.Compare)
+		if want = slices.CompactFunc(want, time.Time.Equal); len(want) == 0 {
+			want = nil
+		}
+
+		fail := func(what string, got []time.Time) {
+			t.Helper()
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%s of %v, %v, %v in %s (-parts +set)\n%s", what, a, b, c, loc, diff)
+			}
+		}
+		fail("Between", slots(s))
+		if n := s.Count(from, to); n != len(want) {
+			t.Fatalf("Count of %v, %v, %v in %s is %d, want %d", a, b, c, loc, n, len(want))
+		}
+		var got []time.Time
+		for slot := s.Prev(to.Add(1)); !slot.IsZero() && slot.After(from); slot = s.Prev(slot) {
+			got = append(got, slot)
+		}
+		slices.Reverse(got)
+		fail("Prev", got)
+		for _, slot := range want {
+			if !s.Match(slot) || s.Match(slot.Add(1)) {
+				t.Fatalf("%s does not match", slot)
+			}
+		}
+	})
+}
+
+func TestSets(t *testing.T) {
+	t.Parallel()
+	day := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+	from := day(2026, 1, 1)
+	daily, minutely := mustParse(t, "0 9 * * *"), mustParse(t, "* * * * *")
+	far := cron.NewCalendar("far", day(2190, 5, 1), day(1990, 5, 1))
+	for _, test := range []struct {
+		name       string
+		s          cron.Schedule
+		next, prev string
+	}{
+		{"nothing", cron.Union(), "", ""},
+		{"a union of nothing", cron.Union(cron.Schedule{}, cron.Schedule{}), "", ""},
+		{"nothing taken away", daily.Except().ExceptOn(), "2026-01-01 09:00", "2025-12-31 09:00"},
+		{"on the dates of no calendar", daily.OnlyOn(), "", ""},
+		{"on the dates of an empty calendar", daily.OnlyOn(cron.Calendar{}), "", ""},
+		{"all taken away", daily.Except(minutely), "", ""},
+		{"each minute taken away", minutely.Except(minutely), "", ""},
+		{"all but a minute a year", minutely.Except(mustParse(t, "* 0-22 * * *"), mustParse(t, "* * 1-30 * *"), mustParse(t, "* * 31 1-11 *"),
+			mustParse(t, "0-58 * * * *")), "2026-12-31 23:59", "2025-12-31 23:59"},
+		{"years taken away", minutely.Except(mustParse(t, "cron(* * * * ? 2020-2029)")), "2030-01-01 00:00", "2019-12-31 23:59"},
+		{"only far dates", minutely.OnlyOn(far), "2190-05-01 00:00", "1990-05-01 23:59"},
+		{"only far dates in a zone", minutely.In(location(t, "America/New_York")).OnlyOn(far), "2190-05-01 04:00", "1990-05-02 03:59"},
+		{"what is excluded from an exclusion", daily.Except(minutely.Except(mustParse(t, "0 9 * * FRI"))), "2026-01-02 09:00", "2025-12-26 09:00"},
+		{"a rate at odd seconds", mustParse(t, "rate(1 hour)").WithAnchor(from.Add(37 * time.Second)).Except(mustParse(t, "* 0-4 * * *")), "2026-01-01 05:00", ""},
+	} {
+		show := func(t time.Time) string {
+			if t.IsZero() {
+				return ""
+			}
+			return t.UTC().Format("2006-01-02 15:04")
+		}
+		if next, prev := show(test.s.Next(from)), show(test.s.Prev(from)); next != test.next || prev != test.prev {
+			t.Errorf("%s: next %q, want %q; prev %q, want %q", test.name, next, test.next, prev, test.prev)
+		}
+		if never := test.next == "" && test.prev == ""; test.s.Never() != never {
+			t.Errorf("%s: never is %t", test.name, test.s.Never())
+		}
+	}
+	holidays := cron.NewCalendar("holidays", from)
+	if a, b := daily.ExceptOn(holidays), mustParse(t, "0 9 * * ?").ExceptOn(cron.NewCalendar("holidays", from, from)); !a.Equal(b) || a.Equal(daily) {
+		t.Error("equal sets are not equal, or others are")
+	}
+}
