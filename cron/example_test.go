@@ -168,3 +168,157 @@ func ExampleSchedule_Prev() {
 	// 2026-01-02 09:00:00 +0100 CET
 	// true false
 }
+
+// What does it mean?
+func ExampleSchedule_Explain() {
+	for _, expr := range []string{"cron(15 10 ? * 6L 2030-2035)", "*/15 9-17 * * MON-FRI", "0 0 13 * FRI"} {
+		s, err := cron.Parse(expr)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(s.Explain())
+	}
+	// Output:
+	// At 10:15 on the last Friday of every month, 2030 to 2035
+	// Every 15 minutes from 09:00 to 17:45, Monday to Friday
+	// At 00:00 on the 13th of every month, and also every Friday
+}
+
+// What is it in AWS's dialect?
+func ExampleSchedule_Convert() {
+	for _, expr := range []string{"*/15 9-17 * * MON-FRI", "@every 90m", "0 0 13 * FRI"} {
+		s, err := cron.ParseUnix(expr)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		s, err = s.Convert(cron.AWS)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(s)
+	}
+	// Output:
+	// cron(0/15 9-17 ? * MON-FRI *)
+	// rate(90 minutes)
+	// "0 0 13 * FRI" has no equivalent in the dialect aws: day-of-week: unix cron fires on days that match either day field, and AWS cron has just one of them; use two schedules: cron(0 0 13 * ? *) and cron(0 0 ? * FRI *)
+}
+
+// How often does it fire in a year?
+func ExampleSchedule_Count() {
+	s, err := cron.Parse("cron(0 9 LW * ? *)")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	year := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	fmt.Println(s.Count(year, year.AddDate(1, 0, 0)), s.Count(year, year.AddDate(100, 0, 0)))
+	// Output:
+	// 12 1200
+}
+
+// At two times that no single expression has.
+func ExampleUnion() {
+	morning, err := cron.Parse("30 9 * * MON-FRI")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	evening, err := cron.Parse("0 16 * * MON-FRI")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s := cron.Union(morning, evening)
+	friday := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	for slot := range s.Between(friday, friday.AddDate(0, 0, 3)) {
+		fmt.Println(slot.Format(time.RFC822))
+	}
+	// Output:
+	// 02 Jan 26 09:30 UTC
+	// 02 Jan 26 16:00 UTC
+}
+
+// Every hour, but not while the backup runs.
+func ExampleSchedule_Except() {
+	s, err := cron.Parse("0 * * * *")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	backup, err := cron.Parse("* 1-4 * * *")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s = s.Except(backup)
+	midnight := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	fmt.Println(s.Next(midnight), s.Count(midnight, midnight.AddDate(0, 0, 1)))
+	// Output:
+	// 2026-01-01 05:00:00 +0000 UTC 20
+}
+
+// On weekdays at nine, but not on the exchange's holidays.
+func ExampleSchedule_ExceptOn() {
+	newYork, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s, err := cron.Parse("cron(0 9 ? * MON-FRI *)")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	holidays := cron.NewCalendar("NYSE",
+		time.Date(2026, 11, 26, 0, 0, 0, 0, newYork), // Thanksgiving
+		time.Date(2026, 12, 25, 0, 0, 0, 0, newYork), // Christmas
+	)
+	s = s.In(newYork).ExceptOn(holidays)
+	fmt.Println(s.Explain())
+	for slot := range s.Between(time.Date(2026, 11, 25, 0, 0, 0, 0, newYork), time.Date(2026, 11, 28, 0, 0, 0, 0, newYork)) {
+		fmt.Println(slot.Format(time.RFC1123))
+	}
+	// Output:
+	// At 09:00, Monday to Friday, America/New_York time, but not on the dates of NYSE
+	// Wed, 25 Nov 2026 09:00:00 EST
+	// Fri, 27 Nov 2026 09:00:00 EST
+}
+
+// On some dates only.
+func ExampleSchedule_OnlyOn() {
+	s, err := cron.Parse("0 18 * * *")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s = s.OnlyOn(cron.NewCalendar("releases", time.Date(2026, 3, 17, 0, 0, 0, 0, time.UTC), time.Date(2026, 9, 15, 0, 0, 0, 0, time.UTC)))
+	fmt.Println(s.Next(time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)))
+	// Output:
+	// 2026-09-15 18:00:00 +0000 UTC
+}
+
+// When do most of them fire?
+func ExampleCollide() {
+	var schedules []cron.Schedule
+	for _, expr := range []string{"0 9 * * *", "*/15 * * * *", "cron(0 9 ? * MON-FRI *)", "rate(1 hour)"} {
+		s, err := cron.Parse(expr)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		schedules = append(schedules, s)
+	}
+	friday := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	load, err := cron.Collide(friday, friday.AddDate(0, 0, 1), schedules...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	minute, n := load.Peak()
+	fmt.Println(n, "of", load.Total(), "at", minute.Format(time.Kitchen))
+	// Output:
+	// 4 of 122 at 9:00AM
+}

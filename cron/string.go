@@ -11,10 +11,32 @@ import (
 // the same, however they were written: names for months and weekdays, ranges for runs, steps where they are regular.
 // The zero Schedule has none, and returns "".
 //
+// A combination is described by the expressions it consists of, which is no expression.
+//
 // [Parse] makes an equal schedule of it, up to what expressions cannot carry: the anchor, the rules for gaps and repeats,
 // and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC.
 func (s Schedule) String() string {
-	return string(s.append(nil))
+	text := string(s.append(nil))
+	if s.set == nil {
+		return text
+	}
+	parts := []string{text}
+	for i, part := range s.set.any {
+		if i > 0 {
+			parts = append(parts, " or ")
+		}
+		parts = append(parts, part.String())
+	}
+	for _, c := range s.set.only {
+		parts = append(parts, " on the dates of ", c.name)
+	}
+	for _, c := range s.set.without {
+		parts = append(parts, " not on the dates of ", c.name)
+	}
+	for _, x := range s.set.except {
+		parts = append(parts, " except (", x.String(), ")")
+	}
+	return strings.Join(parts, "")
 }
 
 func (s *Schedule) append(b []byte) []byte {
