@@ -69,7 +69,7 @@ func TestConvertedFiresAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := dice{t}
 		loc := rapid.SampledFrom(zones).Draw(t, "zone")
-		start := d.moment(loc)
+		start := min(d.moment(loc), 7e9) // in 2191, before AWS's years end
 		s := d.schedule(loc, start)
 		if x := d.schedule(loc, start); x.Dialect() == s.Dialect() && d.oneIn(2) {
 			s = s.Except(x)
