@@ -355,7 +355,7 @@ func TestNoServer(t *testing.T) {
 		}
 	}
 	got := tminus(t, "", "version", "--endpoint", address)
-	if got.code != cli.ExitDone || !strings.HasPrefix(got.out, "tminus:  v1.2.3 (go") || !strings.Contains(got.out, "server:  none at "+address) {
+	if got.code != cli.ExitDone || !strings.HasPrefix(got.out, "tminus:      v1.2.3 (go") || !strings.Contains(got.out, "server:      none at "+address) {
 		t.Errorf("version: %+v", got)
 	}
 }
@@ -364,7 +364,7 @@ func TestEndpointOfTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	t.Setenv("TMINUS_ENDPOINT", w.endpoint)
 	got := tminus(t, "", "version")
-	if want := "server:  v9.9.9 at " + w.endpoint; got.code != cli.ExitDone || !strings.Contains(got.out, want) {
+	if want := "server:      v9.9.9 at " + w.endpoint; got.code != cli.ExitDone || !strings.Contains(got.out, want) {
 		t.Errorf("got %+v, want %s", got, want)
 	}
 }
