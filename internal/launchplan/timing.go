@@ -158,8 +158,7 @@ func checkZone(field string, timing schedule.Spec) error {
 	if err != nil {
 		return invalid.Field(field, "%v", err)
 	}
-	text := strings.TrimSpace(timing.Expression)
-	if !strings.HasPrefix(text, "CRON_TZ=") && !strings.HasPrefix(text, "TZ=") {
+	if !schedule.HasZone(timing.Expression) {
 		return nil
 	}
 	zone := slots.Location().String()

@@ -53,7 +53,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
 		}
-		if trimmed := strings.TrimSpace(x); strings.HasPrefix(trimmed, "CRON_TZ=") || strings.HasPrefix(trimmed, "TZ=") {
+		if HasZone(x) {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%q: leave out the zone; an exclusion is read in the schedule's own", x)
 		}
 		if excluded.Period() != 0 {
@@ -66,6 +66,12 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		t.slots = slots.Except(exclude...)
 	}
 	return t, nil
+}
+
+// HasZone reports whether a unix expression begins with a time zone of its own.
+func HasZone(expression string) bool {
+	text := strings.TrimSpace(expression)
+	return strings.HasPrefix(text, "CRON_TZ=") || strings.HasPrefix(text, "TZ=")
 }
 
 var (
