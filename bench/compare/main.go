@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/perf/benchfmt"
 
@@ -34,13 +35,13 @@ func run(files []string, w io.Writer) error {
 	return nil
 }
 
-// A row is what one library did in one benchmark.
-type row struct {
+// A key names what one library does in one benchmark.
+type key struct {
 	benchmark, expr, zone, lib string
 }
 
-// Measurements of each row, one for each time that the benchmark ran.
-type measurements map[row]struct{ ns, allocs []float64 }
+// measurements has a number for each time that a benchmark ran.
+type measurements map[key]struct{ ns, allocs []float64 }
 
 var benchmarkName = regexp.MustCompile(`^(\w+)/expr=([^/]+)(?:/zone=([^/]+))?/lib=(\w+)(?:-\d+)?$`)
 
@@ -58,10 +59,10 @@ func read(files []string) (measurements, error) {
 			}
 			seconds, _ := r.Value("sec/op")
 			allocs, _ := r.Value("allocs/op")
-			key := row{name[1], name[2], name[3], name[4]}
-			all := m[key]
+			k := key{name[1], name[2], name[3], name[4]}
+			all := m[k]
 			all.ns, all.allocs = append(all.ns, seconds*1e9), append(all.allocs, allocs)
-			m[key] = all
+			m[k] = all
 		}
 	}
 	return m, input.Err()
@@ -71,32 +72,32 @@ func read(files []string) (measurements, error) {
 func next(w io.Writer, m measurements) {
 	fmt.Fprintln(w, "| Next | zone | tminus | allocations | fastest peer that is right | its time | times as long |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- |")
-	means := ""
+	var means []string
 	for _, zone := range bench.Zones {
 		var logs, n float64
 		for _, c := range bench.Cases {
-			if ns, ok := compare(w, m, row{"Next", c.Name, zone.Name, "tminus"}); ok {
+			if ns, ok := compare(w, m, key{"Next", c.Name, zone.Name, "tminus"}); ok {
 				logs += math.Log(ns)
 				n++
 			}
 		}
 		if n > 0 {
-			means += fmt.Sprintf("Geometric mean of tminus in %s: %.1f ns\n", zone.Location, math.Exp(logs/n))
+			means = append(means, fmt.Sprintf("%.1f ns in %s", math.Exp(logs/n), zone.Location))
 		}
 	}
-	fmt.Fprintf(w, "\n%s\n", means)
+	fmt.Fprintf(w, "\nThe geometric mean of tminus is %s.\n\n", strings.Join(means, ", "))
 }
 
 func parse(w io.Writer, m measurements) {
 	fmt.Fprintln(w, "| Parse | tminus | allocations | fastest peer | its time | times as long |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- |")
 	for _, c := range bench.Cases {
-		compare(w, m, row{"Parse", c.Name, "", "tminus"})
+		compare(w, m, key{"Parse", c.Name, "", "tminus"})
 	}
 }
 
 // compare prints the line of a case, and returns tminus's median.
-func compare(w io.Writer, m measurements, tminus row) (ns float64, ok bool) {
+func compare(w io.Writer, m measurements, tminus key) (ns float64, ok bool) {
 	own, ok := m[tminus]
 	if !ok {
 		return 0, false
