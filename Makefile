@@ -57,10 +57,10 @@ bench: ## Print firings per second into SQLite at 1k, 100k and 1M schedules
 	go run ./internal/engine/enginebench
 
 .PHONY: bench-cron
-bench-cron: ## Print how fast expressions are, beside other libraries (COUNT=…)
+bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)
 	@mkdir -p bin
 	go -C bench test -run '^$$' -bench . -benchtime "$(or $(BENCHTIME),200ms)" -count "$(or $(COUNT),6)" . | tee bin/bench-cron.txt
-	@cd bench && for name in Next Parse; do go tool benchstat -filter ".name:$$name" -row /expr,/zone -col /lib ../bin/bench-cron.txt; done
+	@cd bench && for name in Next Parse; do go tool benchstat -filter ".name:$$name .unit:(sec/op OR allocs/op)" -row /expr,/zone -col /lib ../bin/bench-cron.txt; done
 	@go -C bench run ./compare ../bin/bench-cron.txt
 
 .PHONY: fuzz
