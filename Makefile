@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 tool := go tool -modfile=tools/go.mod
+# bench is a module of its own.
+benchtool := go -C bench tool -modfile=../tools/go.mod
 
 .PHONY: help
 help: ## Show this list
@@ -20,6 +22,7 @@ build: ## Build bin/tminus, one static binary
 .PHONY: test
 test: tools-for-tests ## Run every test, with the race detector on
 	go test -race ./...
+	go -C bench test ./...
 
 # The wire is compared with Flyte's own definitions, which come from npm.
 .PHONY: tools-for-tests
@@ -29,12 +32,14 @@ tools-for-tests:
 .PHONY: lint
 lint: ## Check layers, style and formatting of Go and proto files
 	$(tool) golangci-lint run
+	$(benchtool) golangci-lint run
 	$(tool) buf lint
 	$(tool) buf format --diff --exit-code
 
 .PHONY: format
 format: ## Format Go and proto files
 	$(tool) golangci-lint fmt
+	$(benchtool) golangci-lint fmt
 	$(tool) buf format -w
 
 .PHONY: generate
@@ -50,6 +55,13 @@ generate-check: ## Fail if generated files are not current
 .PHONY: bench
 bench: ## Print firings per second into SQLite at 1k, 100k and 1M schedules
 	go run ./internal/engine/enginebench
+
+.PHONY: bench-cron
+bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)
+	@mkdir -p bin
+	go -C bench test -run '^$$' -bench . -benchtime "$(or $(BENCHTIME),200ms)" -count "$(or $(COUNT),6)" . | tee bin/bench-cron.txt
+	@cd bench && for name in Next Parse; do go tool benchstat -filter ".name:$$name .unit:(sec/op OR allocs/op)" -row /expr,/zone -col /lib ../bin/bench-cron.txt; done
+	@go -C bench run ./compare ../bin/bench-cron.txt
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a minute each (FUZZTIME=…)
