@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -82,17 +83,17 @@ func wrapped(text, name string) bool {
 	return strings.HasPrefix(strings.TrimLeftFunc(text[len(name):], unicode.IsSpace), "(")
 }
 
-// number parses decimal digits, as many as there are; what is huge comes out as huge.
+// number parses decimal digits, as many as there are; what is huge, more than any field or rate has, comes out as huge.
 func number(s string) (int, bool) {
-	const huge = 1 << 53
-	n := 0
+	const huge = math.MaxInt32
+	n := int64(0)
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
-		n = min(n*10+int(s[i]-'0'), huge)
+		n = min(n*10+int64(s[i]-'0'), huge)
 	}
-	return n, s != ""
+	return int(n), s != ""
 }
 
 // A part is what a field of a cron expression is about.

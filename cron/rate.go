@@ -70,8 +70,8 @@ func readRate(expr string) (Schedule, error) {
 		if name := unit.in(expr); name != u.many && n != 1 || name != u.one && n == 1 {
 			continue
 		}
-		if most := int(math.MaxInt64 / u.length); n > most {
-			return Schedule{}, value.err(expr, Rate, "value", "at most "+strconv.Itoa(most)+" "+u.many, "")
+		if most := int64(math.MaxInt64 / u.length); int64(n) > most {
+			return Schedule{}, value.err(expr, Rate, "value", "at most "+strconv.FormatInt(most, 10)+" "+u.many, "")
 		}
 		return newRate(time.Duration(n)*u.length, 0), nil
 	}
