@@ -104,7 +104,7 @@ func (w *Load) addDays(key *Schedule, clock *[dayMinutes]uint32, u, limit int64)
 				if n == 0 || !quiet && (slot < u || slot >= stop || key.repeated(e, end, slot)) {
 					continue
 				}
-				w.counts[slot/minuteSeconds-w.start] += n
+				w.counts[floorDiv(slot, minuteSeconds)-w.start] += n
 			}
 		}
 		u = stop

@@ -170,14 +170,15 @@ func (s *Schedule) tickAfter(u, limit int64) (int64, bool) {
 	return u, u <= limit
 }
 
-// tickBefore returns the last slot of a rate before u.
-func (s *Schedule) tickBefore(u int64) (int64, bool) {
+// tickBefore returns the last slot of a rate in [limit, u).
+func (s *Schedule) tickBefore(u, limit int64) (int64, bool) {
 	u = min(u-1, latest)
 	if u <= s.anchor {
 		return 0, false
 	}
 	k := (u - s.anchor) / s.period
-	return s.anchor + k*s.period, k > 0
+	u = s.anchor + k*s.period
+	return u, k > 0 && u >= limit
 }
 
 // ticks returns how many slots of a rate there are up to and including u.
