@@ -15,7 +15,7 @@ const earliest = -62135596800
 // the schedule never fires again.
 //
 // Cron slots lie in the years 1970 to 2199 (AWS) or 9999 (unix) of the schedule's zone, rates end with the year 9999.
-// The search covers all of that.
+// The search covers all of that, but for the limit that [Schedule.Except] has.
 func (s Schedule) Next(t time.Time) time.Time {
 	u, ok := s.after(seconds(t), eternity)
 	if !ok {
@@ -25,7 +25,7 @@ func (s Schedule) Next(t time.Time) time.Time {
 }
 
 // Prev returns the last slot before t, strictly, in the schedule's location. The zero Time means that there is none.
-// It undoes Next: both walk the same set of slots.
+// It undoes Next: both walk the same set of slots, up to the limit that [Schedule.Except] has.
 func (s Schedule) Prev(t time.Time) time.Time {
 	u := seconds(t)
 	if t.Nanosecond() > 0 {
@@ -60,7 +60,8 @@ func (s Schedule) Match(t time.Time) bool {
 }
 
 // Never reports whether s has no slot at all, like one for the 30th of February. A schedule whose years are past
-// had some: it is the zero Time from Next that says that none are left.
+// had some: it is the zero Time from Next that says that none are left. Of a combination that takes away more than
+// [Schedule.Except] looks through, it reports that it has none.
 func (s Schedule) Never() bool {
 	if s.pattern.flags&never != 0 {
 		return true

@@ -147,7 +147,10 @@ func (s Schedule) Period() time.Duration { return time.Duration(s.period) * time
 // WithAnchor returns s with its phase set: the slots of a rate are the instants t + k × period for k = 1, 2, 3, …, in
 // elapsed time, so that no clock change moves them. The first lies one period after t, rounded down to the second;
 // before that there is none. The zero Time stands for the Unix epoch, which is the default.
-// Cron has no phase, and is returned as it is.
+// Cron has no phase, and is returned as it is. Members of a union that are rates get the anchor, too.
+//
+// Just rates can have slots before 1970. There, in combinations, the date of a slot is worked out with the offset from UTC that its
+// zone had when 1970 began.
 func (s Schedule) WithAnchor(t time.Time) Schedule {
 	s = s.each(func(m Schedule) Schedule { return m.WithAnchor(t) })
 	if s.period == 0 {

@@ -262,3 +262,16 @@ func TestNothingIsNoCombination(t *testing.T) {
 		t.Error("nothing taken away is a combination, or no calendar is all dates")
 	}
 }
+
+func TestCalendarsHaveTheYears1To9999(t *testing.T) {
+	t.Parallel()
+	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
+	c := cron.NewCalendar("years", year(-5000), year(0), year(1), year(9999), year(10000))
+	if c.Len() != 2 || c.Contains(year(-200)) || c.Contains(year(-5000)) || !c.Contains(year(1)) || !c.Contains(year(9999)) || c.Contains(year(12000)) {
+		t.Errorf("%d dates, or others", c.Len())
+	}
+	tokyo := location(t, "Asia/Tokyo") // where it is the year 1 while it is not yet in UTC
+	if early := time.Date(1, 1, 1, 0, 0, 0, 0, tokyo); !c.Contains(early) {
+		t.Errorf("%s is not in the calendar", early)
+	}
+}

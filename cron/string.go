@@ -14,7 +14,8 @@ import (
 // A combination is described by the expressions it consists of, which is no expression.
 //
 // [Parse] makes an equal schedule of it, up to what expressions cannot carry: the anchor, the rules for gaps and repeats,
-// and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC.
+// and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC;
+// Parse finds it again if it is that of a zone in the IANA database.
 func (s Schedule) String() string {
 	text := string(s.append(nil))
 	if s.set == nil {
