@@ -84,6 +84,9 @@ func (s Schedule) each(change func(Schedule) Schedule) Schedule {
 	})
 }
 
+// isBoth reports whether a set is a union of several from which something is taken away.
+func (c *set) isBoth() bool { return len(c.any) > 1 && len(c.except)+len(c.without)+len(c.only) > 0 }
+
 func (c *set) equal(o *set) bool {
 	if c == o || c == nil || o == nil {
 		return c == o
