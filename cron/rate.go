@@ -106,7 +106,7 @@ func unitHint(unit string, n int) string {
 	case "second", "seconds":
 		return "the shortest rate is rate(1 minute)"
 	case "week", "weeks":
-		return "count in days: 7 days"
+		return "count in days: " + weeksInDays(n)
 	case "month", "months", "year", "years":
 		return "months and years differ in length: use cron(…)"
 	}
