@@ -203,7 +203,7 @@ func ExampleSchedule_Convert() {
 	// Output:
 	// cron(0/15 9-17 ? * MON-FRI *)
 	// rate(90 minutes)
-	// "0 0 13 * FRI" has no equivalent in the dialect aws: day-of-week: unix cron fires on days that match either day field, and AWS cron has just one of them; use two schedules: cron(0 0 13 * ? *) and cron(0 0 ? * FRI *)
+	// unix expression "0 0 13 * FRI" has no equivalent in the dialect aws: day-of-week: unix cron fires on days that match either day field, and AWS cron has just one of them; use two schedules: cron(0 0 13 * ? *) and cron(0 0 ? * FRI *)
 }
 
 // How often does it fire in a year?
