@@ -56,6 +56,15 @@ func Parse(expr string) (Schedule, error) {
 	return s, nil
 }
 
+// MustParse is [Parse] for expressions that are part of a program, in variables of packages and in tests: it panics with the error.
+func MustParse(expr string) Schedule {
+	s, err := Parse(expr)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 func read(expr string) (Schedule, error) {
 	whole := trim(expr)
 	text := whole.in(expr)

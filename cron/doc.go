@@ -7,7 +7,8 @@
 // and [Collide] tells in which minutes many schedules meet.
 //
 // [Parse] tells the dialects apart by their form; [ParseAWS], [ParseUnix], [ParseRate] and [Every] take just one. What they refuse,
-// they refuse with a [SyntaxError], which says where it is wrong, what may stand there, and, if it can, what was meant.
+// they refuse with a [SyntaxError], which says where it is wrong, what may stand there, and, if it can, what was meant. [MustParse] is for
+// expressions in a program's own text, and in JSON a Schedule is its expression, see [Schedule.MarshalText].
 //
 // # AWS cron
 //
