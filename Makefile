@@ -33,6 +33,7 @@ tools-for-tests:
 lint: ## Check layers, style and formatting of Go and proto files
 	$(tool) golangci-lint run
 	$(benchtool) golangci-lint run
+	GOARCH=386 go vet ./cron
 	$(tool) buf lint
 	$(tool) buf format --diff --exit-code
 

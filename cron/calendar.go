@@ -16,21 +16,26 @@ type Calendar struct {
 }
 
 // NewCalendar returns the calendar of the dates that the given times have, each in its own location. Their order does not
-// matter, and a date may come twice.
+// matter, and a date may come twice. Dates outside the years 1 to 9999, on which nothing fires, are left out.
 func NewCalendar(name string, dates ...time.Time) Calendar {
-	days := make([]int32, len(dates))
-	for i, t := range dates {
-		days[i] = dateOf(t)
+	days := make([]int32, 0, len(dates))
+	for _, t := range dates {
+		if day, ok := dateOf(t); ok {
+			days = append(days, day)
+		}
 	}
 	slices.Sort(days)
 	return Calendar{name: name, days: slices.Clip(slices.Compact(days))}
 }
 
-// dateOf returns the date that t shows, in days from 1970-01-01.
-func dateOf(t time.Time) int32 {
+// dateOf returns the date that t shows, in days from 1970-01-01, and reports whether a calendar can have it.
+func dateOf(t time.Time) (day int32, ok bool) {
 	_, offset := t.Zone()
-	local := min(max(t.Unix(), earliest), latest) + int64(offset)
-	return int32(floorDiv(local, daySeconds))
+	local := t.Unix() + int64(offset)
+	if local < earliest || local > latest {
+		return 0, false
+	}
+	return int32(floorDiv(local, daySeconds)), true
 }
 
 // Name returns the calendar's name.
@@ -41,7 +46,11 @@ func (c Calendar) Len() int { return len(c.days) }
 
 // Contains reports whether the date that t shows, in its own location, is in the calendar.
 func (c Calendar) Contains(t time.Time) bool {
-	_, found := slices.BinarySearch(c.days, dateOf(t))
+	day, ok := dateOf(t)
+	if !ok {
+		return false
+	}
+	_, found := slices.BinarySearch(c.days, day)
 	return found
 }
 

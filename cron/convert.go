@@ -9,21 +9,21 @@ import (
 type ConvertError struct {
 	From, To Dialect
 	Expr     string // the schedule's canonical expression
-	Field    string // what has no equivalent: a field, as in [SyntaxError], or expression
+	Field    string // what has no equivalent: one of the fields of [SyntaxError]
 	Reason   string // why, and what to do instead
 }
 
 // Error returns one line: both dialects, the expression, the field and the reason.
 func (e *ConvertError) Error() string {
-	return quote(e.Expr, 120) + " has no equivalent in the dialect " + e.To.String() + ": " + e.Field + ": " + e.Reason
+	return e.From.String() + " expression " + quote(e.Expr, 120) + " has no equivalent in the dialect " + e.To.String() + ": " + e.Field + ": " + e.Reason
 }
 
-// Convert returns the schedule with the same slots in another dialect: unix cron as AWS cron, AWS cron as unix cron, and rates as rate(…) for
-// [AWS] and [Rate] or as @every for [Unix]. Zone, anchor, and the rules for gaps and repeats stay those of s, even if by default
+// Convert returns the schedule with the same slots in another dialect: unix cron as AWS cron, AWS cron as unix cron, at(…) on a full minute as
+// AWS cron of one year, and rates as rate(…) for [AWS] and [Rate] or as @every for [Unix]. Zone, anchor, and the rules for gaps and repeats stay those of s, even if by default
 // they are others in that dialect. Combinations are converted part by part.
 //
 // All years are taken for the same in both, though unix cron's end with 9999 and AWS's with 2199.
-// The error is a *[ConvertError] if there is no exact equivalent.
+// The error is a *[ConvertError] if there is no exact equivalent, or none that Convert looks for: it goes field by field.
 func (s Schedule) Convert(to Dialect) (Schedule, error) {
 	if s.set != nil {
 		return s.convertSet(to)
@@ -44,8 +44,15 @@ func (s Schedule) Convert(to Dialect) (Schedule, error) {
 		}
 		p.flags &^= writtenEvery
 		return s, nil
+	case p.dialect == At && to == AWS && s.anchor != 0:
+		return refuse("time", "AWS cron fires at full minutes; use at(…) as it is")
+	case p.dialect == At && to == AWS:
+		p.dialect = AWS
+		return s, nil
 	case p.dialect == At:
 		return refuse("expression", "at(…) fires once, and that dialect has nothing that ends; use it as it is")
+	case to == At:
+		return refuse("expression", "at(…) fires once; use the schedule as it is")
 	case p.dialect == Rate:
 		return refuse("expression", "a rate is no cron: it counts elapsed time from its anchor")
 	case p.dialect == AWS && to == Unix:

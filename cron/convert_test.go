@@ -43,9 +43,11 @@ func TestConvert(t *testing.T) {
 		{"@every 90s", cron.AWS, "!duration: whole minutes"},
 		{"@every 90s", cron.Unix, "@every 1m30s"},
 		{"0 10 * * *", cron.Rate, "!expression: wall clock"},
-		{"cron(0 10 * * ? *)", cron.At, "!expression: wall clock"},
-		{"rate(5 minutes)", cron.At, "!expression: elapsed time"},
-		{"at(2026-01-31T09:00:00)", cron.AWS, "!expression: fires once"},
+		{"cron(0 10 * * ? *)", cron.At, "!expression: fires once"},
+		{"rate(5 minutes)", cron.At, "!expression: fires once"},
+		{"at(2026-01-31T09:00:00)", cron.AWS, "cron(0 9 31 JAN ? 2026)"},
+		{"at(2026-01-31T09:00:30)", cron.AWS, "!time: full minutes"},
+		{"at(2026-01-31T09:00:00)", cron.Unix, "!expression: fires once"},
 		{"at(2026-01-31T09:00:00)", cron.At, "at(2026-01-31T09:00:00)"},
 		{"cron(0 10 * * ? *)", cron.AWS, "cron(0 10 * * ? *)"},
 	} {
@@ -89,4 +91,23 @@ func TestConvertedFiresAlike(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestConvertedOnceIsCron checks that at(…) as AWS cron is what is parsed from it, and fires when at(…) does.
+func TestConvertedOnceIsCron(t *testing.T) {
+	t.Parallel()
+	newYork := location(t, "America/New_York")
+	for _, expr := range []string{"at(2026-01-31T09:00:00)", "at(2024-03-10T02:30:00)", "at(2024-11-03T01:30:00)", "at(2024-02-29T00:00:00)"} {
+		once := mustParse(t, expr).In(newYork)
+		s, err := once.Convert(cron.AWS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !mustParse(t, s.String()).In(newYork).Equal(s) {
+			t.Errorf("%s is not what it says: %s", expr, s)
+		}
+		if from := time.Unix(0, 0); !s.Next(from).Equal(once.Next(from)) || s.Never() != once.Never() {
+			t.Errorf("%s is %s, which fires at %s and not at %s", expr, s, s.Next(from), once.Next(from))
+		}
+	}
 }

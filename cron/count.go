@@ -1,6 +1,7 @@
 package cron
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -9,8 +10,10 @@ import (
 //
 // It does not walk through them: the time it takes grows with the changes of clocks and, mostly, with the years between the two, not with
 // the slots. Only unions, and what [Schedule.Except] takes away, are counted one by one.
+//
+// Where an int has 32 bits, it is at most [math.MaxInt].
 func (s Schedule) Count(from, to time.Time) int {
-	return int(s.count(seconds(from), seconds(to)))
+	return int(min(s.count(seconds(from), seconds(to)), math.MaxInt))
 }
 
 // count returns how many slots there are in (u, limit].

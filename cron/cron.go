@@ -56,6 +56,15 @@ func Parse(expr string) (Schedule, error) {
 	return s, nil
 }
 
+// MustParse is [Parse] for expressions that are part of a program, in variables of packages and in tests: it panics with the error.
+func MustParse(expr string) Schedule {
+	s, err := Parse(expr)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 func read(expr string) (Schedule, error) {
 	whole := trim(expr)
 	text := whole.in(expr)
@@ -82,7 +91,7 @@ func read(expr string) (Schedule, error) {
 }
 
 // In returns s evaluated in loc: its fields are wall-clock time there, and what it returns has that location.
-// A nil loc is UTC, the default. A rate keeps its slots and only reports them in loc.
+// A nil loc is UTC, the default. A rate keeps its slots and only reports them in loc. Members of a union are set to loc, too.
 //
 // The first use of a location reads its changes of clocks, which takes a fraction of a millisecond; schedules share them.
 func (s Schedule) In(loc *time.Location) Schedule { return s.in(zoneOf(loc)) }
@@ -104,8 +113,9 @@ func (s Schedule) Location() *time.Location {
 // so also for @every; it is 0 for the zero Schedule and for a [Union].
 func (s Schedule) Dialect() Dialect { return s.pattern.dialect }
 
-// Equal reports whether s and o are the same schedule: the same dialect, slots, zone, and rules for gaps and repeats.
-// How the expression was written does not count: 0/15 equals 0,15,30,45, and rate(5 minutes) equals @every 5m.
+// Equal reports whether s and o are the same schedule: the same dialect, values in each field, period, anchor, zone, and rules for
+// gaps and repeats. How the expression was written does not count: 0/15 equals 0,15,30,45, and rate(5 minutes) equals @every 5m.
+// But it does not compare slots: what has the same by other fields, as 0 0 * * * and cron(0 0 * * ? *), is not equal.
 // Combinations are equal if what they were made of is, in the same order.
 func (s Schedule) Equal(o Schedule) bool {
 	if !s.zone.same(o.zone) || !s.set.equal(o.set) {

@@ -7,7 +7,8 @@
 // and [Collide] tells in which minutes many schedules meet.
 //
 // [Parse] tells the dialects apart by their form; [ParseAWS], [ParseUnix], [ParseRate] and [Every] take just one. What they refuse,
-// they refuse with a [SyntaxError], which says where it is wrong, what may stand there, and, if it can, what was meant.
+// they refuse with a [SyntaxError], which says where it is wrong, what may stand there, and, if it can, what was meant. [MustParse] is for
+// expressions in a program's own text, and in JSON a Schedule is its expression, see [Schedule.MarshalText].
 //
 // # AWS cron
 //
@@ -80,7 +81,8 @@
 // Cron has slots in the years 1970 to 2199 (AWS) or 9999 (unix) of its zone, and all of these years are searched: however far
 // off the next slot is, Next finds it, and its zero Time means that there is none. That no date matches, as for the 30th of February, is
 // known once an expression is parsed; that the only slot of each year is in a gap of the zone's clocks, once it is set by [Schedule.In].
-// Searches do not allocate, and the slowest there are take about a microsecond.
+// Searches do not allocate, and for a single expression the slowest there are take about a microsecond. In combinations they take as long as
+// there is to be taken away, and have a limit, see [Schedule.Except].
 //
 // # Zones and changes of clocks
 //
@@ -88,6 +90,8 @@
 // when clocks change there, by whatever amount. Its time may fall in a [Gap]: by default the slot is skipped; GapNext moves it to the first
 // instant after the gap. Or its time may come twice, a [Repeat]: by default AWS cron fires the first time only, and unix
 // cron both times. These rules hold for every slot, also for those of */5.
+//
+// Dates before 1970 matter to rates with an early anchor only, see [Schedule.WithAnchor].
 //
 // Zones come from the system's time zone database, as [time.LoadLocation] finds it. A program that is to run where there is none
 // imports time/tzdata, which embeds one. Past a zone's last known change, its rule is taken to hold for ever.

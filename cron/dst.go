@@ -22,6 +22,7 @@ const (
 )
 
 // WithGap returns s with another rule for slots in a gap. A rate has none, and is returned as it is.
+// Members of a union get the rule, too.
 func (s Schedule) WithGap(g Gap) Schedule {
 	s = s.each(func(m Schedule) Schedule { return m.WithGap(g) })
 	if s.period > 0 || s.pattern.dialect == 0 {
@@ -36,7 +37,7 @@ func (s Schedule) WithGap(g Gap) Schedule {
 
 // WithRepeat returns s with another rule for slots in a repeated stretch, such as the hour that comes twice in autumn.
 // The rule holds for time steps too: by AWS's default, */5 is silent the second time round.
-// A rate has none, and is returned as it is.
+// A rate has none, and is returned as it is. Members of a union get the rule, too.
 func (s Schedule) WithRepeat(r Repeat) Schedule {
 	s = s.each(func(m Schedule) Schedule { return m.WithRepeat(r) })
 	if s.period > 0 || s.pattern.dialect == 0 {

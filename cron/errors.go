@@ -10,7 +10,7 @@ import (
 type SyntaxError struct {
 	Dialect    Dialect // what the expression was read as; 0 if it is in no dialect
 	Expr       string  // the whole expression, as given
-	Field      string  // minutes, hours, day-of-month, month, day-of-week, year; expression, time zone, duration, value, unit
+	Field      string  // minutes, hours, day-of-month, month, day-of-week, year; expression, time zone, duration, value, unit, time
 	Start, End int     // the offending bytes, Expr[Start:End]; may be empty
 	Found      string  // what is there
 	Allowed    string  // what may be there

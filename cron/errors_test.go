@@ -143,7 +143,7 @@ func TestRefused(t *testing.T) {
 		{"rate(10 <minutess>)", "unit", ""},
 		{"rate(10 <MINUTES>)", "unit", "in lower case"},
 		{"rate(10 <seconds>)", "unit", "shortest"},
-		{"rate(5 <weeks>)", "unit", "days"},
+		{"rate(5 <weeks>)", "unit", "35 days"},
 		{"rate(10 <years>)", "unit", "cron"},
 		{"rate(<> 10 minutes )", "value", "no blank"},
 		{"rate(10 < minutes>)", "unit", "in lower case"},
@@ -263,9 +263,14 @@ func TestErrorMessage(t *testing.T) {
 			t.Errorf("%q (-want +got)\n%s", expr, diff)
 		}
 	}
-	_, err := cron.Parse(strings.Repeat("9", 100_000))
-	if err == nil || len(err.Error()) > 1000 {
-		t.Errorf("a long expression makes a message of %d bytes", len(err.Error()))
+	long := strings.Repeat("0", 100_000)
+	for _, expr := range []string{
+		long, long + "5-1 * * * *", "/" + long + "5 * * * *", "cron(0 0 " + long + "3L * ? *)", "rate(" + long + "5 weeks)",
+		"* * * * " + long + "9", "@" + long, "CRON_TZ=" + long + " * * * * *", "at(" + long + ")",
+	} {
+		if _, err := cron.Parse(expr); err == nil || len(err.Error()) > 1000 {
+			t.Errorf("%.20q… makes a message of %d bytes", expr, len(err.Error()))
+		}
 	}
 }
 
@@ -297,6 +302,65 @@ func TestSuggestions(t *testing.T) {
 		{cron.Parse, "at(2026-01-31T09:00:00Z)", "at(2026-01-31T09:00:00)"},
 		{cron.Parse, "at(2026-01-31t09:00)", "at(2026-01-31T09:00:00)"},
 		{cron.Parse, "at(2026-01-31)", "at(2026-01-31T00:00:00)"},
+		{cron.Parse, "at(2026-01-31 09:00:00)", "at(2026-01-31T09:00:00)"},
+		{cron.Parse, "rate(2 weeks)", "rate(14 days)"},
+		{cron.Parse, "@Daily", "@daily"},
+		{cron.Parse, "CRON_TZ=Asia/Tokyo @Every 5m", "CRON_TZ=Asia/Tokyo @every 5m"},
+		{cron.Parse, "/5 * * * *", "*/5 * * * *"},
+		{cron.Parse, "cron(0 /6 * * ? *)", "cron(0 */6 * * ? *)"},
+		// The ends of ranges.
+		{cron.Parse, "0-60 * * * *", "0-59 * * * *"},
+		{cron.Parse, "0-60/5 * * * *", "0-59/5 * * * *"},
+		{cron.Parse, "0 0-24 * * *", "0 0-23 * * *"},
+		{cron.Parse, "cron(0 8-24 * * ? *)", "cron(0 8-23 * * ? *)"},
+		{cron.Parse, "0 9 * * 0-7", "0 9 * * 0-6"},
+		{cron.Parse, "0 9 * * 1-7", "0 9 * * 1-6,0"},
+		{cron.Parse, "cron(0 9 ? * 0-4 *)", "cron(0 9 ? * 1-5 *)"},
+		{cron.Parse, "cron(0 9 ? * 0-6 *)", "cron(0 9 ? * 1-7 *)"},
+		{cron.Parse, "cron(0 9 ? * 0,6 *)", "cron(0 9 ? * 1,7 *)"},
+		{cron.Parse, "cron(0 9 ? * MON,0 *)", "cron(0 9 ? * MON,1 *)"},
+		{cron.Parse, "cron(0 9 ? * 0-FRI *)", ""},
+		{cron.Parse, "cron(0 9 ? * MON,0,6 *)", ""},
+		{cron.Parse, "cron(0 9 ? * 0/2 *)", ""},
+		{cron.Parse, "0 9 * * 1-7/2", ""},
+		{cron.Parse, "60/5 * * * *", ""},
+		{cron.Parse, "60-70 * * * *", ""},
+		{cron.Parse, "0 22-2/2 * * *", ""},
+		// Long names.
+		{cron.Parse, "0 9 1 Sept *", "0 9 1 SEP *"},
+		{cron.Parse, "0 9 * * THURS", "0 9 * * THU"},
+		{cron.Parse, "0 9 1 MARCH-MAY *", "0 9 1 MAR-MAY *"},
+		{cron.Parse, "0 9 1 MARKET *", ""},
+		{cron.Parse, "0 9 * * MON–FRI", ""},
+		{cron.Parse, "0 9 * * MON..FRI", ""},
+		{cron.Parse, "cron(0 9 ? * FRIL-3 *)", ""},
+		// What only AWS cron has.
+		{cron.Parse, "0 9 * * FRI#3", "cron(0 9 ? * FRI#3 *)"},
+		{cron.Parse, "0 9 * * 5#3", "cron(0 9 ? * FRI#3 *)"},
+		{cron.Parse, "0 9 * * 0L", "cron(0 9 ? * SUNL *)"},
+		{cron.Parse, "0 9 L * *", "cron(0 9 L * ? *)"},
+		{cron.Parse, "0 9 15W * ?", "cron(0 9 15W * ? *)"},
+		{cron.ParseUnix, "0 9 L * *", ""},
+		{cron.Parse, "0 9 * * L", ""},
+		{cron.Parse, "0 9 L * FRI", ""},
+		// Five fields for AWS cron: weekdays have other numbers there.
+		{cron.ParseAWS, "0 10 * * 1-5", ""},
+		{cron.ParseAWS, "cron(0 10 ? * 2-6)", "cron(0 10 ? * 2-6 *)"},
+		// Seconds first, or no question mark.
+		{cron.Parse, "0 */5 * * * *", "*/5 * * * *"},
+		{cron.Parse, "0 0 9 * * *", "0 9 * * *"},
+		{cron.Parse, "0 0 9 * * MON-FRI", "0 9 * * MON-FRI"},
+		{cron.Parse, "0 30 9 * * *", "30 9 * * *"},
+		{cron.Parse, "0 * * * * *", "* * * * *"},
+		{cron.Parse, "0 10 * * * MON", "10 * * * MON"},
+		{cron.ParseAWS, "0 */5 * * * *", "*/5 * * * ? *"},
+		{cron.Parse, "0 10 * * MON *", "0 10 ? * MON *"},
+		{cron.Parse, "0 10 1 * * 2026", "0 10 1 * ? 2026"},
+		{cron.Parse, "0 0 12 * * ?", "0 12 * * ? *"},
+		{cron.Parse, "0 0 12 ? * MON", "0 12 ? * MON *"},
+		{cron.ParseUnix, "0 10 * * ? 2026", ""},
+		{cron.Parse, "*/10 * * * * *", ""},
+		{cron.Parse, "*/10 0 10 * * ? *", ""},
 		// What cannot be guessed.
 		{cron.Parse, "cron(0 10 1 * MON *)", ""},
 		{cron.Parse, "cron(71 8 1 * ? *)", ""},

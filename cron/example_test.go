@@ -1,6 +1,7 @@
 package cron_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -203,7 +204,7 @@ func ExampleSchedule_Convert() {
 	// Output:
 	// cron(0/15 9-17 ? * MON-FRI *)
 	// rate(90 minutes)
-	// "0 0 13 * FRI" has no equivalent in the dialect aws: day-of-week: unix cron fires on days that match either day field, and AWS cron has just one of them; use two schedules: cron(0 0 13 * ? *) and cron(0 0 ? * FRI *)
+	// unix expression "0 0 13 * FRI" has no equivalent in the dialect aws: day-of-week: unix cron fires on days that match either day field, and AWS cron has just one of them; use two schedules: cron(0 0 13 * ? *) and cron(0 0 ? * FRI *)
 }
 
 // How often does it fire in a year?
@@ -321,4 +322,34 @@ func ExampleCollide() {
 	fmt.Println(n, "of", load.Total(), "at", minute.Format(time.Kitchen))
 	// Output:
 	// 4 of 122 at 9:00AM
+}
+
+// Expressions that are part of the program.
+func ExampleMustParse() {
+	nightly := cron.MustParse("0 3 * * *")
+	fmt.Println(nightly.Next(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)))
+	// Output:
+	// 2026-01-02 03:00:00 +0000 UTC
+}
+
+// A schedule in a configuration.
+func ExampleSchedule_UnmarshalText() {
+	var job struct {
+		Name string
+		When cron.Schedule
+	}
+	if err := json.Unmarshal([]byte(`{"Name": "report", "When": "0 9 * * 1-5"}`), &job); err != nil {
+		fmt.Println(err)
+		return
+	}
+	text, err := json.Marshal(job)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(job.When.Explain())
+	fmt.Println(string(text))
+	// Output:
+	// At 09:00, Monday to Friday
+	// {"Name":"report","When":"0 9 * * MON-FRI"}
 }

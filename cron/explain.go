@@ -9,42 +9,71 @@ import (
 )
 
 // Explain says in plain English when s fires, such as "At 10:15 on the last Friday of every month, 2030 to 2035". Times are in the
-// 24-hour clock. Schedules that are equal have the same explanation, and those that fire at different times have different ones.
+// 24-hour clock. Schedules that are equal have the same explanation. Those that fire at different times have different ones, unless all that
+// tells them apart is the rule for repeats that is the default of their dialects, or calendars or zones that have one name.
 func (s Schedule) Explain() string {
-	var text string
-	switch {
-	case s.set != nil && s.set.any != nil:
-		parts := make([]string, len(s.set.any))
-		for i, part := range s.set.any {
-			parts[i] = part.Explain()
-		}
-		text = strings.Join(parts, "; and also: ")
-	case s.pattern.dialect == 0:
-		return "Never"
-	case s.pattern.flags&never != 0:
-		text = "Never: there is no such date as " + s.String() + " asks for"
-	case s.period > 0:
-		text = s.explainRate()
-	case s.pattern.dialect == At:
-		l, _ := s.nextLocal(0)
-		text = time.Unix(l, 0).UTC().Format("Once, at 15:04:05 on Monday, 2 January 2006") + s.explainZone()
-	default:
-		text = s.pattern.explainClock() + s.pattern.explainDays() + s.pattern.explainYears() + s.explainZone()
-	}
-	if s.set == nil {
+	text := s.explainSlots()
+	if s.set == nil || s.set.any == nil && strings.HasPrefix(text, "Never") {
 		return text
+	}
+	if s.set.isBoth() {
+		text = "(" + text + ")"
+	}
+	zone := "" // whose dates count, if the text does not say it yet
+	if s.zone != nil && (s.set.any != nil || s.period > 0) {
+		zone = " in " + s.zone.loc.String() + " time"
 	}
 	parts := []string{text}
 	for _, c := range s.set.only {
-		parts = append(parts, ", only on the dates of ", c.name)
+		parts = append(parts, ", only on the dates of ", c.name, zone)
 	}
 	for _, c := range s.set.without {
-		parts = append(parts, ", but not on the dates of ", c.name)
+		parts = append(parts, ", but not on the dates of ", c.name, zone)
 	}
 	for _, x := range s.set.except {
-		parts = append(parts, "; except for the minutes of: ", x.Explain())
+		parts = append(parts, "; except for the minutes of: ", x.explainPart())
 	}
 	return strings.Join(parts, "")
+}
+
+// explainPart explains a part of a combination, between parentheses if it is one itself.
+func (s *Schedule) explainPart() string {
+	if s.set == nil {
+		return s.Explain()
+	}
+	return "(" + s.Explain() + ")"
+}
+
+// explainSlots says when s fires before its set takes anything away.
+func (s Schedule) explainSlots() string {
+	switch {
+	case s.set != nil && s.set.any != nil:
+		parts := make([]string, len(s.set.any))
+		for i := range parts {
+			parts[i] = s.set.any[i].explainPart()
+		}
+		return strings.Join(parts, "; and also: ")
+	case s.pattern.dialect == 0:
+		return "Never"
+	case s.pattern.flags&never != 0:
+		return "Never: there is no such date as " + string(s.append(nil)) + " asks for"
+	case s.period > 0:
+		return s.explainRate()
+	case s.lostInGaps():
+		return "Never: clocks in " + s.zone.loc.String() + " skip each time that " + string(s.append(nil)) + " asks for"
+	case s.pattern.dialect == At:
+		l, _ := s.nextLocal(0)
+		return time.Unix(l, 0).UTC().Format("Once, at 15:04:05 on Monday, 2 January 2006") + s.explainZone()
+	default:
+		clock, at := s.pattern.explainClock()
+		return clock + s.pattern.explainDays(at) + s.pattern.explainYears() + s.explainZone()
+	}
+}
+
+// lostInGaps reports whether dates match, but clocks skip the time on each of them.
+func (s Schedule) lostInGaps() bool {
+	s.set = nil
+	return s.zone != nil && s.pattern.gap != GapNext && s.Never()
 }
 
 func (s *Schedule) explainRate() string {
@@ -55,7 +84,7 @@ func (s *Schedule) explainRate() string {
 		length int64
 	}{{"day", daySeconds}, {"hour", 3600}, {"minute", 60}, {"second", 1}} {
 		switch n := rest / u.length; {
-		case n == s.period/u.length && n == 1 && rest == u.length:
+		case s.period == u.length:
 			parts = append(parts, u.name)
 		case n == 1:
 			parts = append(parts, "1 "+u.name)
@@ -79,23 +108,24 @@ func (s *Schedule) explainZone() string {
 	text := ", " + s.zone.loc.String() + " time"
 	p := &s.pattern
 	if p.gap == GapNext {
-		text += "; what clocks skip fires right after it"
+		text += "; times that clocks skip fire right after the gap"
 	}
 	if p.repeat != s.WithRepeat(RepeatDefault).pattern.repeat {
 		switch p.repeat {
 		case RepeatFirst:
-			text += "; what clocks show twice fires the first time"
+			text += "; times that come twice fire the first time"
 		case RepeatSecond:
-			text += "; what clocks show twice fires the second time"
+			text += "; times that come twice fire the second time"
 		case RepeatBoth, RepeatDefault:
-			text += "; what clocks show twice fires both times"
+			text += "; times that come twice fire both times"
 		}
 	}
 	return text
 }
 
-// explainClock says at which times of a day p fires.
-func (p *pattern) explainClock() string {
+// explainClock says at which times of a day p fires, and reports whether it lists them, beginning with At, and leaves open
+// on which days.
+func (p *pattern) explainClock() (text string, at bool) {
 	hours := runs(members(uint64(p.hours)))
 	minutes, hourCount := bits.OnesCount64(p.minutes), bits.OnesCount32(p.hours)
 	every := "" // if the minutes are evenly spread over each hour
@@ -105,23 +135,23 @@ func (p *pattern) explainClock() string {
 	case step > 1 && step < hourMinutes:
 		every = fmt.Sprintf("Every %d minutes", step)
 	case step == hourMinutes && p.hours == allHours:
-		return "Every hour"
+		return "Every hour", false
 	case step == hourMinutes && evenly(uint64(p.hours), 24) > 1 && hourCount > 2:
-		return fmt.Sprintf("Every %d hours", evenly(uint64(p.hours), 24))
+		return fmt.Sprintf("Every %d hours", evenly(uint64(p.hours), 24)), false
 	}
 	if minutes == 1 && len(hours) == 1 && hourCount > 3 && hourCount < 24 {
 		minute := bits.TrailingZeros64(p.minutes)
-		return fmt.Sprintf("Every hour from %02d:%02d to %02d:%02d", hours[0].from, minute, hours[0].to, minute)
+		return fmt.Sprintf("Every hour from %02d:%02d to %02d:%02d", hours[0].from, minute, hours[0].to, minute), false
 	}
 	switch {
 	case every != "" && p.hours == allHours:
-		return every
+		return every, false
 	case every != "" && len(hours) <= 2 && (hourCount > len(hours) || minutes > 2):
 		spans := make([]string, len(hours))
 		for i, r := range hours {
 			spans[i] = fmt.Sprintf("from %02d:00 to %02d:%02d", r.from, r.to, bits.Len64(p.minutes)-1)
 		}
-		return every + " " + and(spans)
+		return every + " " + and(spans), false
 	case minutes*hourCount <= 6:
 		var times []string
 		for _, hour := range members(uint64(p.hours)) {
@@ -129,41 +159,72 @@ func (p *pattern) explainClock() string {
 				times = append(times, fmt.Sprintf("%02d:%02d", hour, minute))
 			}
 		}
-		return "At " + and(times)
+		return "At " + and(times), true
 	}
-	text := "At minutes " + list(p.minutes, strconv.Itoa) + " of "
-	switch minutes {
-	case 1:
-		text = "At minute " + list(p.minutes, strconv.Itoa) + " of "
-	case hourMinutes:
-		text = "Every minute of "
+	first, step := steps(p.minutes, hourMinutes-1)
+	switch {
+	case every != "":
+		text = every
+	case step > 0:
+		text = fmt.Sprintf("Every %d minutes from minute %d", step, first)
+	case minutes == 1:
+		text, at = "At minute "+list(p.minutes, strconv.Itoa), true
+	default:
+		text, at = "At minutes "+list(p.minutes, strconv.Itoa), true
 	}
 	switch {
 	case p.hours == allHours:
-		return text + "every hour"
+		return text + " of every hour", false
 	case hourCount == 1:
-		return text + "hour " + list(uint64(p.hours), strconv.Itoa)
+		return text + " of hour " + list(uint64(p.hours), strconv.Itoa), at
 	}
-	return text + "the hours " + list(uint64(p.hours), strconv.Itoa)
+	return text + " of the hours " + list(uint64(p.hours), strconv.Itoa), at
 }
 
-// explainDays says on which days of which months p fires.
-func (p *pattern) explainDays() string {
+// steps returns the first of five or more values that are at equal distances up to the end of a field, and their distance, if it
+// is not 1; or else 0 and 0.
+func steps(set uint64, last int) (first, step int) {
+	all := members(set)
+	n := len(all)
+	if n < 5 || all[1]-all[0] == 1 || all[n-1]+all[1]-all[0] <= last {
+		return 0, 0
+	}
+	first, step = all[0], all[1]-all[0]
+	for i, v := range all {
+		if v != first+i*step {
+			return 0, 0
+		}
+	}
+	return first, step
+}
+
+// explainDays says on which days of which months p fires. It follows a clock that, if at is true, lists times.
+func (p *pattern) explainDays(at bool) string {
 	ofMonths, inMonths := " of every month", ""
+	eachMonth := ofMonths // without a range
 	if p.months != allMonths {
-		months := list(uint64(p.months), func(m int) string { return time.Month(m).String() })
-		ofMonths, inMonths = " of "+months, " in "+months
+		name := func(m int) string { return time.Month(m).String() }
+		months := list(uint64(p.months), name)
+		var single []string
+		for _, m := range members(uint64(p.months)) {
+			single = append(single, name(m))
+		}
+		eachMonth = " of " + and(single)
+		ofMonths, inMonths = eachMonth, " in "+months
 		if set := p.months >> bits.TrailingZeros16(p.months); set&(set+1) == 0 && set > 3 { // one range
-			inMonths = " from " + months
+			ofMonths, inMonths = " of each month from "+months, " from "+months
 		}
 	}
 	if p.weekdays == allWeekdays && p.days == allDays {
-		if strings.HasPrefix(p.explainClock(), "At ") && p.hours != allHours {
+		if at {
 			return " every day" + inMonths
 		}
 		return inMonths
 	}
 	dates := p.explainDates() + ofMonths
+	if first, step := steps(uint64(p.days), 31); step > 0 && p.last|p.nearest == 0 {
+		dates = "every " + ordinal(step) + " day" + eachMonth + " from the " + ordinal(first)
+	}
 	switch {
 	case p.nth != 0:
 		weekday, k := p.nthWeekday()
@@ -178,8 +239,10 @@ func (p *pattern) explainDays() string {
 			weekdays = "every " + weekdays
 		}
 		return " on " + dates + ", and also " + weekdays + inMonths
-	case bits.OnesCount8(p.weekdays) == 1:
+	case bits.OnesCount8(p.weekdays) == 1 && at:
 		return " every " + weekdays + inMonths
+	case bits.OnesCount8(p.weekdays) == 1:
+		return ", every " + weekdays + inMonths
 	case inMonths != "":
 		return ", " + weekdays + "," + inMonths
 	}

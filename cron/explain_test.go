@@ -13,7 +13,7 @@ func TestExplain(t *testing.T) {
 	for _, test := range []struct{ expr, zone, want string }{
 		{"* * * * *", "", "Every minute"},
 		{"*/5 * * * *", "", "Every 5 minutes"},
-		{"*/7 * * * *", "", "At minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour"},
+		{"*/7 * * * *", "", "Every 7 minutes from minute 0 of every hour"},
 		{"0 * * * *", "", "Every hour"},
 		{"5 * * * *", "", "At minute 5 of every hour"},
 		{"0,30 * * * *", "", "Every 30 minutes"},
@@ -58,11 +58,25 @@ func TestExplain(t *testing.T) {
 		{"0 0 13 * FRI", "", "At 00:00 on the 13th of every month, and also every Friday"},
 		{"0 0 13 6 FRI", "", "At 00:00 on the 13th of June, and also every Friday in June"},
 		{"0 0 1,15 * MON-FRI", "", "At 00:00 on the 1st and 15th of every month, and also Monday to Friday"},
-		{"0 0 */2 * *", "", "At 00:00 on the 1st, 3rd, 5th, 7th, 9th, 11th, 13th, 15th, 17th, 19th, 21st, 23rd, 25th, 27th, 29th and 31st of every month"},
+		{"0 0 */2 * *", "", "At 00:00 on every 2nd day of every month from the 1st"},
+		{"0 0 3/5 6-8 *", "", "At 00:00 on every 5th day of June, July and August from the 3rd"},
+		{"0 0 */2 * MON", "", "At 00:00 on every 2nd day of every month from the 1st, and also every Monday"},
+		{"0 0 */8 * *", "", "At 00:00 on the 1st, 9th, 17th and 25th of every month"},
+		{"0 0 1-9/2 * *", "", "At 00:00 on the 1st, 3rd, 5th, 7th and 9th of every month"},
+		{"1/2 * * * *", "", "Every 2 minutes from minute 1 of every hour"},
+		{"1/2 8-10 * * *", "", "Every 2 minutes from minute 1 of the hours 8 to 10"},
+		{"1-31/2 9 * * *", "", "At minutes 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29 and 31 of hour 9 every day"},
+		{"*/5 8,12,18 * * *", "", "Every 5 minutes of the hours 8, 12 and 18"},
+		{"* * * * MON", "", "Every minute, every Monday"},
+		{"0 9 1 6-8 *", "", "At 09:00 on the 1st of each month from June to August"},
+		{"0 9 1 1,3-5 *", "", "At 09:00 on the 1st of January, March, April and May"},
 		{"@yearly", "", "At 00:00 on the 1st of January"},
 		{"@hourly", "", "Every hour"},
 		{"0 0 30 2 *", "", "Never: there is no such date as 0 0 30 FEB * asks for"},
 		{"0 9 * * *", "Europe/Berlin", "At 09:00 every day, Europe/Berlin time"},
+		{"cron(30 2 ? 3 SUN#2 2026-2199)", "America/New_York", "Never: clocks in America/New_York skip each time that cron(30 2 ? MAR SUN#2 2026-2199) asks for"},
+		{"at(2024-03-10T02:30:00)", "America/New_York", "Never: clocks in America/New_York skip each time that at(2024-03-10T02:30:00) asks for"},
+		{"cron(30 2 ? 3 SUN#2 2000-2199)", "America/New_York", "At 02:30 on the second Sunday of March, 2000 to 2199, America/New_York time"},
 		{"CRON_TZ=Asia/Tokyo 0 9 * * MON-FRI", "", "At 09:00, Monday to Friday, Asia/Tokyo time"},
 		{"cron(0 10 * * ? *)", "", "At 10:00 every day"},
 		{"cron(15 10 ? * 6L 2030-2035)", "", "At 10:15 on the last Friday of every month, 2030 to 2035"},
@@ -139,24 +153,50 @@ func TestExplainSets(t *testing.T) {
 	t.Parallel()
 	newYork := location(t, "America/New_York")
 	holidays := cron.NewCalendar("NYSE")
-	nine := mustParse(t, "cron(0 9 ? * MON-FRI *)")
+	nine, hourly := mustParse(t, "cron(0 9 ? * MON-FRI *)"), mustParse(t, "@hourly")
 	for want, s := range map[string]cron.Schedule{
 		"Never": {},
-		"At 09:00, Monday to Friday, but not on the dates of NYSE":                                 nine.ExceptOn(holidays),
-		"At 09:00, Monday to Friday, only on the dates of NYSE":                                    nine.OnlyOn(holidays),
-		"At 09:00, Monday to Friday; and also: Every hour of elapsed time":                         cron.Union(nine, mustParse(t, "rate(1 hour)")),
-		"At 09:00, Monday to Friday; except for the minutes of: Every hour":                        nine.Except(mustParse(t, "@hourly")),
-		"Every hour of elapsed time, counted from 2026-01-01 00:00:00 UTC":                         mustParse(t, "rate(1 hour)").WithAnchor(at(t, "2026-01-01")),
-		"At 09:00, Monday to Friday, America/New_York time; what clocks skip fires right after it": nine.In(newYork).WithGap(cron.GapNext),
-		"At 09:00, Monday to Friday, America/New_York time; what clocks show twice fires the second time": nine.In(newYork).
+		"(At 09:00, Monday to Friday; and also: Every hour), but not on the dates of NYSE": cron.Union(nine, hourly).ExceptOn(holidays),
+		"At 09:00, Monday to Friday; and also: (Every hour, but not on the dates of NYSE)": cron.Union(nine, hourly.ExceptOn(holidays)),
+		"At 09:00, Monday to Friday; except for the minutes of: (Every hour; except for the minutes of: At 09:00, Monday to Friday)": nine.
+			Except(hourly.Except(nine)),
+		"Every day of elapsed time, but not on the dates of NYSE in America/New_York time": mustParse(t, "rate(1 day)").In(newYork).ExceptOn(holidays),
+		"Never: clocks in America/New_York skip each time that at(2024-03-10T02:30:00) asks for": mustParse(t, "at(2024-03-10T02:30:00)").
+			In(newYork).OnlyOn(holidays),
+		"At 09:00, Monday to Friday, but not on the dates of NYSE":                                           nine.ExceptOn(holidays),
+		"At 09:00, Monday to Friday, only on the dates of NYSE":                                              nine.OnlyOn(holidays),
+		"At 09:00, Monday to Friday; and also: Every hour of elapsed time":                                   cron.Union(nine, mustParse(t, "rate(1 hour)")),
+		"At 09:00, Monday to Friday; except for the minutes of: Every hour":                                  nine.Except(mustParse(t, "@hourly")),
+		"Every hour of elapsed time, counted from 2026-01-01 00:00:00 UTC":                                   mustParse(t, "rate(1 hour)").WithAnchor(at(t, "2026-01-01")),
+		"At 09:00, Monday to Friday, America/New_York time; times that clocks skip fire right after the gap": nine.In(newYork).WithGap(cron.GapNext),
+		"At 09:00, Monday to Friday, America/New_York time; times that come twice fire the second time": nine.In(newYork).
 			WithRepeat(cron.RepeatSecond),
-		"At 09:00, Monday to Friday, America/New_York time; what clocks show twice fires both times": nine.In(newYork).
+		"At 09:00, Monday to Friday, America/New_York time; times that come twice fire both times": nine.In(newYork).
 			WithRepeat(cron.RepeatBoth),
-		"Every hour, America/New_York time; what clocks show twice fires the first time": mustParse(t, "@hourly").In(newYork).
+		"Every hour, America/New_York time; times that come twice fire the first time": mustParse(t, "@hourly").In(newYork).
 			WithRepeat(cron.RepeatFirst),
 	} {
 		if got := s.Explain(); got != want {
 			t.Errorf("%s: %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestStringsOfSets(t *testing.T) {
+	t.Parallel()
+	holidays := cron.NewCalendar("NYSE")
+	nine, hourly := mustParse(t, "0 9 * * *"), mustParse(t, "@hourly")
+	for want, s := range map[string]cron.Schedule{
+		"0 9 * * * or 0 * * * *":                               cron.Union(nine, hourly),
+		"(0 9 * * * or 0 * * * *) not on the dates of NYSE":    cron.Union(nine, hourly).ExceptOn(holidays),
+		"0 9 * * * or (0 * * * * not on the dates of NYSE)":    cron.Union(nine, hourly.ExceptOn(holidays)),
+		"0 9 * * * except (0 * * * * on the dates of NYSE)":    nine.Except(hourly.OnlyOn(holidays)),
+		"(0 9 * * * or 0 * * * *) except (0 9 * * *)":          cron.Union(nine, hourly).Except(nine),
+		"(0 9 * * * except (0 * * * *)) or 0 * * * *":          cron.Union(nine.Except(hourly), hourly),
+		"0 9 * * * on the dates of NYSE not on the dates of a": nine.OnlyOn(holidays).ExceptOn(cron.NewCalendar("a")),
+	} {
+		if got := s.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

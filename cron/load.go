@@ -20,8 +20,8 @@ const maxLoad = 10_000_000
 // that comes at nine o'clock. As in [Schedule.Between], from itself is not in the window. A schedule that is given n times counts n times.
 //
 // Schedules that fire on the same days are added up as times of day first, and equal ones are looked at once, so that
-// a million schedules of which many are alike take little more than a thousand. Only combinations, at(…), and the hours around a change of
-// clocks are gone through slot by slot.
+// a million schedules of which many are alike take little more than a thousand. Only combinations, rates, at(…), schedules with GapNext, and the
+// hours around a change of clocks are gone through slot by slot.
 //
 // The error is about a window of more than ten million minutes.
 func Collide(from, to time.Time, schedules ...Schedule) (Load, error) {
@@ -104,7 +104,7 @@ func (w *Load) addDays(key *Schedule, clock *[dayMinutes]uint32, u, limit int64)
 				if n == 0 || !quiet && (slot < u || slot >= stop || key.repeated(e, end, slot)) {
 					continue
 				}
-				w.counts[slot/minuteSeconds-w.start] += n
+				w.counts[floorDiv(slot, minuteSeconds)-w.start] += n
 			}
 		}
 		u = stop

@@ -84,3 +84,17 @@ func TestCollideBounds(t *testing.T) {
 		t.Errorf("at the minutes 0, 1 and 60 there are %v", got)
 	}
 }
+
+// TestCollideBefore1970 has a zone that is half a minute off, so that minutes before 1970 have no whole numbers.
+func TestCollideBefore1970(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "* * * * *").In(time.FixedZone("x", 18030))
+	from, to := time.Unix(-600, 0), time.Unix(-65, 0)
+	load, err := cron.Collide(from, to, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := load.Total(), s.Count(from, to); got != want || load.At(time.Unix(-90, 0)) != 1 {
+		t.Errorf("%d slots, %d of them in the minute of -90; want %d", got, load.At(time.Unix(-90, 0)), want)
+	}
+}

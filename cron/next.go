@@ -15,7 +15,7 @@ const earliest = -62135596800
 // the schedule never fires again.
 //
 // Cron slots lie in the years 1970 to 2199 (AWS) or 9999 (unix) of the schedule's zone, rates end with the year 9999.
-// The search covers all of that.
+// The search covers all of that, but for the limit that [Schedule.Except] has.
 func (s Schedule) Next(t time.Time) time.Time {
 	u, ok := s.after(seconds(t), eternity)
 	if !ok {
@@ -25,13 +25,13 @@ func (s Schedule) Next(t time.Time) time.Time {
 }
 
 // Prev returns the last slot before t, strictly, in the schedule's location. The zero Time means that there is none.
-// It undoes Next: both walk the same set of slots.
+// It undoes Next: both walk the same set of slots, up to the limit that [Schedule.Except] has.
 func (s Schedule) Prev(t time.Time) time.Time {
 	u := seconds(t)
 	if t.Nanosecond() > 0 {
 		u++
 	}
-	u, ok := s.before(u)
+	u, ok := s.before(u, -eternity)
 	if !ok {
 		return time.Time{}
 	}
@@ -60,7 +60,8 @@ func (s Schedule) Match(t time.Time) bool {
 }
 
 // Never reports whether s has no slot at all, like one for the 30th of February. A schedule whose years are past
-// had some: it is the zero Time from Next that says that none are left.
+// had some: it is the zero Time from Next that says that none are left. Of a combination that takes away more than
+// [Schedule.Except] looks through, it reports that it has none.
 func (s Schedule) Never() bool {
 	if s.pattern.flags&never != 0 {
 		return true
@@ -77,8 +78,11 @@ func (s *Schedule) at(u int64) time.Time {
 	return t.In(s.zone.loc)
 }
 
-// seconds returns t in Unix seconds, rounded down, and within the bounds that no slot is beyond.
-func seconds(t time.Time) int64 { return min(max(t.Unix(), earliest-1), latest+daySeconds) }
+// farthest is beyond every slot, however far a zone is from UTC, and few enough days for 32 bits.
+const farthest = 1 << 40
+
+// seconds returns t in Unix seconds, rounded down, and within bounds that no slot is beyond.
+func seconds(t time.Time) int64 { return min(max(t.Unix(), earliest-1), farthest) }
 
 // nextLocal returns the first wall-clock time at or after l that the expression has.
 func (s *Schedule) nextLocal(l int64) (int64, bool) {
@@ -163,32 +167,33 @@ func (s *Schedule) afterChange(u, limit int64) (int64, bool) {
 	return 0, false
 }
 
-// before returns the last slot before u, the mirror image of after.
-func (s *Schedule) before(u int64) (int64, bool) {
+// before returns the last slot in [limit, u), the mirror image of after.
+func (s *Schedule) before(u, limit int64) (int64, bool) {
 	switch {
 	case s.set != nil:
-		return s.set.before(s, u)
+		return s.set.before(s, u, limit)
 	case s.period > 0:
-		return s.tickBefore(u)
+		return s.tickBefore(u, limit)
 	case s.pattern.flags&never != 0:
 		return 0, false
 	}
 	u--
 	z := s.zone
 	if z == nil {
-		return s.prevLocal(u)
+		l, ok := s.prevLocal(u)
+		return l, ok && l >= limit
 	}
 	if s.lostAfter(u) {
 		u = z.ruled - 1
 	}
-	for {
+	for u >= limit {
 		e, end := z.find(u)
 		l, ok := s.prevLocal(u + e.offset)
 		if ok && l >= e.start+e.offset {
 			slot := l - e.offset
 			start, _, skip := s.repeats(e, end, slot)
 			if !skip {
-				return slot, true
+				return slot, slot >= limit
 			}
 			if u = start - 1; u >= e.start {
 				continue
@@ -202,10 +207,11 @@ func (s *Schedule) before(u int64) (int64, bool) {
 			t = min(t, l-e.offset+z.shift)
 		}
 		if t == e.start-1 && s.movesTo(e.start) {
-			return e.start, true
+			return e.start, e.start >= limit
 		}
 		u = t
 	}
+	return 0, false
 }
 
 // repeats reports whether a slot of s in era e, until end, is to be left out because the wall clock shows its time at another
@@ -256,7 +262,7 @@ func (s *Schedule) lostAfter(u int64) bool { return s.pattern.flags&lost != 0 &&
 func (s Schedule) settle() Schedule {
 	s.pattern.flags &^= lost
 	months := s.pattern.months
-	if s.zone == nil || s.zone.index == nil || months&(months-1) != 0 || s.pattern.gap == GapNext || s.pattern.flags&never != 0 || s.period > 0 {
+	if s.pattern.dialect == 0 || s.zone == nil || s.zone.index == nil || months&(months-1) != 0 || s.pattern.gap == GapNext || s.pattern.flags&never != 0 || s.period > 0 {
 		return s
 	}
 	year, _, _ := civil(uint32(s.zone.ruled / daySeconds))

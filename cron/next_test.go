@@ -325,3 +325,18 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestNextPassesTheEndOfFarZones: where clocks are far behind UTC, the last slots of the year 9999 are beyond that year in UTC.
+func TestNextPassesTheEndOfFarZones(t *testing.T) {
+	t.Parallel()
+	for _, hours := range []int{-26, -49, 26, 49} {
+		s := mustParse(t, "0 23 * * *").In(time.FixedZone("x", hours*3600))
+		last := s.Prev(time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC))
+		if got := last.Format("2006-01-02 15:04"); got != "9999-12-31 23:00" {
+			t.Errorf("%d hours from UTC, the last slot is %s", hours, got)
+		}
+		if next, match := s.Next(last), s.Match(last); !next.IsZero() || !match {
+			t.Errorf("%d hours from UTC, %s comes after %s, which matches: %t", hours, next, last, match)
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package cron
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -82,17 +84,17 @@ func wrapped(text, name string) bool {
 	return strings.HasPrefix(strings.TrimLeftFunc(text[len(name):], unicode.IsSpace), "(")
 }
 
-// number parses decimal digits, as many as there are; what is huge comes out as huge.
+// number parses decimal digits, as many as there are; what is huge, more than any field or rate has, comes out as huge.
 func number(s string) (int, bool) {
-	const huge = 1 << 53
-	n := 0
+	const huge = math.MaxInt32
+	n := int64(0)
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
-		n = min(n*10+int(s[i]-'0'), huge)
+		n = min(n*10+int64(s[i]-'0'), huge)
 	}
-	return n, s != ""
+	return int(n), s != ""
 }
 
 // A part is what a field of a cron expression is about.
@@ -236,7 +238,10 @@ func (r reader) item(f *field, item span, v *values) (star bool, err error) {
 	}
 	size := f.max - f.min + 1
 	if from > to {
-		if hint, ok := r.wraps(f, low, high); !ok {
+		if hint, ok := r.wraps(f, from, to); !ok {
+			if stepped { // which would begin anew in the second range
+				hint, _, _ = strings.Cut(hint, upwardsHint)
+			}
 			return false, r.err(body, f, hint)
 		}
 		to += size
@@ -249,14 +254,13 @@ func (r reader) item(f *field, item span, v *values) (star bool, err error) {
 const upwardsHint = ": write "
 
 // wraps reports whether a range may run past the end of f and on from its start, and if not, what to write instead.
-func (r reader) wraps(f *field, low, high span) (hint string, ok bool) {
+func (r reader) wraps(f *field, from, to int) (hint string, ok bool) {
 	if r.dialect == AWS && f.part != year {
 		return "", true
 	}
 	hint = "a range runs upwards"
 	if f.part != year {
-		first, last := f.show(f.min), f.show(f.max)
-		hint += upwardsHint + low.in(r.expr) + "-" + last + "," + first + "-" + high.in(r.expr)
+		hint += upwardsHint + f.show(from) + "-" + f.show(f.max) + "," + f.show(f.min) + "-" + f.show(to)
 	}
 	return hint, false
 }
@@ -285,7 +289,7 @@ func (r reader) step(f *field, item, body, step span) (int, error) {
 		return 0, step.err(r.expr, r.dialect, f.name, allowed, "for every value, leave the step out")
 	case body.start == body.end:
 		return 0, item.err(r.expr, r.dialect, f.name, "a start before the step",
-			"write */"+step.in(r.expr))
+			"write */"+strconv.Itoa(n))
 	}
 	return min(n, f.max+1), nil
 }
@@ -325,6 +329,9 @@ func rangeHint(d Dialect, f *field, n int) string {
 	return ""
 }
 
+// awsOnlyHint is about what unix cron does not have.
+const awsOnlyHint = "L, W and # exist in AWS cron only"
+
 // valueHint returns a suggestion for a text that is no value of a field.
 func (r reader) valueHint(f *field, text string) string {
 	switch {
@@ -341,11 +348,11 @@ func (r reader) valueHint(f *field, text string) string {
 	case strings.ContainsRune(text, '-'):
 		return "a range has two ends, as in 1-5"
 	case r.dialect == Unix && f.isDay() && (strings.ContainsRune(text, '#') || strings.ContainsAny(text[len(text)-1:], "LlWw")):
-		return "L, W and # exist in AWS cron only"
+		return awsOnlyHint
 	}
-	if len(text) > 3 {
-		if _, ok := f.word(text[:3]); ok {
-			return "write " + strings.ToUpper(text[:3])
+	if short := shortName(text); short != "" {
+		if _, ok := f.word(short); ok {
+			return "write " + short
 		}
 	}
 	return ""

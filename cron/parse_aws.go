@@ -1,6 +1,9 @@
 package cron
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // The fields of AWS cron, as AWS documents them.
 var awsFields = [6]field{
@@ -192,7 +195,7 @@ func (r reader) special(f *field, item span, p *pattern) (found bool, err error)
 		}
 	case strings.HasSuffix(text, "L"):
 		if n, ok := number(text[:len(text)-1]); ok {
-			text = text[:len(text)-1]
+			text = strconv.Itoa(n)
 			hint = "L-" + text + " counts back from the last day of the month"
 			if n >= 1 && n <= 7 {
 				hint += "; the last such weekday is " + text + "L in day-of-week"

@@ -278,3 +278,17 @@ func TestMessagesOfFieldsNameTheDialectsNames(t *testing.T) {
 		}
 	}
 }
+
+// TestUTCUnderAnotherPointer: so time.Local is where the machine's zone is UTC.
+func TestUTCUnderAnotherPointer(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "0 9 * * *")
+	if utc := s.In(time.FixedZone("UTC", 0)); !utc.Equal(s) || utc.Location() != time.UTC || utc.String() != "0 9 * * *" {
+		t.Errorf("%s in %s is not in UTC", utc, utc.Location())
+	}
+	for _, other := range []*time.Location{time.FixedZone("UTC", 3600), time.FixedZone("GMT", 0)} {
+		if s.In(other).Equal(s) {
+			t.Errorf("%s is UTC", other)
+		}
+	}
+}

@@ -70,8 +70,8 @@ func readRate(expr string) (Schedule, error) {
 		if name := unit.in(expr); name != u.many && n != 1 || name != u.one && n == 1 {
 			continue
 		}
-		if most := int(math.MaxInt64 / u.length); n > most {
-			return Schedule{}, value.err(expr, Rate, "value", "at most "+strconv.Itoa(most)+" "+u.many, "")
+		if most := int64(math.MaxInt64 / u.length); int64(n) > most {
+			return Schedule{}, value.err(expr, Rate, "value", "at most "+strconv.FormatInt(most, 10)+" "+u.many, "")
 		}
 		return newRate(time.Duration(n)*u.length, 0), nil
 	}
@@ -106,7 +106,7 @@ func unitHint(unit string, n int) string {
 	case "second", "seconds":
 		return "the shortest rate is rate(1 minute)"
 	case "week", "weeks":
-		return "count in days: 7 days"
+		return "count in days: " + weeksInDays(n)
 	case "month", "months", "year", "years":
 		return "months and years differ in length: use cron(…)"
 	}
@@ -147,7 +147,10 @@ func (s Schedule) Period() time.Duration { return time.Duration(s.period) * time
 // WithAnchor returns s with its phase set: the slots of a rate are the instants t + k × period for k = 1, 2, 3, …, in
 // elapsed time, so that no clock change moves them. The first lies one period after t, rounded down to the second;
 // before that there is none. The zero Time stands for the Unix epoch, which is the default.
-// Cron has no phase, and is returned as it is.
+// Cron has no phase, and is returned as it is. Members of a union that are rates get the anchor, too.
+//
+// Just rates can have slots before 1970. There, in combinations, the date of a slot is worked out with the offset from UTC that its
+// zone had when 1970 began.
 func (s Schedule) WithAnchor(t time.Time) Schedule {
 	s = s.each(func(m Schedule) Schedule { return m.WithAnchor(t) })
 	if s.period == 0 {
@@ -170,14 +173,15 @@ func (s *Schedule) tickAfter(u, limit int64) (int64, bool) {
 	return u, u <= limit
 }
 
-// tickBefore returns the last slot of a rate before u.
-func (s *Schedule) tickBefore(u int64) (int64, bool) {
+// tickBefore returns the last slot of a rate in [limit, u).
+func (s *Schedule) tickBefore(u, limit int64) (int64, bool) {
 	u = min(u-1, latest)
 	if u <= s.anchor {
 		return 0, false
 	}
 	k := (u - s.anchor) / s.period
-	return s.anchor + k*s.period, k > 0
+	u = s.anchor + k*s.period
+	return u, k > 0 && u >= limit
 }
 
 // ticks returns how many slots of a rate there are up to and including u.

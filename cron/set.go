@@ -18,8 +18,8 @@ type set struct {
 const maxExcluded = 1 << 20
 
 // Union returns the schedule that fires whenever one of the given does, once at an instant however many of them do.
-// Each keeps its zone and rules; the union's slots are reported in the zone of the first.
-// The union of none never fires.
+// Each keeps its zone and rules; the union's slots are reported in the zone of the first. What is set later, by [Schedule.In]
+// and the like, is set for each. The union of none never fires.
 func Union(schedules ...Schedule) Schedule {
 	if len(schedules) == 0 {
 		return Schedule{}
@@ -28,20 +28,34 @@ func Union(schedules ...Schedule) Schedule {
 }
 
 // Except returns s without the slots that lie in a minute in which any of the others fires. Cron is precise to the minute, so
-// that just matters for rates and at(…): a slot at 9:00:37 is taken away by what fires at 9:00. The others keep their own zones
-// and rules. They may be combinations, too.
+// that just matters for rates and at(…): a slot at 9:00:37 is taken away by what fires at 9:00, and one at 9:00 by what fires at
+// 9:00:37. Minutes are those of UTC. The others keep their own zones and rules, also if those of s are changed later. They may
+// be combinations, too. Without others it is s.
 //
-// A search that meets a million slots in a row that are all taken away ends as if there were no more.
+// A search that meets a million slots in a row that are all taken away ends as if there were no more. So that few come near that,
+// it takes whole days in one step if an expression that is excluded has every minute of them, or, in the same zone, with
+// nothing moved out of gaps, every time of day that s has.
 func (s Schedule) Except(others ...Schedule) Schedule {
+	if len(others) == 0 {
+		return s
+	}
 	return s.with(func(c *set) { c.except = slices.Concat(c.except, others) })
 }
 
-// ExceptOn returns s without the slots whose date, in the zone of s, is in any of the calendars.
+// ExceptOn returns s without the slots whose date, in the zone of s, is in any of the calendars. Without calendars it is s.
+//
+// For dates before 1970, on which just rates have slots, see [Schedule.WithAnchor].
 func (s Schedule) ExceptOn(calendars ...Calendar) Schedule {
+	if len(calendars) == 0 {
+		return s
+	}
 	return s.with(func(c *set) { c.without = slices.Concat(c.without, calendars) })
 }
 
-// OnlyOn returns s with just those slots whose date, in the zone of s, is in one of the calendars.
+// OnlyOn returns s with just those slots whose date, in the zone of s, is in one of the calendars. Without
+// calendars there are none.
+//
+// For dates before 1970, on which just rates have slots, see [Schedule.WithAnchor].
 func (s Schedule) OnlyOn(calendars ...Calendar) Schedule {
 	return s.with(func(c *set) { c.only = append(slices.Clip(c.only), merge(calendars)) })
 }
@@ -57,20 +71,21 @@ func (s Schedule) with(change func(*set)) Schedule {
 	return s
 }
 
-// each returns s with all schedules that it is made of replaced by what change makes of them.
+// each returns s with the members of a union replaced by what change makes of them.
 func (s Schedule) each(change func(Schedule) Schedule) Schedule {
-	if s.set == nil {
+	if s.set == nil || s.set.any == nil {
 		return s
 	}
-	changed := func(schedules []Schedule) []Schedule {
-		schedules = slices.Clone(schedules)
-		for i := range schedules {
-			schedules[i] = change(schedules[i])
+	return s.with(func(c *set) {
+		c.any = slices.Clone(c.any)
+		for i, member := range c.any {
+			c.any[i] = change(member)
 		}
-		return schedules
-	}
-	return s.with(func(c *set) { c.any, c.except = changed(c.any), changed(c.except) })
+	})
 }
+
+// isBoth reports whether a set is a union of several from which something is taken away.
+func (c *set) isBoth() bool { return len(c.any) > 1 && len(c.except)+len(c.without)+len(c.only) > 0 }
 
 func (c *set) equal(o *set) bool {
 	if c == o || c == nil || o == nil {
@@ -118,16 +133,16 @@ func (c *set) after(s *Schedule, u, limit int64) (int64, bool) {
 	return 0, false
 }
 
-// before returns the last slot before u of s, which has c.
-func (c *set) before(s *Schedule, u int64) (int64, bool) {
+// before returns the last slot in [limit, u) of s, which has c.
+func (c *set) before(s *Schedule, u, limit int64) (int64, bool) {
 	base := *s
 	base.set = nil
 	for range maxExcluded {
 		var ok bool
 		if c.any == nil {
-			u, ok = base.before(u)
+			u, ok = base.before(u, limit)
 		} else {
-			u, ok = latestOf(c.any, u)
+			u, ok = latestOf(c.any, u, limit)
 		}
 		if !ok {
 			return 0, false
@@ -150,10 +165,10 @@ func earliestOf(schedules []Schedule, u, limit int64) (first int64, ok bool) {
 	return first, ok
 }
 
-func latestOf(schedules []Schedule, u int64) (last int64, ok bool) {
+func latestOf(schedules []Schedule, u, limit int64) (last int64, ok bool) {
 	for i := range schedules {
-		if slot, found := schedules[i].before(u); found && (!ok || slot > last) {
-			last, ok = slot, true
+		if slot, found := schedules[i].before(u, limit); found {
+			last, limit, ok = slot, slot+1, true
 		}
 	}
 	return last, ok
@@ -169,7 +184,7 @@ func (c *set) takes(base *Schedule, u int64) (r taken, ok bool) {
 		if found {
 			continue
 		}
-		r.from, r.to = earliest-daySeconds, latest+2*daySeconds
+		r.from, r.to = -farthest, farthest
 		if n > 0 {
 			r.from = (int64(days[n-1]) + 1) * daySeconds
 		}
@@ -185,26 +200,48 @@ func (c *set) takes(base *Schedule, u int64) (r taken, ok bool) {
 		}
 	}
 	for i := range c.except {
-		if x := &c.except[i]; x.firesWithin(u) {
-			if c.any == nil && x.coversDaysOf(base) {
-				r.from, r.to = day*daySeconds, (day+1)*daySeconds
-			}
+		x := &c.except[i]
+		slot, fires := x.slotInMinuteOf(u)
+		if !fires {
+			continue
+		}
+		ok = true
+		if slot == u && c.any == nil && x.coversDaysOf(base) {
+			r.from, r.to = day*daySeconds, (day+1)*daySeconds
 			return r, true
 		}
+		if whole, covers := x.coversDayAt(u); covers {
+			return whole, true
+		}
 	}
-	return r, false
+	return r, ok
 }
 
-// firesWithin reports whether s has a slot in the minute up to an instant, so that the instant is in the slot's minute.
-func (s *Schedule) firesWithin(u int64) bool {
-	_, ok := s.after(u-minuteSeconds, u)
-	return ok
+// slotInMinuteOf returns the first slot of s in the minute of an instant.
+func (s *Schedule) slotInMinuteOf(u int64) (int64, bool) {
+	minute := floorDiv(u, minuteSeconds) * minuteSeconds
+	return s.after(minute-1, minute+minuteSeconds-1)
 }
 
-// coversDaysOf reports whether s, on each date on which it has slots, has all those that o has.
+// coversDayAt reports whether s, which has a slot in the minute of an instant, has one in each minute of that day in its zone. Days close
+// to a change of clocks are left out: gaps and repeats may be there.
+func (s *Schedule) coversDayAt(u int64) (day taken, ok bool) {
+	if s.set != nil || s.pattern.minutes != allMinutes || s.pattern.hours != allHours {
+		return day, false
+	}
+	day = s.takenAt(u)
+	offset := day.era.offset
+	day.from = floorDiv(u+offset, daySeconds) * daySeconds
+	day.to = day.from + daySeconds
+	return day, offset%minuteSeconds == 0 && day.from-offset >= day.era.start+day.shift && day.to-offset <= day.stop-day.shift
+}
+
+// coversDaysOf reports whether s, on each date on which it has slots, has all those that o has. With GapNext, slots may come
+// from the date before.
 func (s *Schedule) coversDaysOf(o *Schedule) bool {
 	p, q := &s.pattern, &o.pattern
-	sameClocks := s.zone == o.zone && (s.zone == nil || p.gap == q.gap && (p.repeat == q.repeat || p.repeat == RepeatBoth))
+	sameClocks := s.zone == o.zone &&
+		(s.zone == nil || p.gap == GapSkip && q.gap == GapSkip && (p.repeat == q.repeat || p.repeat == RepeatBoth))
 	return sameClocks && s.set == nil && s.period == 0 && o.period == 0 && s.anchor == o.anchor &&
 		q.minutes&^p.minutes == 0 && q.hours&^p.hours == 0
 }

@@ -93,6 +93,12 @@ func TestSetsAgreeWithTheirParts(t *testing.T) {
 		}
 
 		a, b, c := d.schedule(loc, start).In(loc), d.schedule(loc, start), d.schedule(loc, start)
+		if d.oneIn(2) { // days on which c has every time that a has are passed over at once
+			o := d.oracle(from.Year())
+			o.fields[0], o.fields[1] = d.pick("*", "0", "*/30"), d.pick("*", "0", "*/2")
+			gap, repeat := cron.Gap(d.n(0, 2)), cron.Repeat(d.n(0, 3))
+			a, c = a.WithGap(gap).WithRepeat(repeat), mustParse(t, o.expr()).In(loc).WithGap(gap).WithRepeat(repeat)
+		}
 		holidays, isHoliday := calendar("holidays")
 		trading, isTrading := calendar("trading")
 		s := cron.Union(a, b)
@@ -109,7 +115,10 @@ func TestSetsAgreeWithTheirParts(t *testing.T) {
 		}
 		if d.oneIn(2) {
 			s = s.Except(c)
-			keep(func(t time.Time) bool { return c.Count(t.Add(-time.Minute), t) == 0 })
+			keep(func(t time.Time) bool {
+				minute := time.Unix(t.Unix()-(t.Unix()%60+60)%60, 0)
+				return c.Count(minute.Add(-1), minute.Add(time.Minute-1)) == 0
+			})
 		}
 		if d.oneIn(2) {
 			s = s.ExceptOn(holidays)
@@ -173,6 +182,16 @@ func TestSets(t *testing.T) {
 		{"all but a minute a year", minutely.Except(mustParse(t, "* 0-22 * * *"), mustParse(t, "* * 1-30 * *"), mustParse(t, "* * 31 1-11 *"),
 			mustParse(t, "0-58 * * * *")), "2026-12-31 23:59", "2025-12-31 23:59"},
 		{"years taken away", minutely.Except(mustParse(t, "cron(* * * * ? 2020-2029)")), "2030-01-01 00:00", "2019-12-31 23:59"},
+		{
+			"years taken away from a rate", mustParse(t, "rate(1 minute)").Except(mustParse(t, "cron(* * * * ? 1970-1975)")),
+			"2026-01-01 00:01", "2025-12-31 23:59",
+		},
+		{
+			"all years but one taken away from a rate",
+			mustParse(t, "rate(1 minute)").In(location(t, "Asia/Tokyo")).Except(mustParse(t, "cron(* * * * ? 1970-2027,2029-2199)"),
+				mustParse(t, "* * * * *").OnlyOn(cron.NewCalendar("", day(2028, 1, 1)))),
+			"2028-01-02 00:00", "",
+		},
 		{"only far dates", minutely.OnlyOn(far), "2190-05-01 00:00", "1990-05-01 23:59"},
 		{"only far dates in a zone", minutely.In(location(t, "America/New_York")).OnlyOn(far), "2190-05-01 04:00", "1990-05-02 03:59"},
 		{"what is excluded from an exclusion", daily.Except(minutely.Except(mustParse(t, "0 9 * * FRI"))), "2026-01-02 09:00", "2025-12-26 09:00"},
@@ -194,5 +213,65 @@ func TestSets(t *testing.T) {
 	holidays := cron.NewCalendar("holidays", from)
 	if a, b := daily.ExceptOn(holidays), mustParse(t, "0 9 * * ?").ExceptOn(cron.NewCalendar("holidays", from, from)); !a.Equal(b) || a.Equal(daily) {
 		t.Error("equal sets are not equal, or others are")
+	}
+}
+
+// TestExceptKeepsWhatMovesIntoADay: the hours of Saturday that clocks skip move to Sunday, of which just that instant is taken away.
+func TestExceptKeepsWhatMovesIntoADay(t *testing.T) {
+	t.Parallel()
+	nuuk := location(t, "America/Nuuk")
+	s := mustParse(t, "cron(0 * * * ? *)").In(nuuk).WithGap(cron.GapNext)
+	s = s.Except(mustParse(t, "cron(0 * ? * SAT *)").In(nuuk).WithGap(cron.GapNext))
+	noon := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
+	if got := s.Next(noon).Format(time.RFC3339); got != "2024-03-31T01:00:00-01:00" {
+		t.Errorf("the next slot is %s", got)
+	}
+}
+
+func TestExceptIsAboutCalendarMinutes(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "* * * * *").Except(mustParse(t, "at(2026-02-01T09:00:37)"))
+	nine := time.Date(2026, 2, 1, 9, 0, 0, 0, time.UTC)
+	if s.Match(nine) || !s.Match(nine.Add(time.Minute)) || !s.Match(nine.Add(-time.Minute)) {
+		t.Error("not just 9:00 is taken away")
+	}
+}
+
+func TestSetsFindTheFirstSlotOfMany(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "rate(1 minute)").Except(mustParse(t, "cron(* * * * ? 1970-1975)"))
+	if got := s.Next(time.Time{}).Format(time.RFC3339); s.Never() || got != "1976-01-01T00:00:00Z" {
+		t.Errorf("never is %t, the first slot %s", s.Never(), got)
+	}
+}
+
+func TestExceptKeepsItsZoneAndRules(t *testing.T) {
+	t.Parallel()
+	tokyo := location(t, "Asia/Tokyo")
+	s := mustParse(t, "0 * * * *").Except(mustParse(t, "0 9 * * *")).In(tokyo)
+	nine := time.Date(2026, 2, 1, 9, 0, 0, 0, time.UTC)
+	if s.Match(nine) || !s.Match(nine.In(tokyo).Add(-9*time.Hour)) {
+		t.Error("an excluded schedule moved to another zone")
+	}
+}
+
+func TestNothingIsNoCombination(t *testing.T) {
+	t.Parallel()
+	s := mustParse(t, "0 9 * * *")
+	if !s.Except().Equal(s) || !s.ExceptOn().Equal(s) || s.OnlyOn().Equal(s) {
+		t.Error("nothing taken away is a combination, or no calendar is all dates")
+	}
+}
+
+func TestCalendarsHaveTheYears1To9999(t *testing.T) {
+	t.Parallel()
+	year := func(y int) time.Time { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC) }
+	c := cron.NewCalendar("years", year(-5000), year(0), year(1), year(9999), year(10000))
+	if c.Len() != 2 || c.Contains(year(-200)) || c.Contains(year(-5000)) || !c.Contains(year(1)) || !c.Contains(year(9999)) || c.Contains(year(12000)) {
+		t.Errorf("%d dates, or others", c.Len())
+	}
+	tokyo := location(t, "Asia/Tokyo") // where it is the year 1 while it is not yet in UTC
+	if early := time.Date(1, 1, 1, 0, 0, 0, 0, tokyo); !c.Contains(early) {
+		t.Errorf("%s is not in the calendar", early)
 	}
 }

@@ -11,22 +11,29 @@ import (
 // the same, however they were written: names for months and weekdays, ranges for runs, steps where they are regular.
 // The zero Schedule has none, and returns "".
 //
-// A combination is described by the expressions it consists of, which is no expression.
+// A combination is described by the expressions it consists of, which is no expression; those within it are between parentheses.
 //
 // [Parse] makes an equal schedule of it, up to what expressions cannot carry: the anchor, the rules for gaps and repeats,
-// and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC.
+// and the location of AWS cron and of rate(…). Unix cron and @every carry the location's name in CRON_TZ=, unless it is UTC;
+// Parse finds it again if it is that of a zone in the IANA database.
 func (s Schedule) String() string {
 	text := string(s.append(nil))
 	if s.set == nil {
 		return text
 	}
-	parts := []string{text}
-	for i, part := range s.set.any {
-		if i > 0 {
-			parts = append(parts, " or ")
+	if s.set.any != nil {
+		members := make([]string, len(s.set.any))
+		for i, member := range s.set.any {
+			if members[i] = member.String(); member.set != nil {
+				members[i] = "(" + members[i] + ")"
+			}
 		}
-		parts = append(parts, part.String())
+		text = strings.Join(members, " or ")
 	}
+	if s.set.isBoth() {
+		text = "(" + text + ")"
+	}
+	parts := []string{text}
 	for _, c := range s.set.only {
 		parts = append(parts, " on the dates of ", c.name)
 	}

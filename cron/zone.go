@@ -41,7 +41,7 @@ const (
 // locations holds the zones of the IANA database that were used, by their names.
 var locations sync.Map
 
-// zoneOf returns the zone of a location. It is nil for UTC.
+// zoneOf returns the zone of a location. It is nil for UTC, also for a copy of it under the same name, such as time.Local is where TZ=UTC.
 func zoneOf(loc *time.Location) *zone {
 	if loc == nil || loc == time.UTC {
 		return nil
@@ -53,7 +53,10 @@ func zoneOf(loc *time.Location) *zone {
 		}
 	}
 	z := newZone(loc)
-	if z.index == nil {
+	switch {
+	case len(z.eras) == 1 && name == "UTC" && z.eras[0].offset == 0:
+		return nil
+	case z.index == nil:
 		return z
 	}
 	// Just what the database has is kept: programs can make any number of locations of their own.
