@@ -137,9 +137,27 @@ func (s *Schedule) afterChange(u, limit int64) (int64, bool) {
 	if s.movesTo(u) {
 		return u, u <= limit
 	}
+	var (
+		rest  = *s              // without the years that cannot have a slot
+		from  = int64(eternity) // l is the first match from here on
+		l     int64
+		ok    bool
+		year  uint32 // the one that l is in
+		whole bool   // it is searched from its start, and clocks change by the rule
+	)
 	for u <= limit && !s.lostAfter(u) {
 		e, end := z.find(u)
-		l, ok := s.nextLocal(u + e.offset)
+		if local := u + e.offset; local < from || ok && local > l {
+			from = local
+			l, ok = rest.nextLocal(local)
+			if y := yearOf(l); ok && y > year {
+				if whole { // and in vain, as it would be in all years of its kind
+					rest.pattern.drop(year)
+				}
+				whole = year > 0 && int64(dayNumber(y, 1, 1))*daySeconds > z.ruled+2*daySeconds
+				year = y
+			}
+		}
 		if ok && l < end+e.offset {
 			slot := l - e.offset
 			_, again, skip := s.repeats(e, end, slot)
@@ -165,6 +183,12 @@ func (s *Schedule) afterChange(u, limit int64) (int64, bool) {
 		u = t
 	}
 	return 0, false
+}
+
+// yearOf returns the year of a wall-clock time in 1970 or later.
+func yearOf(l int64) uint32 {
+	year, _, _ := civil(uint32(max(l, 0) / daySeconds))
+	return year
 }
 
 // before returns the last slot in [limit, u), the mirror image of after.

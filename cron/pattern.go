@@ -250,14 +250,16 @@ func (p *pattern) nextDay(day uint32) (uint32, bool) {
 			month++
 		}
 	}
+	rest := *p
 	for {
 		var ok bool
-		if year, ok = p.nextYear(year + 1); !ok {
+		if year, ok = rest.nextYear(year + 1); !ok {
 			return 0, false
 		}
 		if found, ok := p.firstDay(year); ok {
 			return found, true
 		}
+		rest.drop(year)
 	}
 }
 
@@ -293,9 +295,10 @@ func (p *pattern) prevDay(day uint32) (uint32, bool) {
 			months &^= 1 << m
 		}
 	}
+	rest := *p
 	for {
 		var ok bool
-		if year, ok = p.prevYear(year - 1); !ok {
+		if year, ok = rest.prevYear(year - 1); !ok {
 			return 0, false
 		}
 		for months := p.months; months != 0; {
@@ -306,8 +309,28 @@ func (p *pattern) prevDay(day uint32) (uint32, bool) {
 			}
 			months &^= 1 << m
 		}
+		rest.drop(year)
 	}
 }
+
+// drop takes a year that was searched in vain out of p, and with it all years of its kind, which have the same days. So a search goes
+// through a few years, whatever the years are that p has. A perpetual pattern needs none of this: it has days in any twelve years.
+func (p *pattern) drop(year uint32) {
+	if p.flags&perpetual != 0 {
+		return
+	}
+	for w, years := range yearsOf[yearType(year)] {
+		p.years[w] &^= years
+	}
+}
+
+// yearsOf are the years of each kind, as pattern.years has them.
+var yearsOf = func() (years [yearTypes][4]uint64) {
+	for n := range uint32(256) {
+		years[yearType(firstYear+n)][n/64] |= 1 << (n % 64)
+	}
+	return years
+}()
 
 // hasYear reports whether a year from firstYear to lastYear matches.
 func (p *pattern) hasYear(year uint32) bool {

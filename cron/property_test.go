@@ -2,6 +2,8 @@ package cron_test
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 	_ "time/tzdata" // the tests must not depend on the machine's zones
@@ -189,4 +191,50 @@ func checkParsesBack(t interface {
 	if again.String() != text {
 		t.Fatalf("%q comes out as %q", text, again)
 	}
+}
+
+// TestYearsSearchedInVain checks expressions whose years are mostly those without a slot against the same ones of every year.
+func TestYearsSearchedInVain(t *testing.T) {
+	t.Parallel()
+	var zones []*time.Location
+	for _, name := range []string{
+		"UTC", "America/New_York", "Europe/Berlin", "Pacific/Chatham", "Asia/Gaza", "Africa/Casablanca", "Australia/Lord_Howe", "Asia/Beirut",
+	} {
+		zones = append(zones, location(t, name))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		d := dice{t}
+		loc := rapid.SampledFrom(zones).Draw(t, "zone")
+		gap, repeat := cron.Gap(d.n(0, 2)), cron.Repeat(d.n(0, 3))
+		days := d.pick("? 2 1#5", "29 2 ?", "? 2,3 1#5", "? 3 1#2", "? 3 1L", "? 2,9 1#5", "? 9 1#4", "? 3 7L", "LW,29 2 ?", "? 3,10 1#5")
+		clock := d.pick("30 2", "0 0", "15 3", "*/15 2", "45 2", "59 23")
+		every := mustParse(t, clock+" "+days+" *").In(loc).WithGap(gap).WithRepeat(repeat)
+		has := make(map[int]bool) // a few of the years that have slots, and most of the others
+		for slot := range every.Between(time.Unix(0, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)) {
+			has[slot.Year()] = true
+		}
+		var years []string
+		in := make(map[int]bool)
+		for year := 1970; year < 2200; year++ {
+			if d.oneIn(8) != has[year] {
+				continue
+			}
+			years = append(years, strconv.Itoa(year))
+			in[year] = true
+		}
+		if years == nil {
+			return
+		}
+		s := mustParse(t, clock+" "+days+" "+strings.Join(years, ",")).In(loc).WithGap(gap).WithRepeat(repeat)
+		from := time.Unix(rapid.Int64Range(0, 7e9).Draw(t, "from"), 0)
+		for name, step := range map[string][2]func(time.Time) time.Time{"Next": {s.Next, every.Next}, "Prev": {s.Prev, every.Prev}} {
+			want := step[1](from)
+			for !want.IsZero() && !in[want.Year()] {
+				want = step[1](want)
+			}
+			if got := step[0](from); !got.Equal(want) {
+				t.Fatalf("%s: %s of %s is %s, want %s", s, name, from.UTC(), got, want)
+			}
+		}
+	})
 }

@@ -135,10 +135,9 @@ const (
 
 // loop calls pass until ctx ends. pass returns when it next has something to do; zero means now.
 func (e *Engine) loop(ctx context.Context, wake chan struct{}, operation string, pass func(context.Context) (time.Duration, error)) {
-	// A timer with a channel of its own would do as well, but in a bubble of synctest, one that is due at once crashes the race
-	// detector now and then (golang/go#78156).
-	alarm := time.AfterFunc(0, func() { signal(wake) })
+	alarm := time.AfterFunc(e.cfg.Poll, func() { signal(wake) })
 	defer alarm.Stop()
+	signal(wake)
 	pause := firstPause
 	for {
 		select {
@@ -157,6 +156,11 @@ func (e *Engine) loop(ctx context.Context, wake chan struct{}, operation string,
 			e.cfg.Log.ErrorContext(ctx, "cannot fire; trying again",
 				slog.String("operation", operation), slog.Any("error", err), slog.Duration("pause", pause))
 			wait, pause = pause, min(2*pause, lastPause)
+		}
+		if wait <= 0 {
+			// No timer: one that is due at once crashes the race detector now and then in a bubble of synctest (golang/go#78156).
+			signal(wake)
+			continue
 		}
 		alarm.Reset(wait)
 	}
