@@ -22,6 +22,9 @@ const cronLong = `Try out cron and rate expressions. None of these commands need
 An EXPRESSION is AWS cron (six fields, or cron(…)), unix cron (five fields, or an alias such as @daily), rate(…),
 @every with a duration, or at(…). Quote it: the shell has plans of its own for *.
 
+--except and --only take files of dates, such as the holidays of an exchange: iCalendar (.ics), or YAML (.yaml), which is a
+list of dates (2026-12-25) and ranges (2026-12-24/2026-12-31), or names with such lists; calendars.yaml#nyse picks one of several.
+
 With - in its place, expressions come from standard input, one JSON object a line, and the answers go out one a line,
 in the same order:
 
