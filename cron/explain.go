@@ -261,7 +261,7 @@ func (p *pattern) explainDates() string {
 	if p.last&lastWeekday != 0 {
 		dates = append(dates, "the last weekday")
 	}
-	for _, n := range members(uint64(p.last &^ lastWeekday)) {
+	for _, n := range members(uint64(p.beforeLast())) {
 		switch n {
 		case 0:
 			dates = append(dates, "the last day")

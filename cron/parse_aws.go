@@ -164,7 +164,7 @@ func (r reader) special(f *field, item span, p *pattern) (found bool, err error)
 	hint := ""
 	switch {
 	case text == "L":
-		p.last |= 1
+		p.last |= 1 << 31
 		return true, nil
 	case text == "LW":
 		p.last |= lastWeekday
@@ -177,7 +177,7 @@ func (r reader) special(f *field, item span, p *pattern) (found bool, err error)
 		n, ok := number(text[len("L-"):])
 		switch {
 		case ok && 1 <= n && n <= 30:
-			p.last |= 1 << n
+			p.last |= 1 << (31 - n)
 			return true, nil
 		case ok && n == 0:
 			hint = "write L for the last day of the month"

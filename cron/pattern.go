@@ -13,7 +13,7 @@ type pattern struct {
 
 	hours   uint32 // bits 0-23
 	days    uint32 // bits 1-31
-	last    uint32 // bit n: the day n before the last of the month (L, L-n); and the bit lastWeekday
+	last    uint32 // bit 31-n: the day n before the last of the month (L, L-n); and the bit lastWeekday
 	nearest uint32 // bit n: the weekday nearest to day n (nW)
 
 	months   uint16 // bits 1-12
@@ -44,7 +44,10 @@ func (p *pattern) set(part part, values uint64) {
 }
 
 // lastWeekday, in pattern.last, is the last weekday of the month (LW).
-const lastWeekday = 1 << 31
+const lastWeekday = 1
+
+// beforeLast returns p.last with the day n before the last as bit n.
+func (p *pattern) beforeLast() uint32 { return bits.Reverse32(p.last &^ lastWeekday) }
 
 // flags are what a pattern needs to be asked quickly, or printed as it was written.
 type flags uint8
@@ -380,9 +383,9 @@ func (p *pattern) prevYear(year uint32) (uint32, bool) {
 // monthDays returns the matching days of a month, as bits 1-31. first is the day number of the month's first day.
 func (p *pattern) monthDays(year, month, first uint32) uint32 {
 	length := daysIn(year, month)
-	days := p.days
-	if p.last|p.nearest != 0 {
-		days |= p.specialDays(length, weekdayOf(first))
+	days := p.days | p.last&^lastWeekday>>(31-length&31)
+	if p.nearest|p.last&lastWeekday != 0 {
+		days |= p.nearestDays(length, weekdayOf(first))
 	}
 	if p.weekdays != allWeekdays {
 		weekdays := p.weekDays(length, weekdayOf(first))
@@ -398,14 +401,9 @@ func (p *pattern) monthDays(year, month, first uint32) uint32 {
 // through returns the days from 1 to n, which is from 1 to 31.
 func through(n uint32) uint32 { return allDays >> (31 - n&31) & allDays }
 
-// specialDays returns the days that L, L-n, nW and LW mean in a month of some length whose first is weekday start.
-func (p *pattern) specialDays(length, start uint32) uint32 {
+// nearestDays returns the days that nW and LW mean in a month of some length whose first is weekday start.
+func (p *pattern) nearestDays(length, start uint32) uint32 {
 	var days uint32
-	for set := p.last &^ lastWeekday; set != 0; set &= set - 1 {
-		if n := uint32(bits.TrailingZeros32(set)); n < length {
-			days |= 1 << (length - n)
-		}
-	}
 	for set := p.nearest; set != 0; set &= set - 1 {
 		if n := uint32(bits.TrailingZeros32(set)); n <= length {
 			days |= 1 << nearestWeekday(n, length, start)
@@ -417,17 +415,17 @@ func (p *pattern) specialDays(length, start uint32) uint32 {
 	return days
 }
 
+// toWeekday is how far it is from each weekday to the nearest from Monday to Friday. It is a table, as processors cannot foresee a branch.
+var toWeekday = [weekDays]int32{0: 1, 6: -1}
+
 // nearestWeekday returns the day from Monday to Friday nearest to day n without leaving the month.
 func nearestWeekday(n, length, start uint32) uint32 {
-	switch weekday := (start + n - 1) % weekDays; {
-	case weekday == 6 && n > 1:
-		return n - 1
-	case weekday == 6:
-		return n + 2
-	case weekday == 0 && n < length:
-		return n + 1
-	case weekday == 0:
-		return n - 2
+	n += uint32(toWeekday[(start+n-1)%weekDays])
+	switch {
+	case n == 0: // a Saturday
+		return 3
+	case n > length: // a Sunday
+		return n - 3
 	}
 	return n
 }

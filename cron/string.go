@@ -140,7 +140,7 @@ func (p *pattern) appendMonthDays(b []byte) []byte {
 	if p.last&lastWeekday != 0 {
 		b = append(b, ",LW"...)
 	}
-	for set := p.last &^ lastWeekday; set != 0; set &= set - 1 {
+	for set := p.beforeLast(); set != 0; set &= set - 1 {
 		b = append(b, ",L"...)
 		if n := bits.TrailingZeros32(set); n > 0 {
 			b = strconv.AppendInt(append(b, '-'), int64(n), 10)
