@@ -134,16 +134,20 @@ func (p *pattern) next(l int64) (int64, bool) {
 	clock := uint32(minute % dayMinutes)
 	hour := clock / hourMinutes
 
-	today := true
+	first := p.first()
 	var at uint32
 	if m := p.minutes >> (clock % hourMinutes & 63); m != 0 && p.hours>>(hour&31)&1 != 0 {
 		at = clock + uint32(bits.TrailingZeros64(m))
-	} else if h := p.hours >> ((hour + 1) & 31); h != 0 {
-		at = (hour+1+uint32(bits.TrailingZeros32(h)))*hourMinutes + uint32(bits.TrailingZeros64(p.minutes))
 	} else {
-		today = false
-		at = p.first()
-		day++
+		h := p.hours >> ((hour + 1) & 31)
+		at = (hour+1+uint32(bits.TrailingZeros32(h)))*hourMinutes + uint32(bits.TrailingZeros64(p.minutes))
+		// Two conditions are two moves, without a branch that nobody could foresee.
+		if h == 0 {
+			at = first
+		}
+		if h == 0 {
+			day++
+		}
 	}
 
 	switch {
@@ -153,13 +157,13 @@ func (p *pattern) next(l int64) (int64, bool) {
 		rotated := (uint32(p.weekdays) | uint32(p.weekdays)<<weekDays) >> weekdayOf(day)
 		if rotated&1 == 0 {
 			day += uint32(bits.TrailingZeros32(rotated))
-			at = p.first()
+			at = first
 		}
 		return instant(day, at), day <= p.end()
 	}
 	found, ok := p.nextDay(day)
-	if found != day && today {
-		at = p.first()
+	if found != day {
+		at = first
 	}
 	return instant(found, at), ok
 }
