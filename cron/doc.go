@@ -81,7 +81,7 @@
 // Cron has slots in the years 1970 to 2199 (AWS) or 9999 (unix) of its zone, and all of these years are searched: however far
 // off the next slot is, Next finds it, and its zero Time means that there is none. That no date matches, as for the 30th of February, is
 // known once an expression is parsed; that the only slot of each year is in a gap of the zone's clocks, once it is set by [Schedule.In].
-// Searches do not allocate, and for a single expression the slowest there are take about a microsecond. In combinations they take as long as
+// Searches do not allocate, and for a single expression the slowest there are take two microseconds. In combinations they take as long as
 // there is to be taken away, and have a limit, see [Schedule.Except].
 //
 // # Zones and changes of clocks

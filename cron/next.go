@@ -142,20 +142,21 @@ func (s *Schedule) afterChange(u, limit int64) (int64, bool) {
 		from  = int64(eternity) // l is the first match from here on
 		l     int64
 		ok    bool
-		year  uint32 // the one that l is in
-		whole bool   // it is searched from its start, and clocks change by the rule
+		year  uint32 // the one that l is in, once clocks change by the rule
+		whole bool   // it is searched from its start
 	)
 	for u <= limit && !s.lostAfter(u) {
 		e, end := z.find(u)
 		if local := u + e.offset; local < from || ok && local > l {
 			from = local
 			l, ok = rest.nextLocal(local)
-			if y := yearOf(l); ok && y > year {
-				if whole { // and in vain, as it would be in all years of its kind
-					rest.pattern.drop(year)
+			if ok && l > z.ruled+daySeconds {
+				if y := yearOf(l); y > year {
+					if whole { // and in vain, as it would be in all years of its kind
+						rest.pattern.drop(year)
+					}
+					year, whole = y, year > 0
 				}
-				whole = year > 0 && int64(dayNumber(y, 1, 1))*daySeconds > z.ruled+2*daySeconds
-				year = y
 			}
 		}
 		if ok && l < end+e.offset {
