@@ -319,8 +319,10 @@ func (r reader) value(f *field, sp span) (int, error) {
 // rangeHint returns a suggestion for a number that is outside a field.
 func rangeHint(d Dialect, f *field, n int) string {
 	switch {
-	case f.part == minutes && n == 60, f.part == hours && n == 24:
-		return "write 0"
+	case f.part == minutes && n == 60:
+		return "write 0, or 59 for the end of the hour"
+	case f.part == hours && n == 24:
+		return "write 0, or 23 for the end of the day"
 	case f.part == weekDay && d == AWS && n == 0:
 		return "in AWS cron Sunday is 1"
 	case f.part == weekDay && d == Unix && n == 7:
