@@ -102,8 +102,9 @@ func TestSetsAgreeWithTheirParts(t *testing.T) {
 			o := d.oracle(from.Year())
 			o.fields[0], o.fields[1] = d.pick("*", "*", "*/30"), d.pick("*", "*", "*/2")
 			if d.oneIn(2) {
-				weekday := strings.Fields(oracleWeekdays)[from.AddDate(0, 0, d.n(0, 3)).Weekday()]
+				weekday := strings.Fields(oracleWeekdays)[from.In(loc).AddDate(0, 0, d.n(0, 3)).Weekday()]
 				o = oracle{fields: []string{o.fields[0], o.fields[1], "*", "*", weekday}, dialect: cron.Unix}
+				a = mustParse(t, d.pick("0 * * * *", "cron(0/20 * * * ? *)")).In(loc)
 			}
 			gap, repeat := cron.Gap(d.n(0, 2)), cron.Repeat(d.n(0, 3))
 			a, c = a.WithGap(gap).WithRepeat(repeat), mustParse(t, o.expr()).In(loc).WithGap(gap).WithRepeat(repeat)
