@@ -44,7 +44,11 @@ func (c *client) cronValidateCommand() *cobra.Command {
 	cmd := c.cronAskCommand(cronAsk{
 		answer: func(q *cronQuestion, s cron.Schedule) (a cronAnswer, err error) {
 			if s.Never() {
-				return a, fmt.Errorf("%s can never fire: there is no such time", s)
+				why, ok := strings.CutPrefix(s.Explain(), "Never: ")
+				if !ok {
+					why = "all its slots are left out"
+				}
+				return a, fmt.Errorf("%s can never fire: %s", s, why)
 			}
 			a.Expr, a.Dialect = s.String(), s.Dialect().String()
 			if s.Dialect() == cron.Rate {

@@ -82,7 +82,7 @@ func TestCron(t *testing.T) {
 		{
 			"never",
 			[]string{"cron", "validate", "0 0 30 2 ? *"},
-			result{code: cli.ExitFailed, err: "tminus: cron(0 0 30 FEB ? *) can never fire: there is no such time\n"},
+			result{code: cli.ExitFailed, err: "tminus: cron(0 0 30 FEB ? *) can never fire: there is no such date as cron(0 0 30 FEB ? *) asks for\n"},
 		},
 		{
 			"prev, the latest first",
@@ -341,7 +341,7 @@ func TestCronStream(t *testing.T) {
 			[]string{"validate", "-"},
 			`{"expr":"0 9 ? * 2-6 2025"}` + "\n" + `{"expr":"rate(60 minutes)"}` + "\n" + `{"expr":"0 0 30 2 *"}` + "\n",
 			`{"expr":"cron(0 9 ? * MON-FRI 2025)","dialect":"aws","timezone":"UTC"}` + "\n" + `{"expr":"rate(1 hour)","dialect":"rate"}` + "\n" +
-				`{"error":"0 0 30 FEB * can never fire: there is no such time"}` + "\n",
+				`{"error":"0 0 30 FEB * can never fire: there is no such date as 0 0 30 FEB * asks for"}` + "\n",
 			"tminus: 1 of 3 lines have no answer\n",
 		},
 		{
