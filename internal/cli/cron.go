@@ -77,7 +77,7 @@ is wrong, or can never fire, the exit code is 1, and the error shows where.`
 
 func (c *client) cronNextCommand() *cobra.Command {
 	cmd := c.cronAskCommand(cronAsk{
-		from: true, number: 5,
+		from: true, anchored: true, number: 5,
 		answer: func(q *cronQuestion, s cron.Schedule) (cronAnswer, error) { return q.times(s.Next) },
 		people: printTimes,
 		none:   "after",
@@ -96,12 +96,7 @@ A rate counts from --from, unless there is an --anchor. If there is no slot any 
 func (c *client) cronPrevCommand() *cobra.Command {
 	cmd := c.cronAskCommand(cronAsk{
 		from: true, number: 5,
-		answer: func(q *cronQuestion, s cron.Schedule) (cronAnswer, error) {
-			if q.Anchor == "" {
-				s = s.WithAnchor(time.Time{}) // Before the time that is asked about, a rate that counts from it has no slots.
-			}
-			return q.times(s.Prev)
-		},
+		answer: func(q *cronQuestion, s cron.Schedule) (cronAnswer, error) { return q.times(s.Prev) },
 		people: printTimes,
 		none:   "before",
 	})
@@ -115,7 +110,7 @@ func (c *client) cronPrevCommand() *cobra.Command {
 
 func (c *client) cronBetweenCommand() *cobra.Command {
 	cmd := c.cronAskCommand(cronAsk{
-		from: true, to: "RFC 3339 time until which to look", number: maxSlots,
+		from: true, anchored: true, to: "RFC 3339 time until which to look", number: maxSlots,
 		answer: func(q *cronQuestion, s cron.Schedule) (cronAnswer, error) {
 			a := cronAnswer{Times: []string{}}
 			from, to, err := q.window()
@@ -190,12 +185,13 @@ func printTimes(w io.Writer, a cronAnswer) {
 
 // A cronAsk is a command that is asked about an expression.
 type cronAsk struct {
-	from   bool   // it has the flag --from
-	to     string // and --to, which means this
-	number int    // and --number, which is this if it is not set
-	answer func(*cronQuestion, cron.Schedule) (cronAnswer, error)
-	people func(io.Writer, cronAnswer)
-	none   string // if it is an error that there are no times: where from --from they should be
+	from     bool   // it has the flag --from
+	anchored bool   // from which rates count
+	to       string // it has --to, which means this
+	number   int    // and --number, which is this if it is not set
+	answer   func(*cronQuestion, cron.Schedule) (cronAnswer, error)
+	people   func(io.Writer, cronAnswer)
+	none     string // if it is an error that there are no times: where from --from they should be
 }
 
 // A cronAnswer is what a command says to programs, of one expression and in a stream.
@@ -214,7 +210,7 @@ func (c *client) cronAskCommand(ask cronAsk) *cobra.Command {
 	var q cronQuestion
 	cmd := &cobra.Command{Args: oneExpression}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q.reader, q.now = newCronReader(), time.Now().Truncate(time.Second)
+		q.reader, q.now, q.anchored = newCronReader(), time.Now().Truncate(time.Second), ask.anchored
 		if args[0] == "-" {
 			return untilDone(cmd.Context(), func() error { return streamCron(cmd, q, ask.answer) })
 		}

@@ -135,6 +135,16 @@ func TestCron(t *testing.T) {
 			result{out: "At 10:15 on the last Friday of every month, 2030 to 2035\n"},
 		},
 		{
+			"explain a rate",
+			[]string{"cron", "explain", "rate(5 minutes)"},
+			result{out: "Every 5 minutes of elapsed time\n"},
+		},
+		{
+			"explain a rate with an anchor",
+			[]string{"cron", "explain", "@every 90m", "--anchor", "2026-01-01T00:30:00Z"},
+			result{out: "Every 1 hour and 30 minutes of elapsed time, counted from 2026-01-01 00:30:00 UTC\n"},
+		},
+		{
 			"explain, with dates",
 			[]string{"cron", "explain", "0 9 * * MON-FRI", "--except", "testdata/holidays.ics"},
 			result{out: "At 09:00, Monday to Friday, but not on the dates of holidays\n"},

@@ -26,9 +26,10 @@ type cronQuestion struct {
 	To        string   `json:"to"` // a time, or what to convert to
 	N         int      `json:"n"`
 
-	now    time.Time
-	from   time.Time // From, once it is read
-	reader *cronReader
+	now      time.Time
+	from     time.Time // From, once it is read
+	anchored bool      // a rate counts from there, unless there is an Anchor
+	reader   *cronReader
 }
 
 // A questionError says that something of a question beside its expression is wrong.
@@ -82,8 +83,11 @@ func (q *cronQuestion) schedule() (cron.Schedule, error) {
 	if err := q.readFrom(); err != nil {
 		return none, err
 	}
-	anchor := q.from
-	if q.Anchor != "" {
+	var anchor time.Time
+	switch {
+	case q.Anchor == "" && q.anchored:
+		anchor = q.from
+	case q.Anchor != "":
 		var err error
 		if anchor, err = timeOf("anchor", q.Anchor); err != nil {
 			return none, err

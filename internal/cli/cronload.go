@@ -58,7 +58,7 @@ each minute in which something fires is written as one a line, in order: {"minut
 			if top < 1 {
 				return misused(cmd, "--top %d: 1 is the least", top)
 			}
-			q.reader, q.now = newCronReader(), time.Now().Truncate(time.Second)
+			q.reader, q.now, q.anchored = newCronReader(), time.Now().Truncate(time.Second), true
 			if err := q.readFrom(); err != nil {
 				return c.cronFailed(cmd, err)
 			}
