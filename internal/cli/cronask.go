@@ -161,27 +161,15 @@ func (q *cronQuestion) union(s cron.Schedule) (cron.Schedule, error) {
 
 // rules sets what becomes of slots when clocks change.
 func (q *cronQuestion) rules(s cron.Schedule) (cron.Schedule, error) {
-	switch q.DSTGap {
-	case "":
-	case "skip":
-		s = s.WithGap(cron.GapSkip)
-	case "next":
-		s = s.WithGap(cron.GapNext)
-	default:
+	gap, known := schedule.Gaps[q.DSTGap]
+	if !known && q.DSTGap != "" {
 		return s, &questionError{"dstGap", "dst-gap", q.DSTGap, "use skip or next"}
 	}
-	switch q.DSTRepeat {
-	case "":
-	case "first":
-		s = s.WithRepeat(cron.RepeatFirst)
-	case "second":
-		s = s.WithRepeat(cron.RepeatSecond)
-	case "both":
-		s = s.WithRepeat(cron.RepeatBoth)
-	default:
+	repeat, known := schedule.Repeats[q.DSTRepeat]
+	if !known && q.DSTRepeat != "" {
 		return s, &questionError{"dstRepeat", "dst-repeat", q.DSTRepeat, "use first, second or both"}
 	}
-	return s, nil
+	return s.WithGap(gap).WithRepeat(repeat), nil
 }
 
 // without leaves out what is excluded.

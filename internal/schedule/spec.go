@@ -46,7 +46,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		}
 		slots = slots.In(zone)
 	}
-	slots = slots.WithGap(gaps[p.DSTGap]).WithRepeat(repeats[p.DSTRepeat]).WithAnchor(anchor)
+	slots = slots.WithGap(Gaps[p.DSTGap]).WithRepeat(Repeats[p.DSTRepeat]).WithAnchor(anchor)
 	var exclude []cron.Schedule
 	for _, x := range p.Exclude {
 		excluded, err := cron.Parse(x)
@@ -74,9 +74,11 @@ func HasZone(expression string) bool {
 	return strings.HasPrefix(text, "CRON_TZ=") || strings.HasPrefix(text, "TZ=")
 }
 
+// The rules for changes of clocks by their names, as annotations and command lines have them. A name that is not there
+// stands for the default of the expression's dialect.
 var (
-	gaps    = map[string]cron.Gap{"skip": cron.GapSkip, "next": cron.GapNext}
-	repeats = map[string]cron.Repeat{"first": cron.RepeatFirst, "second": cron.RepeatSecond, "both": cron.RepeatBoth}
+	Gaps    = map[string]cron.Gap{"skip": cron.GapSkip, "next": cron.GapNext}
+	Repeats = map[string]cron.Repeat{"first": cron.RepeatFirst, "second": cron.RepeatSecond, "both": cron.RepeatBoth}
 )
 
 // Next is the first slot after t; the zero time means there is none.
