@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"syscall"
 	"testing"
@@ -28,7 +27,11 @@ var midnight = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 func fill(tb testing.TB, db *DB, n int) {
 	tb.Helper()
 	ctx := tb.Context()
-	err := db.update(ctx, "fill", func(tx *sql.Tx) error {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	fill := func() error {
 		if _, err := tx.ExecContext(ctx, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 			INSERT INTO launch_plans (id, project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version,
 				active, schedule_type, created_at, updated_at)
@@ -43,13 +46,13 @@ func fill(tb testing.TB, db *DB, n int) {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO schedules (project, domain, name, plan_id, expression, kickoff_input, policy,
 					active, paused, problem, cursor, anchor, next_at, runs, updated_at)
 				SELECT project, domain, name, id, ?1, 'kickoff_time', '', 1, '', '', ?2, ?2, ?3, 0, ?2 FROM launch_plans WHERE id % ?4 = ?5`,
-				e, micros(midnight), micros(midnight.Add(time.Minute)), len(expressions), i); err != nil {
+				e, midnight.UnixMicro(), midnight.Add(time.Minute).UnixMicro(), len(expressions), i); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
-	if err != nil {
+		return tx.Commit()
+	}
+	if err := fill(); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -18,10 +18,9 @@ func Migrations() fs.FS { return migrations }
 
 // Corrupt implements storetest.Corrupter.
 func (db *DB) Corrupt(ctx context.Context, key ident.Key, expression string) error {
-	return db.update(ctx, "corrupt", func(tx *sql.Tx) error {
-		return one(tx.ExecContext(ctx, `UPDATE schedules SET expression = ? WHERE project = ? AND domain = ? AND name = ?`,
-			expression, key.Project, key.Domain, key.Name))
-	})
+	_, err := db.write.ExecContext(ctx, `UPDATE schedules SET expression = ? WHERE project = ? AND domain = ? AND name = ?`,
+		expression, key.Project, key.Domain, key.Name)
+	return err
 }
 
 // Pools are the database's connections: the one that writes, and those that read.

@@ -21,6 +21,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"tminus.dev/internal/store"
+	"tminus.dev/internal/store/relational"
 )
 
 // Config says where the database is.
@@ -41,12 +42,13 @@ const (
 // DB is an open database. Its methods are those of storetest.Store and can be
 // called at the same time.
 type DB struct {
+	*relational.DB
+
 	lock *lock
 	// write has one connection, so that transactions that write take turns here
 	// and never meet a busy database.
 	write *sql.DB
 	read  *sql.DB
-	stmts statements
 }
 
 // Open opens the database in cfg.Dir, creates it if there is none and brings
@@ -106,9 +108,13 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	readers := cmp.Or(cfg.Readers, 4)
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
-	if db.stmts, err = prepare(ctx, db.write); err != nil {
+	stmts, err := prepare(ctx, db.write)
+	if err != nil {
 		return nil, err
 	}
+	db.DB = relational.New(db.write, db.read, &relational.Dialect{
+		Outer: "CROSS", Instr: "instr", Bulk: stmts.run, Failed: known,
+	})
 	return db, nil
 }
 
@@ -169,42 +175,13 @@ func (db *DB) Close() error {
 	return errors.Join(errs...)
 }
 
-// update runs change in a transaction that writes.
-func (db *DB) update(ctx context.Context, operation string, change func(tx *sql.Tx) error) error {
-	return failed(ctx, operation, func() error {
-		tx, err := db.write.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		if err := change(tx); err != nil {
-			return errors.Join(err, rollback(tx))
-		}
-		return tx.Commit()
-	}())
-}
-
-func rollback(tx *sql.Tx) error {
-	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
-		return err
-	}
-	return nil // The end of the context got there first.
-}
-
-// failed says in which operation err came up, and in store's terms what it is.
-func failed(ctx context.Context, operation string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
-		err = fmt.Errorf("%w: %w", ctx.Err(), err) // SQLite knows only that it was interrupted.
-	case errors.Is(err, sql.ErrNoRows):
-		err = store.ErrNotFound
-	}
+// known says in store's terms what err is, where there is one.
+func known(err error) error {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch e.Code() {
 		case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-			err = store.ErrExists
+			return store.ErrExists
 		}
 	}
-	return fmt.Errorf("%s: %w", operation, err)
+	return err
 }

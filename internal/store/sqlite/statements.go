@@ -4,45 +4,46 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+
+	"tminus.dev/internal/store/relational"
 )
 
-// statements are those that run for every firing, prepared once.
-type statements struct{ insert, move, settle bulkStmt }
+// statements are those that run for many rows, prepared once.
+type statements map[*relational.Bulk]prepared
 
-func prepare(ctx context.Context, db *sql.DB) (s statements, err error) {
-	for _, p := range []struct {
-		stmt *bulkStmt
-		text func(rows int) string
-	}{
-		{&s.insert, insertFirings}, {&s.move, moveSchedules}, {&s.settle, settleFirings},
-	} {
-		if p.stmt.one, err = db.PrepareContext(ctx, p.text(1)); err != nil {
-			return s, fmt.Errorf("prepare: %w", err)
-		}
-		if p.stmt.many, err = db.PrepareContext(ctx, p.text(bulk)); err != nil {
-			return s, fmt.Errorf("prepare: %w", err)
-		}
-	}
-	return s, nil
-}
+// prepared is a statement in two sizes: for one row and for bulk rows.
+type prepared struct{ one, many *sql.Stmt }
 
 // bulk is how many rows one statement of a batch takes. Running a statement
 // costs as much as a few rows, so that beyond some dozens more make no difference.
 const bulk = 64
 
-// bulkStmt is a statement in two sizes: for one row and for bulk rows.
-type bulkStmt struct{ one, many *sql.Stmt }
-
-// exec runs the statement in tx for all the rows, each of which has so many args.
-func (s bulkStmt) exec(ctx context.Context, tx *sql.Tx, columns int, args []any) error {
-	for len(args) > 0 {
-		stmt, n := s.one, columns
-		if len(args) >= bulk*columns {
-			stmt, n = s.many, bulk*columns
+func prepare(ctx context.Context, db *sql.DB) (statements, error) {
+	all := make(statements)
+	for _, s := range relational.Bulks() {
+		one, err := db.PrepareContext(ctx, s.Text("VALUES "+relational.Values(1, len(s.Columns))))
+		if err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
 		}
-		//nolint:sqlclosecheck // The transaction closes its statements.
-		if _, err := tx.StmtContext(ctx, stmt).ExecContext(ctx, args[:n]...); err != nil {
+		many, err := db.PrepareContext(ctx, s.Text("VALUES "+relational.Values(bulk, len(s.Columns))))
+		if err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+		all[s] = prepared{one, many}
+	}
+	return all, nil
+}
+
+// run runs a statement in tx for all the rows that args holds.
+func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args []any, each func(*sql.Rows) error) error {
+	p := all[s]
+	for len(args) > 0 {
+		stmt, n := p.one, len(s.Columns)
+		if len(args) >= bulk*n {
+			stmt, n = p.many, bulk*n
+		}
+		stmt = tx.StmtContext(ctx, stmt) //nolint:sqlclosecheck // The transaction closes its statements.
+		if err := runOnce(ctx, stmt, s.Returning, args[:n], each); err != nil {
 			return err
 		}
 		args = args[n:]
@@ -50,8 +51,14 @@ func (s bulkStmt) exec(ctx context.Context, tx *sql.Tx, columns int, args []any)
 	return nil
 }
 
-// values is the text of a VALUES clause with parameters for so many rows.
-func values(rows, columns int) string {
-	row := "(?" + strings.Repeat(",?", columns-1) + ")"
-	return row + strings.Repeat(","+row, rows-1)
+func runOnce(ctx context.Context, stmt *sql.Stmt, returning bool, args []any, each func(*sql.Rows) error) error {
+	if !returning {
+		_, err := stmt.ExecContext(ctx, args...)
+		return err
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	return relational.Each(rows, each)
 }

@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -54,7 +54,7 @@ const (
 	enum     // by name or by number
 )
 
-// Bounds that keep a query well within what SQLite takes.
+// Bounds that keep a query well within what databases take.
 const (
 	maxFilters = 100
 	maxValues  = 1000
@@ -71,43 +71,49 @@ func badQuery(format string, args ...any) error {
 }
 
 // list runs q over the records of e that meet all the conditions.
-func list[T any](ctx context.Context, db *sql.DB, e *entity, q store.Query, scan func(*sql.Rows) (T, error), scope ...condition) ([]T, error) {
+func list[T any](ctx context.Context, db *DB, e *entity, q store.Query, scan func(*sql.Rows) (T, error), scope ...condition) ([]T, error) {
 	text, args, err := e.query(q, scope)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", e.noun, err)
 	}
-	records, err := collect(ctx, db, scan, text, args...)
-	return records, failed(ctx, "list "+e.noun, err)
-}
-
-// queryer is a database or a transaction.
-type queryer interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	records, err := collect(ctx, db.reading(), scan, text, args...)
+	return records, db.failed(ctx, "list "+e.noun, err)
 }
 
 // collect reads all the rows of a query.
-func collect[T any](ctx context.Context, db queryer, scan func(*sql.Rows) (T, error), query string, args ...any) (_ []T, err error) {
-	rows, err := db.QueryContext(ctx, query, args...)
+func collect[T any](ctx context.Context, s session, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := s.query(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
+	var records []T
+	err = Each(rows, func(rows *sql.Rows) error {
+		record, err := scan(rows)
+		if len(records) == cap(records) {
+			records = slices.Grow(records, max(len(records), 16)) // Records are large; append would copy them more often.
+		}
+		records = append(records, record)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// Each calls each for all of the rows, and closes them.
+func Each(rows *sql.Rows, each func(*sql.Rows) error) (err error) {
 	defer func() {
 		if e := rows.Close(); err == nil {
 			err = e
 		}
 	}()
-	var records []T
 	for rows.Next() {
-		record, err := scan(rows)
-		if err != nil {
-			return nil, err
+		if err := each(rows); err != nil {
+			return err
 		}
-		if len(records) == cap(records) {
-			records = slices.Grow(records, max(len(records), 16)) // Records are large; append would copy them more often.
-		}
-		records = append(records, record)
 	}
-	return records, rows.Err()
+	return rows.Err()
 }
 
 // query is the statement for q, and its arguments.
@@ -176,7 +182,11 @@ func (e *entity) sorted(q store.Query) (string, error) {
 	if q.Ascending {
 		direction = " ASC"
 	}
-	order := []string{f.column + direction}
+	column := f.column
+	if e.group != "" && !slices.Contains(e.tie, column) {
+		column = "max(" + column + ")" // It is the same in all the rows of a group.
+	}
+	order := []string{column + direction}
 	switch {
 	case f.where != "":
 		order[0] = "CASE WHEN " + f.where + " THEN " + f.column + " END" + direction + " NULLS LAST"
@@ -204,7 +214,7 @@ func (e *entity) field(name string) (field, error) {
 }
 
 var comparisons = map[store.Op]string{
-	store.Eq: "=", store.Ne: "IS NOT", store.Gt: ">", store.Gte: ">=", store.Lt: "<", store.Lte: "<=",
+	store.Eq: "=", store.Ne: "IS DISTINCT FROM", store.Gt: ">", store.Gte: ">=", store.Lt: "<", store.Lte: "<=",
 }
 
 // condition makes a filter SQL. A record that lacks the field differs from
@@ -235,7 +245,7 @@ func (e *entity) condition(f store.Filter) (condition, error) {
 	case store.ValueIn:
 		c = known.column + " IN (?" + strings.Repeat(",?", len(args)-1) + ")"
 	case store.Contains:
-		c = "instr(" + known.column + ", ?) > 0"
+		c = "{instr}(" + known.column + ", ?) > 0"
 	case store.Eq, store.Ne, store.Gt, store.Gte, store.Lt, store.Lte:
 		c = known.column + " " + comparisons[f.Op] + " ?"
 	default:

@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -29,8 +29,8 @@ func scanProject(rows *sql.Rows) (p store.Project, err error) {
 
 // CreateProject stores a project.
 func (db *DB) CreateProject(ctx context.Context, p store.Project) error {
-	return db.update(ctx, "create project "+p.ID, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO projects (identifier, name, description, state, created_at, spec)
+	return db.update(ctx, "create project "+p.ID, func(tx transaction) error {
+		_, err := tx.exec(ctx, `INSERT INTO projects (identifier, name, description, state, created_at, spec)
 			VALUES (?, ?, ?, ?, ?, ?)`, p.ID, p.Name, p.Description, p.State, micros(p.CreatedAt), blob(p.Spec))
 		return err
 	})
@@ -38,8 +38,8 @@ func (db *DB) CreateProject(ctx context.Context, p store.Project) error {
 
 // UpdateProject replaces what may change of a project.
 func (db *DB) UpdateProject(ctx context.Context, p store.Project) error {
-	return db.update(ctx, "update project "+p.ID, func(tx *sql.Tx) error {
-		return one(tx.ExecContext(ctx, `UPDATE projects SET name = ?, description = ?, state = ?, spec = ? WHERE identifier = ?`,
+	return db.update(ctx, "update project "+p.ID, func(tx transaction) error {
+		return one(tx.exec(ctx, `UPDATE projects SET name = ?, description = ?, state = ?, spec = ? WHERE identifier = ?`,
 			p.Name, p.Description, p.State, blob(p.Spec), p.ID))
 	})
 }
@@ -58,20 +58,24 @@ func one(r sql.Result, err error) error {
 
 // Project reads one project.
 func (db *DB) Project(ctx context.Context, id string) (store.Project, error) {
-	p, err := get(ctx, db.read, &projectEntity, scanProject, "identifier = ?", id)
-	return p, failed(ctx, "read project "+id, err)
+	p, err := get(ctx, db.reading(), &projectEntity, scanProject, "identifier = ?", id)
+	return p, db.failed(ctx, "read project "+id, err)
 }
 
 // Projects lists projects.
 func (db *DB) Projects(ctx context.Context, q store.Query) ([]store.Project, error) {
-	return list(ctx, db.read, &projectEntity, q, scanProject)
+	return list(ctx, db, &projectEntity, q, scanProject)
 }
 
 // get reads the one record of e that meets the condition.
 //
 //nolint:ireturn // T is a record.
-func get[T any](ctx context.Context, db queryer, e *entity, scan func(*sql.Rows) (T, error), where string, args ...any) (T, error) {
-	found, err := collect(ctx, db, scan, "SELECT "+e.columns+" FROM "+e.from+" WHERE "+where+" LIMIT 1", args...)
+func get[T any](ctx context.Context, s session, e *entity, scan func(*sql.Rows) (T, error), where string, args ...any) (T, error) {
+	text := "SELECT " + e.columns + " FROM " + e.from + " WHERE " + where
+	if e.group != "" {
+		text += " GROUP BY " + e.group
+	}
+	found, err := collect(ctx, s, scan, text, args...)
 	if err == nil && len(found) == 0 {
 		err = store.ErrNotFound
 	}

@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -20,7 +20,7 @@ var namedEntities = map[store.Kind]*entity{
 func namedEntity(versions string, kind store.Kind) *entity {
 	return &entity{
 		noun: "named entities", prefix: "named_entity",
-		columns: "v.project, v.domain, v.name, coalesce(e.description, ''), coalesce(e.state, 0)",
+		columns: "v.project, v.domain, v.name, coalesce(max(e.description), ''), coalesce(max(e.state), 0)",
 		from: versions + " LEFT JOIN named_entities e ON e.kind = '" + string(kind) + "'" +
 			" AND e.project = v.project AND e.domain = v.domain AND e.name = v.name",
 		group: "v.project, v.domain, v.name",
@@ -58,9 +58,9 @@ func (db *DB) NamedEntity(ctx context.Context, kind store.Kind, key ident.Key) (
 	if !ok {
 		return store.NamedEntity{}, fmt.Errorf("%s: there is no such kind of entity", operation)
 	}
-	e, err := get(ctx, db.read, entity, scanNamedEntity(kind),
+	e, err := get(ctx, db.reading(), entity, scanNamedEntity(kind),
 		registered(kind)+" AND v.project = ? AND v.domain = ? AND v.name = ?", key.Project, key.Domain, key.Name)
-	return e, failed(ctx, operation, err)
+	return e, db.failed(ctx, operation, err)
 }
 
 // NamedEntities lists the entities of a kind, by default by project, domain and name.
@@ -69,7 +69,7 @@ func (db *DB) NamedEntities(ctx context.Context, kind store.Kind, q store.Query)
 	if !ok {
 		return nil, fmt.Errorf("list named entities: there is no kind %q", string(kind))
 	}
-	return list(ctx, db.read, entity, q, scanNamedEntity(kind), condition{sql: registered(kind)})
+	return list(ctx, db, entity, q, scanNamedEntity(kind), condition{sql: registered(kind)})
 }
 
 // UpdateNamedEntity sets what is said of an entity that has a version.
@@ -79,14 +79,14 @@ func (db *DB) UpdateNamedEntity(ctx context.Context, e store.NamedEntity) error 
 	if !ok {
 		return fmt.Errorf("%s: there is no such kind of entity", operation)
 	}
-	return db.update(ctx, operation, func(tx *sql.Tx) error {
-		if _, err := get(ctx, tx, entity, scanNamedEntity(e.Kind),
+	return db.update(ctx, operation, func(tx transaction) error {
+		if _, err := get(ctx, tx.session, entity, scanNamedEntity(e.Kind),
 			registered(e.Kind)+" AND v.project = ? AND v.domain = ? AND v.name = ?", e.Project, e.Domain, e.Name); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO named_entities (kind, project, domain, name, description, state)
+		_, err := tx.exec(ctx, `INSERT INTO named_entities (kind, project, domain, name, description, state)
 			VALUES (?, ?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET description = excluded.description, state = excluded.state`,
+			ON CONFLICT (kind, project, domain, name) DO UPDATE SET description = excluded.description, state = excluded.state`,
 			string(e.Kind), e.Project, e.Domain, e.Name, e.Description, e.State)
 		return err
 	})

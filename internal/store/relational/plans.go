@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -15,7 +15,7 @@ var planEntity = entity{
 	noun: "launch plans", prefix: "launch_plan",
 	columns: "project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version," +
 		" active, schedule_type, created_at, updated_at, spec, closure",
-	from: "launch_plans CROSS JOIN launch_plan_messages ON plan_id = id",
+	from: "launch_plans {outer} JOIN launch_plan_messages ON plan_id = id",
 	fields: map[string]field{
 		"project":          {column: "project"},
 		"domain":           {column: "domain"},
@@ -43,43 +43,47 @@ func scanPlan(rows *sql.Rows) (p store.Plan, err error) {
 
 // CreatePlan stores an inactive version of a launch plan.
 func (db *DB) CreatePlan(ctx context.Context, p store.Plan) error {
-	return db.update(ctx, "create launch plan "+p.String(), func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO launch_plans (project, domain, name, version,
+	return db.update(ctx, "create launch plan "+p.String(), func(tx transaction) error {
+		var row int64
+		if err := tx.row(ctx, `INSERT INTO launch_plans (project, domain, name, version,
 				workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id`,
 			p.Project, p.Domain, p.Name, p.Version,
 			p.Workflow.Project, p.Workflow.Domain, p.Workflow.Name, p.Workflow.Version,
-			string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt)); err != nil {
+			string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt)).Scan(&row); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO launch_plan_messages (plan_id, spec, closure) VALUES (last_insert_rowid(), ?, ?)`,
-			blob(p.Spec), blob(p.Closure))
+		_, err := tx.exec(ctx, `INSERT INTO launch_plan_messages (plan_id, spec, closure) VALUES (?, ?, ?)`,
+			row, blob(p.Spec), blob(p.Closure))
 		return err
 	})
 }
 
 // Plan reads a version of a launch plan.
 func (db *DB) Plan(ctx context.Context, id ident.ID) (store.Plan, error) {
-	p, err := get(ctx, db.read, &planEntity, scanPlan,
+	p, err := get(ctx, db.reading(), &planEntity, scanPlan,
 		"project = ? AND domain = ? AND name = ? AND version = ?", id.Project, id.Domain, id.Name, id.Version)
-	return p, failed(ctx, "read launch plan "+id.String(), err)
+	return p, db.failed(ctx, "read launch plan "+id.String(), err)
 }
 
 // ActivePlan reads the active version of a launch plan.
 func (db *DB) ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error) {
-	p, err := get(ctx, db.read, &planEntity, scanPlan,
+	p, err := get(ctx, db.reading(), &planEntity, scanPlan,
 		"project = ? AND domain = ? AND name = ? AND active = 1", key.Project, key.Domain, key.Name)
-	return p, failed(ctx, "read active launch plan "+key.String(), err)
+	return p, db.failed(ctx, "read active launch plan "+key.String(), err)
 }
 
 // Plans lists versions of launch plans.
 func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
-	return list(ctx, db.read, &planEntity, q, scanPlan)
+	return list(ctx, db, &planEntity, q, scanPlan)
 }
 
 // Activate makes id the active version of its launch plan, and spec its schedule.
 func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error {
-	return db.update(ctx, "activate launch plan "+id.String(), func(tx *sql.Tx) error {
+	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error {
+		if err := tx.lock(ctx, id.Key); err != nil {
+			return err
+		}
 		plan, active, err := planRow(ctx, tx, id)
 		if err != nil {
 			return err
@@ -100,12 +104,12 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, no
 		if err := db.finish(ctx, tx, old, now, since); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
+		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
 			WHERE project = ? AND domain = ? AND name = ? AND active = 1`,
 			micros(now), id.Project, id.Domain, id.Name); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
+		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
 			micros(now), plan); err != nil {
 			return err
 		}
@@ -119,7 +123,10 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, no
 // Deactivate makes id inactive; if it was active it stops its schedule and skips
 // what that has pending.
 func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error {
-	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx *sql.Tx) error {
+	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx transaction) error {
+		if err := tx.lock(ctx, id.Key); err != nil {
+			return err
+		}
 		plan, active, err := planRow(ctx, tx, id)
 		if err != nil || !active {
 			return err
@@ -131,7 +138,7 @@ func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time)
 		if err := db.finish(ctx, tx, old, now, since); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE launch_plans SET active = 0, updated_at = ? WHERE id = ?`,
+		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ? WHERE id = ?`,
 			micros(now), plan); err != nil {
 			return err
 		}
@@ -140,8 +147,8 @@ func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time)
 }
 
 // planRow finds the row of a version, and whether it is active.
-func planRow(ctx context.Context, tx *sql.Tx, id ident.ID) (plan int64, active bool, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT id, active FROM launch_plans
+func planRow(ctx context.Context, tx transaction, id ident.ID) (plan int64, active bool, err error) {
+	err = tx.row(ctx, `SELECT id, active FROM launch_plans
 		WHERE project = ? AND domain = ? AND name = ? AND version = ?`,
 		id.Project, id.Domain, id.Name, id.Version).Scan(&plan, &active)
 	return plan, active, err

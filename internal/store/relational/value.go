@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"fmt"
@@ -30,6 +30,14 @@ func (i instant) Scan(value any) error {
 		return fmt.Errorf("%T is no time", value)
 	}
 	return nil
+}
+
+// flag is a truth as the database keeps it.
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // blob makes no bytes and empty bytes the same, NULL.

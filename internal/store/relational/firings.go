@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -21,7 +21,7 @@ var firingEntity = entity{
 	columns: "f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.outcome, f.priority, f.attempt_at, f.deadline," +
 		" f.recorded_at, f.settled_at, f.last, f.count, f.attempts, f.overlap, f.max_running, f.reason",
 	// CROSS keeps firings the outer loop, in the order of its key.
-	from: "firings f CROSS JOIN launch_plans p ON p.id = f.plan_id",
+	from: "firings f {outer} JOIN launch_plans p ON p.id = f.plan_id",
 	fields: map[string]field{
 		"project":     {column: "p.project"},
 		"domain":      {column: "p.domain"},
@@ -60,7 +60,7 @@ func scanFiring(rows *sql.Rows) (f schedule.Firing, err error) {
 // Firings lists firings, by default the newest slot first.
 func (db *DB) Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error) {
 	q, scope := narrowed(q)
-	return list(ctx, db.read, &firingEntity, q, scanFiring, scope...)
+	return list(ctx, db, &firingEntity, q, scanFiring, scope...)
 }
 
 // narrowed puts what q asks for into conditions that lead to the indexes, and
@@ -110,7 +110,7 @@ const selectPriority = `SELECT max(priority) FROM firings WHERE outcome = 0 AND 
 // rows a noticeable part of a second.
 const selectPending = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.attempt_at, f.deadline, f.recorded_at,
 	f.attempts, f.overlap, f.max_running, f.reason
-	FROM firings f CROSS JOIN launch_plans p ON p.id = f.plan_id
+	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id
 	WHERE f.outcome = 0 AND f.priority = ? AND f.attempt_at <= ? ORDER BY f.attempt_at, f.slot, f.schedule_id LIMIT ?`
 
 func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
@@ -123,27 +123,28 @@ func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
 // Due lists pending firings that are to be launched by now.
 func (db *DB) Due(ctx context.Context, now time.Time, limit int) ([]schedule.Firing, error) {
 	firings, err := db.due(ctx, now, limit)
-	return firings, failed(ctx, "list due firings", err)
+	return firings, db.failed(ctx, "list due firings", err)
 }
 
 // due goes from one priority to the next lower one, so that firings which wait
 // for a later attempt under a high priority are passed over in one step.
 func (db *DB) due(ctx context.Context, now time.Time, limit int) (firings []schedule.Firing, err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rollback(tx)) }()
+	s := session{db, tx}
 	for above := int64(math.MaxInt64); len(firings) < limit; {
 		var priority sql.NullInt64
-		if err := tx.QueryRowContext(ctx, selectPriority, above).Scan(&priority); err != nil {
+		if err := s.row(ctx, selectPriority, above).Scan(&priority); err != nil {
 			return nil, err
 		}
 		if !priority.Valid {
 			break
 		}
 		above = priority.Int64
-		some, err := collect(ctx, tx, scanPending, selectPending, above, micros(now), limit-len(firings))
+		some, err := collect(ctx, s, scanPending, selectPending, above, micros(now), limit-len(firings))
 		if err != nil {
 			return nil, err
 		}

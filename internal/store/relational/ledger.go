@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -37,8 +37,8 @@ const maxBatch = 10_000
 // Advance plans schedules that are due and records what that comes to. It takes
 // fewer than limit, though more are due, when those it took have many slots.
 func (db *DB) Advance(ctx context.Context, now, since time.Time, limit int) (taken int, err error) {
-	err = db.update(ctx, "advance schedules", func(tx *sql.Tx) error {
-		due, err := collect(ctx, tx, scanDue, selectDue, micros(now), limit)
+	err = db.update(ctx, "advance schedules", func(tx transaction) error {
+		due, err := collect(ctx, tx.session, scanDue, selectDue+tx.takeRows("schedules"), micros(now), limit)
 		if err != nil {
 			return err
 		}
@@ -60,38 +60,41 @@ func (db *DB) Advance(ctx context.Context, now, since time.Time, limit int) (tak
 	return taken, nil
 }
 
-const (
-	firingArgs = 15
-	moveArgs   = 4
-	settleArgs = 7
+// The statements that run for every firing.
+var (
+	insertFirings = &Bulk{
+		Columns: slices.Concat(
+			columns(Int, "slot, schedule_id, plan_id, outcome, priority, attempt_at, deadline, recorded_at, settled_at,"+
+				" last, count, attempts, max_running"),
+			columns(Text, "overlap, reason")),
+		text: `INSERT INTO firings (slot, schedule_id, plan_id, outcome, priority, attempt_at, deadline, recorded_at, settled_at,
+			last, count, attempts, max_running, overlap, reason)
+			SELECT * FROM v WHERE true ON CONFLICT (slot, schedule_id) DO NOTHING`,
+	}
+	moveSchedules = &Bulk{
+		Columns: columns(Int, "id, cursor, next_at, runs"),
+		text:    `UPDATE schedules SET cursor = v.cursor, next_at = v.next_at, runs = v.runs FROM v WHERE schedules.id = v.id`,
+	}
+	settleFirings = &Bulk{
+		Columns: slices.Concat(
+			columns(Int, "slot, schedule_id, outcome, attempts, attempt_at, settled_at"),
+			columns(Text, "reason")),
+		text: `UPDATE firings SET outcome = v.outcome, reason = v.reason, attempts = v.attempts,
+				attempt_at = v.attempt_at, settled_at = v.settled_at
+			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id
+				AND (firings.outcome = 0 OR (firings.outcome = 2 AND v.outcome = 1))`,
+	}
 )
 
-func insertFirings(rows int) string {
-	return `INSERT INTO firings (slot, schedule_id, plan_id, outcome, priority, attempt_at, deadline, recorded_at, settled_at,
-		last, count, attempts, overlap, max_running, reason) VALUES ` + values(rows, firingArgs) +
-		` ON CONFLICT (slot, schedule_id) DO NOTHING`
-}
-
-func moveSchedules(rows int) string {
-	return `UPDATE schedules SET cursor = v.column2, next_at = v.column3, runs = v.column4
-		FROM (VALUES ` + values(rows, moveArgs) + `) v WHERE id = v.column1`
-}
-
-func settleFirings(rows int) string {
-	return `UPDATE firings SET outcome = v.column3, reason = v.column4, attempts = v.column5, attempt_at = v.column6, settled_at = v.column7
-		FROM (VALUES ` + values(rows, settleArgs) + `) v
-		WHERE slot = v.column1 AND schedule_id = v.column2 AND (outcome = 0 OR (outcome = 2 AND v.column3 = 1))`
-}
-
 // record stores firings and the new positions of their schedules.
-func (db *DB) record(ctx context.Context, tx *sql.Tx, all []plannedRow) error {
+func (db *DB) record(ctx context.Context, tx transaction, all []plannedRow) error {
 	// The transaction ends with its context; its statements need not each watch it.
 	ctx = context.WithoutCancel(ctx)
-	firings := make([]any, 0, firingArgs*len(all))
-	moves := make([]any, 0, moveArgs*len(all))
+	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
+	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
 		if r.err != nil {
-			if _, err := tx.ExecContext(ctx, `UPDATE schedules SET problem = ?, next_at = NULL WHERE id = ?`, r.err.Error(), r.ID); err != nil {
+			if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ?, next_at = NULL WHERE id = ?`, r.err.Error(), r.ID); err != nil {
 				return fmt.Errorf("record problem: %w", err)
 			}
 			continue
@@ -107,20 +110,20 @@ func (db *DB) record(ctx context.Context, tx *sql.Tx, all []plannedRow) error {
 				last = micros(f.Last)
 			}
 			firings = append(firings, micros(f.Slot), r.ID, r.plan, outcome, int64(f.Priority), optional(f.AttemptAt), optional(f.Deadline),
-				micros(f.RecordedAt), optional(f.SettledAt), last, int64(f.Count), int64(f.Attempts),
-				string(f.Overlap), int64(f.MaxRunning), f.Reason)
+				micros(f.RecordedAt), optional(f.SettledAt), last, int64(f.Count), int64(f.Attempts), int64(f.MaxRunning),
+				string(f.Overlap), f.Reason)
 		}
 		if r.planned.Problem != "" {
-			if _, err := tx.ExecContext(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, r.planned.Problem, r.ID); err != nil {
+			if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, r.planned.Problem, r.ID); err != nil {
 				return fmt.Errorf("record problem: %w", err)
 			}
 		}
 		moves = append(moves, r.ID, micros(r.planned.Cursor), optional(r.planned.Next), int64(r.planned.Runs))
 	}
-	if err := db.stmts.insert.exec(ctx, tx, firingArgs, firings); err != nil {
+	if err := tx.bulk(ctx, insertFirings, firings, nil); err != nil {
 		return fmt.Errorf("record firings: %w", err)
 	}
-	if err := db.stmts.move.exec(ctx, tx, moveArgs, moves); err != nil {
+	if err := tx.bulk(ctx, moveSchedules, moves, nil); err != nil {
 		return fmt.Errorf("move cursors: %w", err)
 	}
 	return nil
@@ -128,17 +131,18 @@ func (db *DB) record(ctx context.Context, tx *sql.Tx, all []plannedRow) error {
 
 // Settle records what became of pending firings.
 func (db *DB) Settle(ctx context.Context, firings []schedule.Firing) error {
-	args := make([]any, 0, settleArgs*len(firings))
+	args := make([]any, 0, len(settleFirings.Columns)*len(firings))
 	for i := range firings {
 		f := &firings[i]
 		outcome, err := outcomeCode(f.Outcome)
 		if err != nil {
 			return fmt.Errorf("settle firings: %w", err)
 		}
-		args = append(args, micros(f.Slot), f.ScheduleID, outcome, f.Reason, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt))
+		args = append(args, micros(f.Slot), f.ScheduleID, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
+			f.Reason)
 	}
-	return db.update(ctx, "settle firings", func(tx *sql.Tx) error {
-		return db.stmts.settle.exec(context.WithoutCancel(ctx), tx, settleArgs, args)
+	return db.update(ctx, "settle firings", func(tx transaction) error {
+		return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
 	})
 }
 
@@ -166,11 +170,11 @@ const (
 
 // NextDue is when the next slot and the next attempt are due.
 func (db *DB) NextDue(ctx context.Context) (slot, attempt time.Time, err error) {
-	if err := db.read.QueryRowContext(ctx, selectNextSlot).Scan(instant{&slot}); err != nil {
-		return time.Time{}, time.Time{}, failed(ctx, "read next slot", err)
+	if err := db.reading().row(ctx, selectNextSlot).Scan(instant{&slot}); err != nil {
+		return time.Time{}, time.Time{}, db.failed(ctx, "read next slot", err)
 	}
-	if err := db.read.QueryRowContext(ctx, selectNextAttempt).Scan(instant{&attempt}); err != nil {
-		return time.Time{}, time.Time{}, failed(ctx, "read next attempt", err)
+	if err := db.reading().row(ctx, selectNextAttempt).Scan(instant{&attempt}); err != nil {
+		return time.Time{}, time.Time{}, db.failed(ctx, "read next attempt", err)
 	}
 	return slot, attempt, nil
 }

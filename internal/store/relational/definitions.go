@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -41,8 +41,8 @@ func (db *DB) CreateDefinition(ctx context.Context, d store.Definition) error {
 	if definitionEntity[d.Kind] == nil {
 		return fmt.Errorf("%s: %q is neither a task nor a workflow", operation, string(d.Kind))
 	}
-	return db.update(ctx, operation, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO definitions
+	return db.update(ctx, operation, func(tx transaction) error {
+		_, err := tx.exec(ctx, `INSERT INTO definitions
 			(kind, project, domain, name, version, type, created_at, closure, spec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			string(d.Kind), d.Project, d.Domain, d.Name, d.Version, d.Type, micros(d.CreatedAt), blob(d.Closure), blob(d.Spec))
 		return err
@@ -52,12 +52,12 @@ func (db *DB) CreateDefinition(ctx context.Context, d store.Definition) error {
 // Definition reads a version of a task or workflow.
 func (db *DB) Definition(ctx context.Context, kind store.Kind, id ident.ID) (store.Definition, error) {
 	d := store.Definition{ID: id, Kind: kind}
-	err := db.read.QueryRowContext(ctx, `SELECT type, created_at, closure, spec FROM definitions
+	err := db.reading().row(ctx, `SELECT type, created_at, closure, spec FROM definitions
 		WHERE kind = ? AND project = ? AND domain = ? AND name = ? AND version = ?`,
 		string(kind), id.Project, id.Domain, id.Name, id.Version,
 	).Scan(&d.Type, instant{&d.CreatedAt}, &d.Closure, &d.Spec)
 	if err != nil {
-		return store.Definition{}, failed(ctx, fmt.Sprintf("read %s %s", kind, id), err)
+		return store.Definition{}, db.failed(ctx, fmt.Sprintf("read %s %s", kind, id), err)
 	}
 	return d, nil
 }
@@ -73,5 +73,5 @@ func (db *DB) Definitions(ctx context.Context, kind store.Kind, q store.Query) (
 		err := rows.Scan(&d.Project, &d.Domain, &d.Name, &d.Version, &d.Type, instant{&d.CreatedAt}, &d.Closure)
 		return d, err
 	}
-	return list(ctx, db.read, e, q, scan, condition{"kind = ?", []any{string(kind)}})
+	return list(ctx, db, e, q, scan, condition{"kind = ?", []any{string(kind)}})
 }

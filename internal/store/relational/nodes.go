@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -13,7 +13,7 @@ var nodeEntity = entity{
 	noun: "node executions", prefix: "node_execution",
 	columns: "e.project, e.domain, e.name, n.node, n.spec_node, n.parent, n.is_group, n.phase," +
 		" n.created_at, n.updated_at, n.started_at, n.ended_at, n.inputs, n.outputs, n.error",
-	from: "executions e CROSS JOIN node_executions n ON n.execution_id = e.id",
+	from: "executions e {outer} JOIN node_executions n ON n.execution_id = e.id",
 	fields: map[string]field{
 		"project":                   {column: "e.project"},
 		"domain":                    {column: "e.domain"},
@@ -36,7 +36,7 @@ var taskEntity = entity{
 	noun: "task executions", prefix: "task_execution",
 	columns: "e.project, e.domain, e.name, t.node, t.attempt, t.task_project, t.task_domain, t.task_name, t.task_version, t.task_type," +
 		" t.phase, t.reason, t.dir, t.created_at, t.updated_at, t.started_at, t.ended_at, t.inputs, t.outputs, t.error",
-	from: "executions e CROSS JOIN task_executions t ON t.execution_id = e.id",
+	from: "executions e {outer} JOIN task_executions t ON t.execution_id = e.id",
 	fields: map[string]field{
 		"project":                   {column: "e.project"},
 		"domain":                    {column: "e.domain"},
@@ -79,15 +79,15 @@ func scanTask(rows *sql.Rows) (t store.TaskExecution, err error) {
 
 // PutNode stores a node's part in an execution, in place of what was stored of it.
 func (db *DB) PutNode(ctx context.Context, n store.NodeExecution) error {
-	return db.update(ctx, fmt.Sprintf("put node %s of execution %s", n.Node, n.Execution), func(tx *sql.Tx) error {
-		return one(tx.ExecContext(ctx, `INSERT INTO node_executions (execution_id, node, spec_node, parent, is_group, phase,
+	return db.update(ctx, fmt.Sprintf("put node %s of execution %s", n.Node, n.Execution), func(tx transaction) error {
+		return one(tx.exec(ctx, `INSERT INTO node_executions (execution_id, node, spec_node, parent, is_group, phase,
 				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
 			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
 			ON CONFLICT (execution_id, node) DO UPDATE SET spec_node = excluded.spec_node, parent = excluded.parent,
 				is_group = excluded.is_group, phase = excluded.phase, created_at = excluded.created_at,
 				updated_at = excluded.updated_at, started_at = excluded.started_at, ended_at = excluded.ended_at,
 				inputs = excluded.inputs, outputs = excluded.outputs, error = excluded.error`,
-			n.Node, n.SpecNode, n.Parent, n.IsGroup, string(n.Phase),
+			n.Node, n.SpecNode, n.Parent, flag(n.IsGroup), string(n.Phase),
 			micros(n.CreatedAt), micros(n.UpdatedAt), optional(n.StartedAt), optional(n.EndedAt),
 			blob(n.Inputs), blob(n.Outputs), blob(n.Error),
 			n.Execution.Project, n.Execution.Domain, n.Execution.Name))
@@ -97,8 +97,8 @@ func (db *DB) PutNode(ctx context.Context, n store.NodeExecution) error {
 // PutTask stores an attempt of a task, in place of what was stored of it.
 func (db *DB) PutTask(ctx context.Context, t store.TaskExecution) error {
 	operation := fmt.Sprintf("put attempt %d of node %s of execution %s", t.Attempt, t.Node, t.Execution)
-	return db.update(ctx, operation, func(tx *sql.Tx) error {
-		return one(tx.ExecContext(ctx, `INSERT INTO task_executions (execution_id, node, attempt,
+	return db.update(ctx, operation, func(tx transaction) error {
+		return one(tx.exec(ctx, `INSERT INTO task_executions (execution_id, node, attempt,
 				task_project, task_domain, task_name, task_version, task_type, phase, reason, dir,
 				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
 			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
@@ -116,26 +116,26 @@ func (db *DB) PutTask(ctx context.Context, t store.TaskExecution) error {
 
 // Node reads a node's part in an execution.
 func (db *DB) Node(ctx context.Context, execution ident.Key, node string) (store.NodeExecution, error) {
-	n, err := get(ctx, db.read, &nodeEntity, scanNode, inExecution+" AND n.node = ?",
+	n, err := get(ctx, db.reading(), &nodeEntity, scanNode, inExecution+" AND n.node = ?",
 		execution.Project, execution.Domain, execution.Name, node)
-	return n, failed(ctx, fmt.Sprintf("read node %s of execution %s", node, execution), err)
+	return n, db.failed(ctx, fmt.Sprintf("read node %s of execution %s", node, execution), err)
 }
 
 // Nodes lists the nodes of an execution.
 func (db *DB) Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error) {
-	return list(ctx, db.read, &nodeEntity, q, scanNode,
+	return list(ctx, db, &nodeEntity, q, scanNode,
 		condition{inExecution, []any{execution.Project, execution.Domain, execution.Name}})
 }
 
 // Task reads an attempt of a task.
 func (db *DB) Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error) {
-	t, err := get(ctx, db.read, &taskEntity, scanTask, inExecution+" AND t.node = ? AND t.attempt = ?",
+	t, err := get(ctx, db.reading(), &taskEntity, scanTask, inExecution+" AND t.node = ? AND t.attempt = ?",
 		execution.Project, execution.Domain, execution.Name, node, attempt)
-	return t, failed(ctx, fmt.Sprintf("read attempt %d of node %s of execution %s", attempt, node, execution), err)
+	return t, db.failed(ctx, fmt.Sprintf("read attempt %d of node %s of execution %s", attempt, node, execution), err)
 }
 
 // Tasks lists the attempts of a node of an execution.
 func (db *DB) Tasks(ctx context.Context, execution ident.Key, node string, q store.Query) ([]store.TaskExecution, error) {
-	return list(ctx, db.read, &taskEntity, q, scanTask,
+	return list(ctx, db, &taskEntity, q, scanTask,
 		condition{inExecution + " AND t.node = ?", []any{execution.Project, execution.Domain, execution.Name, node}})
 }

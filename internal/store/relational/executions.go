@@ -1,10 +1,10 @@
-package sqlite
+package relational
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+	"slices"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
@@ -65,80 +65,85 @@ func scanExecution(rows *sql.Rows) (e store.Execution, err error) {
 	return e, err
 }
 
-// executionColumns are all that is stored of an execution but its key.
-const executionColumns = `kind, launched_project, launched_domain, launched_name, launched_version,
-	workflow_project, workflow_domain, workflow_name, workflow_version, phase, open, mode, slot, principal, archived,
-	abort_cause, aborted_by, created_at, updated_at, started_at, ended_at, spec, inputs, outputs, error`
+// stored are all that is stored of an execution but its key.
+var stored = slices.Concat(
+	columns(Text, "kind, launched_project, launched_domain, launched_name, launched_version,"+
+		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, principal, abort_cause, aborted_by"),
+	columns(Int, "open, mode, archived, slot, created_at, updated_at, started_at, ended_at"),
+	columns(Bytes, "spec, inputs, outputs, error"))
 
-// executionValues are the values of executionColumns.
-func executionValues(e *store.Execution) []any {
+// storedOf are those of stored.
+func storedOf(e *store.Execution) []any {
 	l, w := &e.LaunchPlan, &e.Workflow
 	return []any{
 		string(e.Kind), l.Project, l.Domain, l.Name, l.Version,
-		w.Project, w.Domain, w.Name, w.Version, string(e.Phase), !e.Phase.Terminal(), e.Mode, optional(e.Slot), e.Principal, e.Archived,
-		e.AbortCause, e.AbortedBy, micros(e.CreatedAt), micros(e.UpdatedAt), optional(e.StartedAt), optional(e.EndedAt),
+		w.Project, w.Domain, w.Name, w.Version, string(e.Phase), e.Principal, e.AbortCause, e.AbortedBy,
+		flag(!e.Phase.Terminal()), int64(e.Mode), flag(e.Archived), optional(e.Slot),
+		micros(e.CreatedAt), micros(e.UpdatedAt), optional(e.StartedAt), optional(e.EndedAt),
 		blob(e.Spec), blob(e.Inputs), blob(e.Outputs), blob(e.Error),
 	}
 }
 
 var (
-	insertExecution = `INSERT INTO executions (` + executionColumns + `, project, domain, name) VALUES ` + //nolint:gosec // Its parts are constants.
-		values(1, strings.Count(executionColumns, ",")+4) + ` ON CONFLICT (project, domain, name) DO NOTHING`
-	updateExecution = `UPDATE executions SET (` + executionColumns + `) = ` + //nolint:gosec // Its parts are constants.
-		values(1, strings.Count(executionColumns, ",")+1) + ` WHERE project = ? AND domain = ? AND name = ?`
+	insertExecutions = &Bulk{
+		Columns:   slices.Concat(columns(Text, "project, domain, name"), stored),
+		Returning: true,
+		text: `INSERT INTO executions (project, domain, name, ` + namesOf(stored) + `)
+			SELECT * FROM v WHERE true ON CONFLICT (project, domain, name) DO NOTHING RETURNING project, domain, name`,
+	}
+	updateExecution = `UPDATE executions SET (` + namesOf(stored) + `) = ` + Values(1, len(stored)) + //nolint:gosec // Its parts are constants.
+		` WHERE project = ? AND domain = ? AND name = ?`
 )
 
 // CreateExecutions stores the executions whose names are free.
 func (db *DB) CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error) {
-	created := make([]bool, len(es))
-	err := db.update(ctx, "create executions", func(tx *sql.Tx) error {
-		insert, err := tx.PrepareContext(ctx, insertExecution)
-		if err != nil {
+	args := make([]any, 0, len(insertExecutions.Columns)*len(es))
+	for i := range es {
+		e := &es[i]
+		args = append(append(args, e.Project, e.Domain, e.Name), storedOf(e)...)
+	}
+	var created map[ident.Key]bool
+	err := db.update(ctx, "create executions", func(tx transaction) error {
+		created = make(map[ident.Key]bool, len(es))
+		return tx.bulk(ctx, insertExecutions, args, func(rows *sql.Rows) error {
+			var key ident.Key
+			err := rows.Scan(&key.Project, &key.Domain, &key.Name)
+			created[key] = true
 			return err
-		}
-		defer insert.Close()
-		for i := range es {
-			e := &es[i]
-			r, err := insert.ExecContext(ctx, append(executionValues(e), e.Project, e.Domain, e.Name)...)
-			if err != nil {
-				return fmt.Errorf("execution %s: %w", e.Key, err)
-			}
-			n, err := r.RowsAffected()
-			if err != nil {
-				return err
-			}
-			created[i] = n > 0
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return created, nil
+	first := make([]bool, len(es))
+	for i := range es {
+		first[i] = created[es[i].Key]
+		delete(created, es[i].Key) // Another of the same name found it taken.
+	}
+	return first, nil
 }
 
 // Execution reads an execution.
 func (db *DB) Execution(ctx context.Context, key ident.Key) (store.Execution, error) {
-	e, err := executionOf(ctx, db.read, key)
-	return e, failed(ctx, "read execution "+key.String(), err)
+	e, err := get(ctx, db.reading(), &executionEntity, scanExecution, executionNamed, key.Project, key.Domain, key.Name)
+	return e, db.failed(ctx, "read execution "+key.String(), err)
 }
 
-func executionOf(ctx context.Context, db queryer, key ident.Key) (store.Execution, error) {
-	return get(ctx, db, &executionEntity, scanExecution,
-		"project = ? AND domain = ? AND name = ?", key.Project, key.Domain, key.Name)
-}
+const executionNamed = "project = ? AND domain = ? AND name = ?"
 
 // Executions lists executions.
 func (db *DB) Executions(ctx context.Context, q store.Query) ([]store.Execution, error) {
-	return list(ctx, db.read, &executionEntity, q, scanExecution)
+	return list(ctx, db, &executionEntity, q, scanExecution)
 }
 
 // UpdateExecution applies change to an execution. Its Key cannot change.
 func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error) {
 	var e store.Execution
 	var refused error
-	err := db.update(ctx, "update execution "+key.String(), func(tx *sql.Tx) (err error) {
-		if e, err = executionOf(ctx, tx, key); err != nil {
+	err := db.update(ctx, "update execution "+key.String(), func(tx transaction) (err error) {
+		e, err = get(ctx, tx.session, &executionEntity, scanExecution, executionNamed+tx.lockRows("executions"),
+			key.Project, key.Domain, key.Name)
+		if err != nil {
 			return err
 		}
 		if refused = change(&e); refused != nil {
@@ -147,7 +152,7 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 		if e.Key != key {
 			return fmt.Errorf("the key became %s", e.Key)
 		}
-		_, err = tx.ExecContext(ctx, updateExecution, append(executionValues(&e), key.Project, key.Domain, key.Name)...)
+		_, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...)
 		return err
 	})
 	switch {
@@ -169,13 +174,13 @@ func (db *DB) OpenExecutions(ctx context.Context, phases []store.Phase, limit in
 	condition := ""
 	var args []any
 	if len(phases) > 0 {
-		condition = " AND phase IN " + values(1, len(phases))
+		condition = " AND phase IN " + Values(1, len(phases))
 		for _, p := range phases {
 			args = append(args, string(p))
 		}
 	}
-	es, err := collect(ctx, db.read, scanExecution, selectOpen(condition), append(args, limit)...)
-	return es, failed(ctx, "list open executions", err)
+	es, err := collect(ctx, db.reading(), scanExecution, selectOpen(condition), append(args, limit)...)
+	return es, db.failed(ctx, "list open executions", err)
 }
 
 var selectRunning = "SELECT " + executionEntity.columns + ` FROM executions WHERE open = 1 AND kind = 'launch_plan'
@@ -183,6 +188,6 @@ var selectRunning = "SELECT " + executionEntity.columns + ` FROM executions WHER
 
 // RunningOf lists the executions of a launch plan that have not ended, oldest first.
 func (db *DB) RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error) {
-	es, err := collect(ctx, db.read, scanExecution, selectRunning, plan.Project, plan.Domain, plan.Name)
-	return es, failed(ctx, "list running executions of "+plan.String(), err)
+	es, err := collect(ctx, db.reading(), scanExecution, selectRunning, plan.Project, plan.Domain, plan.Name)
+	return es, db.failed(ctx, "list running executions of "+plan.String(), err)
 }

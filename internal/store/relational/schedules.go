@@ -1,4 +1,4 @@
-package sqlite
+package relational
 
 import (
 	"context"
@@ -17,7 +17,7 @@ var scheduleEntity = entity{
 	columns: "s.id, s.plan_id, s.project, s.domain, s.name, p.version, s.expression, s.kickoff_input, s.policy," +
 		" s.active, s.paused, s.problem, s.cursor, s.anchor, s.next_at, s.runs, s.updated_at",
 	// CROSS keeps schedules the outer loop, in the order of its index.
-	from: "schedules s CROSS JOIN launch_plans p ON p.id = s.plan_id",
+	from: "schedules s {outer} JOIN launch_plans p ON p.id = s.plan_id",
 	fields: map[string]field{
 		"project":    {column: "s.project"},
 		"domain":     {column: "s.domain"},
@@ -81,14 +81,13 @@ func encode(p schedule.Policy) (string, error) {
 
 // Schedule reads the schedule of a launch plan.
 func (db *DB) Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error) {
-	s, err := get(ctx, db.read, &scheduleEntity, scanListed,
-		"s.project = ? AND s.domain = ? AND s.name = ?", key.Project, key.Domain, key.Name)
-	return s, failed(ctx, "read schedule "+key.String(), err)
+	s, err := get(ctx, db.reading(), &scheduleEntity, scanListed, ofName, key.Project, key.Domain, key.Name)
+	return s, db.failed(ctx, "read schedule "+key.String(), err)
 }
 
 // Schedules lists schedules, by default the next to fire first.
 func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error) {
-	return list(ctx, db.read, &scheduleEntity, q, scanListed)
+	return list(ctx, db, &scheduleEntity, q, scanListed)
 }
 
 // Pause stops an active schedule until it is activated again, and skips what it
@@ -98,7 +97,10 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, reason string, now time.
 	if reason == "" {
 		return fmt.Errorf("%s: the reason is empty", operation)
 	}
-	return db.update(ctx, operation, func(tx *sql.Tx) error {
+	return db.update(ctx, operation, func(tx transaction) error {
+		if err := tx.lock(ctx, key); err != nil {
+			return err
+		}
 		s, err := scheduleOf(ctx, tx, key)
 		if err != nil {
 			return err
@@ -114,15 +116,17 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, reason string, now time.
 		if err := skip(ctx, tx, s, "paused before this slot was launched: "+reason, now); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE schedules SET paused = ?, next_at = NULL, updated_at = ? WHERE id = ?`,
+		_, err = tx.exec(ctx, `UPDATE schedules SET paused = ?, next_at = NULL, updated_at = ? WHERE id = ?`,
 			reason, micros(now), s.ID)
 		return err
 	})
 }
 
-func scheduleOf(ctx context.Context, tx *sql.Tx, key ident.Key) (scheduleRow, error) {
-	return get(ctx, tx, &scheduleEntity, scanSchedule,
-		"s.project = ? AND s.domain = ? AND s.name = ?", key.Project, key.Domain, key.Name)
+const ofName = "s.project = ? AND s.domain = ? AND s.name = ?"
+
+// scheduleOf reads and locks the schedule of a launch plan that tx has locked.
+func scheduleOf(ctx context.Context, tx transaction, key ident.Key) (scheduleRow, error) {
+	return get(ctx, tx.session, &scheduleEntity, scanSchedule, ofName+tx.lockRows("s"), key.Project, key.Domain, key.Name)
 }
 
 // plan is schedule.Plan for a row. A panic over one schedule must not end the
@@ -140,7 +144,7 @@ func plan(s *scheduleRow, now, since time.Time) (p schedule.Planned, err error) 
 }
 
 // finish plans the slots of s that are due by now, to the last, before s changes.
-func (db *DB) finish(ctx context.Context, tx *sql.Tx, s scheduleRow, now, since time.Time) error {
+func (db *DB) finish(ctx context.Context, tx transaction, s scheduleRow, now, since time.Time) error {
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(&s, now, since)
 		if err != nil {
@@ -160,7 +164,7 @@ func (db *DB) finish(ctx context.Context, tx *sql.Tx, s scheduleRow, now, since 
 // start makes spec fire from now on, after the slots that old decided. Over an
 // active schedule with the same expression it keeps the instant from which a
 // rate counts.
-func start(ctx context.Context, tx *sql.Tx, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, now time.Time) error {
+func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, now time.Time) error {
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
@@ -173,7 +177,7 @@ func start(ctx context.Context, tx *sql.Tx, id ident.ID, planID int64, spec sche
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO schedules (project, domain, name, plan_id, expression, kickoff_input, policy,
+	_, err = tx.exec(ctx, `INSERT INTO schedules (project, domain, name, plan_id, expression, kickoff_input, policy,
 			active, paused, problem, cursor, anchor, next_at, runs, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, 1, '', '', ?, ?, ?, 0, ?)
 		ON CONFLICT (project, domain, name) DO UPDATE SET plan_id = excluded.plan_id, expression = excluded.expression,
@@ -186,7 +190,7 @@ func start(ctx context.Context, tx *sql.Tx, id ident.ID, planID int64, spec sche
 
 // resume makes a schedule that was paused or had a problem fire again, from now
 // on. A pause is not owed any slots; those that fell to a problem were missed.
-func (db *DB) resume(ctx context.Context, tx *sql.Tx, s scheduleRow, now time.Time) error {
+func (db *DB) resume(ctx context.Context, tx transaction, s scheduleRow, now time.Time) error {
 	if s.Problem != "" {
 		broken := s
 		broken.Spec.Policy.CatchUp = schedule.CatchUpNone
@@ -200,7 +204,7 @@ func (db *DB) resume(ctx context.Context, tx *sql.Tx, s scheduleRow, now time.Ti
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE schedules SET paused = '', problem = '', cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
+	_, err = tx.exec(ctx, `UPDATE schedules SET paused = '', problem = '', cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
 		micros(s.Cursor), optional(planned.Next), micros(now), s.ID)
 	return err
 }
@@ -219,22 +223,22 @@ const skipPending = `UPDATE firings SET outcome = 2, reason = ?, settled_at = ? 
 
 // skip settles all that s has pending, under whichever version it was planned,
 // so that nothing launches after s has stopped.
-func skip(ctx context.Context, tx *sql.Tx, s scheduleRow, reason string, now time.Time) error {
-	if _, err := tx.ExecContext(ctx, skipPending, reason, micros(now), s.ID); err != nil {
+func skip(ctx context.Context, tx transaction, s scheduleRow, reason string, now time.Time) error {
+	if _, err := tx.exec(ctx, skipPending, reason, micros(now), s.ID); err != nil {
 		return fmt.Errorf("skip pending firings: %w", err)
 	}
 	return nil
 }
 
 // stop ends what s fires, if there is an s that does, and skips what it has pending.
-func stop(ctx context.Context, tx *sql.Tx, s scheduleRow, now time.Time) error {
+func stop(ctx context.Context, tx transaction, s scheduleRow, now time.Time) error {
 	if !s.Active {
 		return nil
 	}
 	if err := skip(ctx, tx, s, "the launch plan was deactivated before this slot was launched", now); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE schedules SET active = 0, paused = '', next_at = NULL, updated_at = ? WHERE id = ?`,
+	_, err := tx.exec(ctx, `UPDATE schedules SET active = 0, paused = '', next_at = NULL, updated_at = ? WHERE id = ?`,
 		micros(now), s.ID)
 	return err
 }
