@@ -40,7 +40,8 @@ type Policy struct {
 	CatchUpOrder Order `json:"catch_up_order,omitempty"`
 	// Overlap says what to do while an earlier execution runs; empty means OverlapAllow.
 	Overlap Overlap `json:"overlap,omitempty"`
-	// Buffer is how many slots OverlapBufferAll lets wait; zero means DefaultBuffer.
+	// Buffer is how many slots OverlapBufferAll lets wait, not counting those
+	// behind live ones; zero means DefaultBuffer.
 	Buffer int `json:"buffer,omitempty"`
 	// MaxRunning is Flyte's concurrency_policy.max: a slot is skipped while as many executions run. Zero means no limit.
 	MaxRunning uint32 `json:"max_running,omitempty"`
