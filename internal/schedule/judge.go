@@ -147,18 +147,18 @@ func (j *judge) judge(f Firing) Judged {
 		return j.settle(f, Dead, strings.TrimSuffix("not launched by its deadline "+f.Deadline.Format(time.RFC3339)+": "+f.Reason, ": "))
 	}
 	verdict, reason := decide(f, j.others(f), j.before(f))
+	result := Judged{Firing: f, Verdict: verdict}
 	switch verdict {
 	case Launch:
 		j.running[f.key()] = true
-		return Judged{Firing: f, Verdict: Launch}
 	case Settle:
 		return j.settle(f, Skipped, reason)
-	}
-	f.Reason, f.AttemptAt = waits, j.now.Add(waitPoll)
-	j.waiting = append(j.waiting, waiter{f.Slot, f.Behind})
-	result := Judged{Firing: f, Verdict: verdict}
-	if verdict == Replace {
-		result.End = slices.DeleteFunc(slices.Clone(j.ends), func(x ident.Key) bool { return x == f.key() })
+	case Wait, Replace:
+		j.waiting = append(j.waiting, waiter{f.Slot, f.Behind})
+		result.Reason, result.AttemptAt = waits, j.now.Add(waitPoll)
+		if verdict == Replace {
+			result.End = slices.DeleteFunc(slices.Clone(j.ends), func(x ident.Key) bool { return x == f.key() })
+		}
 	}
 	return result
 }

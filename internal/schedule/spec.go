@@ -109,24 +109,18 @@ func (tt Timetable) Count(from, to time.Time) int {
 	return tt.slots.Count(from, to)
 }
 
-// few is how many slots are walked through to find one of them.
+// few is how many slots are walked through from the end to find one of them.
 const few = 10
 
-// nth is the n-th slot after from, counted from 1, where Count(from, to) is all
+// nth is the n-th slot after from, counted from 1, where all is Count(from, to)
 // and n not above it.
 func (tt Timetable) nth(from, to time.Time, n, all int) time.Time {
-	switch {
-	case n <= few:
-		for range n {
-			from = tt.Next(from)
-		}
-		return from
-	case all-n < few:
-		to = to.Add(time.Nanosecond)
+	if all-n < few {
+		slot := to.Add(time.Nanosecond)
 		for range all - n + 1 {
-			to = tt.Prev(to)
+			slot = tt.Prev(slot)
 		}
-		return to
+		return slot
 	}
 	// Slots are at full seconds. The first by which n have come is the n-th.
 	start := from.Unix()
