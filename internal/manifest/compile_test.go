@@ -31,8 +31,11 @@ schedule:
   jitter: 30s
   catchUp: 3
   catchUpWindow: 6h
+  catchUpOrder: newest
   overlap: skip
+  buffer: 20
   launchDeadline: 15m
+  lateAfter: 5m
   pauseOnFailure: 4
   maxRuns: 100
   exclude: ["* * 25 12 ? *", "* * ? * SUN *"]
@@ -126,8 +129,11 @@ spec {
     values { key: "tminus.dev/jitter" value: "30s" }
     values { key: "tminus.dev/catch-up" value: "3" }
     values { key: "tminus.dev/catch-up-window" value: "6h" }
+    values { key: "tminus.dev/catch-up-order" value: "newest" }
     values { key: "tminus.dev/overlap" value: "skip" }
+    values { key: "tminus.dev/buffer" value: "20" }
     values { key: "tminus.dev/launch-deadline" value: "15m" }
+    values { key: "tminus.dev/late-after" value: "5m" }
     values { key: "tminus.dev/pause-on-failure" value: "4" }
     values { key: "tminus.dev/max-runs" value: "100" }
     values { key: "tminus.dev/exclude-1" value: "* * 25 12 ? *" }

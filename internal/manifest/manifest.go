@@ -49,8 +49,11 @@ type Schedule struct {
 	Jitter         string   `yaml:"jitter" doc:"The most by which a launch is put off, so that not all launch at once." example:"30s"`
 	CatchUp        string   `yaml:"catchUp" doc:"Which slots launch late that came due while tminus was down: none, latest, all, or the number of the latest ones. Default: latest." example:"latest"`
 	CatchUpWindow  string   `yaml:"catchUpWindow" doc:"How old such a slot may be. Default: 24h." example:"6h"`
+	CatchUpOrder   string   `yaml:"catchUpOrder" doc:"Which of such slots launches first. Those that overlap lets wait go by slot. Default: oldest." enum:"oldest newest"`
 	Overlap        string   `yaml:"overlap" doc:"What becomes of a slot while an earlier execution runs. Default: allow." enum:"allow skip buffer-one buffer-all cancel-other terminate-other"`
+	Buffer         int      `yaml:"buffer" doc:"How many slots may wait where overlap is buffer-all; more are skipped, but for those that launch late. Default: 100." min:"1"`
 	LaunchDeadline string   `yaml:"launchDeadline" doc:"How long a launch that fails is tried again. Default: 24h." example:"15m"`
+	LateAfter      string   `yaml:"lateAfter" doc:"How late a launch may be before an alert is raised. Default: that of the installation." example:"5m"`
 	PauseOnFailure int      `yaml:"pauseOnFailure" doc:"How many failed executions in a row pause the schedule. Default: it is never paused." min:"1"`
 	MaxRuns        int      `yaml:"maxRuns" doc:"How many slots fire after an activation. Default: no limit." min:"1"`
 	Exclude        []string `yaml:"exclude" doc:"Cron expressions; a slot that matches one is left out." example:"* * 25 12 ? *"`

@@ -3,9 +3,9 @@ package schedule
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -23,7 +23,7 @@ type Schedule struct {
 	Paused string
 	// Problem says why the schedule cannot be planned; empty means it can.
 	Problem string
-	// Cursor is the end of what has been decided: every slot up to it has a firing.
+	// Cursor is the end of what has been decided: every slot up to it has a firing, or is in a backlog.
 	Cursor time.Time
 	// Anchor is the instant from which a rate counts.
 	Anchor time.Time
@@ -34,58 +34,20 @@ type Schedule struct {
 	UpdatedAt time.Time
 }
 
-// Outcome is what became of a slot.
-type Outcome string
-
-// The outcomes. Pending is the one that is not final.
-const (
-	Pending  Outcome = "pending"
-	Launched Outcome = "launched"
-	Skipped  Outcome = "skipped"
-	Missed   Outcome = "missed"
-	Dead     Outcome = "dead"
-)
-
-// Firing is the record of what became of one slot, or of a run of missed slots.
-type Firing struct {
-	ScheduleID int64
-	// LaunchPlan is the version that was active when the slot was recorded.
-	LaunchPlan ident.ID
-	Slot       time.Time
-	// Last and Count tell a run of missed slots from Slot to Last; otherwise Last is Slot and Count is 1.
-	Last    time.Time
-	Count   int
-	Outcome Outcome
-	// Reason says why a slot was skipped, missed or given up, or what the last failed attempt said.
-	Reason string
-	// Attempts counts failed launches.
-	Attempts int
-	// AttemptAt is when a pending firing is launched or tried again.
-	AttemptAt time.Time
-	// Deadline is when a launch that keeps failing is given up.
-	Deadline time.Time
-	Priority int
-	// Overlap and MaxRunning are the policy under which the slot was recorded.
-	Overlap    Overlap
-	MaxRunning uint32
-	// RecordedAt is when the firing was inserted, SettledAt when its outcome
-	// became final; for a launched one, when the launch was accepted.
-	RecordedAt, SettledAt time.Time
-}
-
-// Execution is the name of the execution that the firing launches.
-func (f Firing) Execution() string { return ExecutionName(f.LaunchPlan, f.Slot) }
-
-// Lateness is how long after its slot a launched firing was accepted.
-func (f Firing) Lateness() time.Duration { return f.SettledAt.Sub(f.Slot) }
-
 // maxFirings bounds what one Plan records, so that no transaction grows with
-// the length of an outage. What is left is planned next.
+// the time since the last one. What is left is planned next.
 const maxFirings = 1000
+
+// catchUpAtOnce is how many missed slots a Plan records as firings itself. More
+// of them become a backlog.
+const catchUpAtOnce = 10
 
 // Planned is what Plan decided: the firings to record and the schedule's new position.
 type Planned struct {
 	Firings []Firing
+	// Backlog holds the missed slots that are to launch and are too many for
+	// Firings; nil means there are none. Its slots are decided, so they lie before Cursor.
+	Backlog *Backlog
 	Cursor  time.Time
 	Next    time.Time
 	Runs    int
@@ -95,17 +57,22 @@ type Planned struct {
 
 // Plan decides the slots of s after its cursor and up to now. Slots before
 // since, the instant from which tminus has been able to fire without a break,
-// are missed: catch-up says which of them launch late, and the rest become one
-// missed run. The others all launch. An error means that s cannot be planned at all.
+// are missed: catch-up says which of them launch late, behind the live ones,
+// and the rest become one missed run. The others are live, and all launch. It
+// takes no longer for many missed slots than for one. An error means that s
+// cannot be planned at all.
 func Plan(s Schedule, now, since time.Time) (Planned, error) {
 	timetable, err := s.Spec.Compile(s.Anchor)
 	if err != nil {
 		return Planned{}, err
 	}
-	p := planner{schedule: s, timetable: timetable, now: now, left: maxFirings, result: Planned{Cursor: s.Cursor, Runs: s.Runs}}
+	p := planner{schedule: s, timetable: timetable, now: now, result: Planned{Cursor: s.Cursor, Runs: s.Runs}}
 	slot := timetable.Next(s.Cursor)
-	slot = p.catchUp(slot, since)
-	for !slot.IsZero() && !slot.After(now) && p.room() {
+	if p.due(slot) && slot.Before(since) {
+		p.catchUp(slot, since)
+		slot = timetable.Next(p.result.Cursor)
+	}
+	for p.due(slot) && len(p.result.Firings) < maxFirings {
 		slot = p.launch(slot)
 	}
 	if p.exhausted() {
@@ -121,77 +88,78 @@ type planner struct {
 	schedule  Schedule
 	timetable Timetable
 	now       time.Time
-	left      int // firings that may still be recorded
 	result    Planned
 }
 
-// catchUp decides the missed slots from slot on, all before since, and returns
-// the first slot it left undecided.
-func (p *planner) catchUp(slot, since time.Time) time.Time {
+// due says that slot is one, and not after now.
+func (p *planner) due(slot time.Time) bool {
+	return !slot.IsZero() && !slot.After(p.now) && !p.exhausted()
+}
+
+// catchUp decides the missed slots, of which first is the first: all before since.
+func (p *planner) catchUp(first, since time.Time) {
 	policy := p.schedule.Spec.Policy
 	window := cmp.Or(policy.CatchUpWindow, DefaultCatchUpWindow)
-	oldest := p.now.Add(-window)
-	limit := policy.CatchUp.limit()
-	missed := func(t time.Time) bool { return !t.IsZero() && t.Before(since) && !t.After(p.now) }
+	before := p.result.Cursor                                  // every missed slot is after it
+	to := earlier(p.now, since.Add(-time.Nanosecond))          // and not after this
+	young := later(before, p.now.Add(-window-time.Nanosecond)) // those in the window are after this
+	missed, fresh := p.timetable.Count(before, to), p.timetable.Count(young, to)
+	kept := min(fresh, policy.CatchUp.limit())
+	lastMissed := p.timetable.Prev(to.Add(time.Nanosecond))
 
-	var run Firing
-	drop := func() {
-		if run.Count == 0 {
-			run.Slot = slot
-		}
-		run.Last = slot
-		run.Count++
-		p.result.Cursor = slot
-		slot = p.timetable.Next(slot)
+	lastDropped, firstKept := lastMissed, time.Time{}
+	if kept > 0 {
+		firstKept = p.timetable.nth(young, to, fresh-kept+1, fresh)
+		lastDropped = p.timetable.Prev(firstKept)
 	}
-	for missed(slot) && (limit == 0 || slot.Before(oldest)) {
-		drop()
+	if dropped := missed - kept; dropped > 0 {
+		p.result.Firings = append(p.result.Firings, Firing{
+			ScheduleID: p.schedule.ID, LaunchPlan: p.schedule.LaunchPlan, Kind: KindScheduled,
+			Slot: first, Last: lastDropped, Count: dropped, Outcome: Missed,
+			Reason:     fmt.Sprintf("down until %s: catch-up is %s within %s", since.UTC().Format(time.RFC3339), policy.CatchUp, window),
+			RecordedAt: p.now, SettledAt: p.now,
+		})
+		p.result.Cursor = lastDropped
 	}
-	if policy.CatchUp != CatchUpAll {
-		// A finger runs ahead to the last missed slot; slot follows limit behind.
-		kept := 0
-		for head := slot; missed(head); head = p.timetable.Next(head) {
-			if kept++; kept > limit {
-				drop()
-			}
-		}
+	if kept == 0 {
+		return
 	}
-	if run.Count > 0 {
-		p.record(run.Slot, run.Last, run.Count, Missed,
-			fmt.Sprintf("not running; catch-up is %s within %s", policy.CatchUp, window))
+	lastKept := lastMissed
+	if left := p.runsLeft(); kept > left {
+		// With the last run the schedule ends; what follows is no slot of it.
+		lastKept = p.timetable.nth(firstKept.Add(-time.Nanosecond), to, left, kept)
+		kept = left
 	}
-	for missed(slot) && p.room() {
-		slot = p.launch(slot)
+	p.result.Cursor = lastKept
+	p.result.Runs += kept
+	b := Backlog{First: firstKept, Last: lastKept, NewestFirst: policy.CatchUpOrder == NewestFirst, Kind: KindCatchUp}
+	if kept > catchUpAtOnce {
+		p.result.Backlog = &b
+		return
 	}
-	return slot
+	firings, _, _ := b.fill(p.schedule, p.timetable, p.now, kept)
+	p.result.Firings = append(p.result.Firings, firings...)
 }
 
 // launch records slot to be launched and returns the slot after it.
 func (p *planner) launch(slot time.Time) time.Time {
 	next := p.timetable.Next(slot)
-	p.record(slot, slot, 1, Pending, "")
-	f := &p.result.Firings[len(p.result.Firings)-1]
-	policy := p.schedule.Spec.Policy
+	f := pending(p.schedule, KindScheduled, slot, p.now)
 	f.AttemptAt = slot.Add(p.jitter(slot, next))
-	f.Deadline = later(p.now, f.AttemptAt).Add(cmp.Or(policy.LaunchDeadline, DefaultLaunchDeadline))
-	f.Priority, f.Overlap, f.MaxRunning = policy.Priority, policy.Overlap, policy.MaxRunning
+	if wait := f.AttemptAt.Sub(p.now); wait > 0 {
+		f.Deadline = f.Deadline.Add(wait)
+	}
+	p.result.Firings = append(p.result.Firings, f)
 	p.result.Cursor = slot
 	p.result.Runs++
 	return next
 }
 
-func (p *planner) record(first, last time.Time, count int, outcome Outcome, reason string) {
-	f := Firing{
-		ScheduleID: p.schedule.ID, LaunchPlan: p.schedule.LaunchPlan,
-		Slot: first, Last: last, Count: count,
-		Outcome: outcome, Reason: reason,
-		RecordedAt: p.now,
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
 	}
-	if outcome != Pending {
-		f.SettledAt = p.now
-	}
-	p.result.Firings = append(p.result.Firings, f)
-	p.left--
+	return b
 }
 
 func later(a, b time.Time) time.Time {
@@ -201,13 +169,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-func (p *planner) room() bool { return p.left > 0 && !p.exhausted() }
+// runsLeft is how often the schedule may still fire.
+func (p *planner) runsLeft() int {
+	limit := p.schedule.Spec.Policy.MaxRuns
+	if limit == 0 {
+		return math.MaxInt
+	}
+	return max(limit-p.result.Runs, 0)
+}
 
 // exhausted says that the schedule has fired as often as it may.
-func (p *planner) exhausted() bool {
-	limit := p.schedule.Spec.Policy.MaxRuns
-	return limit > 0 && p.result.Runs >= limit
-}
+func (p *planner) exhausted() bool { return p.runsLeft() == 0 }
 
 // jitter puts a launch off by an amount that is a function of the schedule and
 // the slot alone, so that a repeated plan says the same.
@@ -225,7 +197,3 @@ func (p *planner) jitter(slot, next time.Time) time.Duration {
 	hash := time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1) // 63 bits: never negative.
 	return (hash % most).Truncate(time.Microsecond)
 }
-
-// ErrRefused marks the error of a launch that no retry can help: the firing
-// becomes dead with the error's text as its reason.
-var ErrRefused = errors.New("launch refused")

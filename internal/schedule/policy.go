@@ -36,12 +36,19 @@ type Policy struct {
 	CatchUp CatchUp `json:"catch_up,omitempty"`
 	// CatchUpWindow is how old a missed slot may be; zero means DefaultCatchUpWindow.
 	CatchUpWindow time.Duration `json:"catch_up_window,omitempty"`
+	// CatchUpOrder says which of them launches first; empty means OldestFirst.
+	CatchUpOrder Order `json:"catch_up_order,omitempty"`
 	// Overlap says what to do while an earlier execution runs; empty means OverlapAllow.
 	Overlap Overlap `json:"overlap,omitempty"`
+	// Buffer is how many slots OverlapBufferAll lets wait, not counting those
+	// behind live ones; zero means DefaultBuffer.
+	Buffer int `json:"buffer,omitempty"`
 	// MaxRunning is Flyte's concurrency_policy.max: a slot is skipped while as many executions run. Zero means no limit.
 	MaxRunning uint32 `json:"max_running,omitempty"`
 	// LaunchDeadline is how long a launch is retried; zero means DefaultLaunchDeadline.
 	LaunchDeadline time.Duration `json:"launch_deadline,omitempty"`
+	// LateAfter is the lateness above which an alert is raised; zero means what the installation has as its default.
+	LateAfter time.Duration `json:"late_after,omitempty"`
 	// PauseOnFailure is how many failed executions in a row pause the schedule; zero means it is never paused.
 	PauseOnFailure int `json:"pause_on_failure,omitempty"`
 	// MaxRuns is how many slots fire after an activation; zero means no limit.
@@ -56,6 +63,7 @@ type Policy struct {
 const (
 	DefaultCatchUpWindow  = 24 * time.Hour
 	DefaultLaunchDeadline = 24 * time.Hour
+	DefaultBuffer         = 100
 )
 
 // CatchUp says how many of the slots missed while nothing could fire launch
@@ -97,10 +105,21 @@ func (c CatchUp) String() string {
 	}
 }
 
+// Order is the order in which missed slots launch. Those that their overlap
+// policy lets wait go by slot whatever it is.
+type Order string
+
+// The orders.
+const (
+	OldestFirst Order = "oldest"
+	NewestFirst Order = "newest"
+)
+
 // Overlap says what becomes of a slot while an earlier execution of its launch plan runs.
 type Overlap string
 
-// The overlap policies. Cancel and terminate differ on back ends that can ask
+// The overlap policies. A slot that is launched behind live ones ends nothing:
+// where others are replaced, it waits. Cancel and terminate differ on back ends that can ask
 // a workflow to end; where they can only end it, they are the same.
 const (
 	OverlapAllow          Overlap = "allow"
@@ -135,12 +154,18 @@ var settings = []setting{
 	{"jitter", func(p *Policy, v string) (err error) { p.Jitter, err = duration(v, 0); return err }},
 	{"catch-up", func(p *Policy, v string) (err error) { p.CatchUp, err = catchUp(v); return err }},
 	{"catch-up-window", func(p *Policy, v string) (err error) { p.CatchUpWindow, err = duration(v, time.Second); return err }},
+	{"catch-up-order", func(p *Policy, v string) (err error) {
+		p.CatchUpOrder, err = oneOf(Order(v), OldestFirst, NewestFirst)
+		return err
+	}},
 	{"overlap", func(p *Policy, v string) (err error) {
 		p.Overlap, err = oneOf(Overlap(v), OverlapAllow, OverlapSkip, OverlapBufferOne, OverlapBufferAll,
 			OverlapCancelOther, OverlapTerminateOther)
 		return err
 	}},
+	{"buffer", func(p *Policy, v string) (err error) { p.Buffer, err = number(v, 1); return err }},
 	{"launch-deadline", func(p *Policy, v string) (err error) { p.LaunchDeadline, err = duration(v, time.Second); return err }},
+	{"late-after", func(p *Policy, v string) (err error) { p.LateAfter, err = duration(v, time.Second); return err }},
 	{"pause-on-failure", func(p *Policy, v string) (err error) {
 		if p.PauseOnFailure, err = number(v, 1); p.PauseOnFailure > MaxPauseOnFailure {
 			err = fmt.Errorf("%q: %d is the most", v, MaxPauseOnFailure)

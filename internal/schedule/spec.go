@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"sort"
 	"strings"
 	"time"
 
@@ -81,8 +82,53 @@ var (
 	Repeats = map[string]cron.Repeat{"first": cron.RepeatFirst, "second": cron.RepeatSecond, "both": cron.RepeatBoth}
 )
 
-// Next is the first slot after t; the zero time means there is none.
+// Next is the first slot after t, strictly; the zero time means there is none.
 func (tt Timetable) Next(t time.Time) time.Time { return tt.next(tt.slots, t) }
+
+// Prev is the last slot before t, strictly; the zero time means there is none.
+func (tt Timetable) Prev(t time.Time) time.Time {
+	if !tt.end.IsZero() && t.After(tt.end) {
+		t = tt.end.Add(time.Nanosecond) // The end itself may be a slot.
+	}
+	t = tt.slots.Prev(t)
+	if t.Before(tt.start) {
+		return time.Time{}
+	}
+	return t
+}
+
+// Count is how many slots there are after from, strictly, up to and including
+// to. It does not walk through them, except through what exclusions take.
+func (tt Timetable) Count(from, to time.Time) int {
+	if from.Before(tt.start) {
+		from = tt.start.Add(-time.Nanosecond)
+	}
+	if !tt.end.IsZero() && to.After(tt.end) {
+		to = tt.end
+	}
+	return tt.slots.Count(from, to)
+}
+
+// few is how many slots are walked through from the end to find one of them.
+const few = 10
+
+// nth is the n-th slot after from, counted from 1, where all is Count(from, to)
+// and n not above it.
+func (tt Timetable) nth(from, to time.Time, n, all int) time.Time {
+	if all-n < few {
+		slot := to.Add(time.Nanosecond)
+		for range all - n + 1 {
+			slot = tt.Prev(slot)
+		}
+		return slot
+	}
+	// Slots are at full seconds. The first by which n have come is the n-th.
+	start := from.Unix()
+	seconds := sort.Search(int(to.Unix()-start), func(i int) bool {
+		return tt.Count(from, time.Unix(start+int64(i), 0)) >= n
+	})
+	return tt.Prev(time.Unix(start+int64(seconds), 1))
+}
 
 // excludedFrom reports whether there are slots after t, but exclusions take each of them.
 func (tt Timetable) excludedFrom(t time.Time) bool {

@@ -1,0 +1,92 @@
+package schedule
+
+import (
+	"cmp"
+	"errors"
+	"time"
+
+	"tminus.dev/internal/ident"
+)
+
+// Outcome is what became of a slot.
+type Outcome string
+
+// The outcomes. Pending is the one that is not final.
+const (
+	Pending  Outcome = "pending"
+	Launched Outcome = "launched"
+	Skipped  Outcome = "skipped"
+	Missed   Outcome = "missed"
+	Dead     Outcome = "dead"
+)
+
+// Kind says what recorded a firing. Every firing has one.
+type Kind string
+
+// The kinds.
+const (
+	KindScheduled Kind = "scheduled" // the slot came due, or was missed and dropped
+	KindCatchUp   Kind = "catch-up"  // the slot was missed, and launches late
+	KindBackfill  Kind = "backfill"  // somebody asked for the slots of a range
+	KindManual    Kind = "manual"    // somebody asked for a launch at once
+)
+
+// Firing is the record of what became of one slot, or of a run of slots none of which launched.
+type Firing struct {
+	ScheduleID int64
+	// LaunchPlan is the version that was active when the slot was recorded.
+	LaunchPlan ident.ID
+	Kind       Kind
+	Slot       time.Time
+	// Last and Count tell a run of slots from Slot to Last; otherwise Last is Slot and Count is 1.
+	Last    time.Time
+	Count   int
+	Outcome Outcome
+	// Reason says why a slot was skipped, missed or given up, or what the last failed attempt said.
+	Reason string
+	// Behind says that the firing launches beside live ones and never before them.
+	Behind bool
+	// Owner is the session that launches a pending firing; 0 means nobody does.
+	Owner int64
+	// Tried says that a launch was begun at least once, so that the execution may be there.
+	Tried bool
+	// Stopped says why a pending firing is to be skipped, unless it turns out to have been launched; empty means it is not.
+	Stopped string
+	// Attempts counts failed launches.
+	Attempts int
+	// AttemptAt is when a pending firing is launched or tried again.
+	AttemptAt time.Time
+	// Deadline is when a launch that keeps failing is given up.
+	Deadline time.Time
+	Priority int
+	// Overlap, MaxRunning and Buffer are the policy under which the slot was
+	// recorded; each zero value means what it does in Policy.
+	Overlap    Overlap
+	MaxRunning uint32
+	Buffer     int
+	// RecordedAt is when the firing was inserted, SettledAt when its outcome
+	// became final; for a launched one, when the launch was accepted.
+	RecordedAt, SettledAt time.Time
+}
+
+// Execution is the name of the execution that the firing launches.
+func (f Firing) Execution() string { return ExecutionName(f.LaunchPlan, f.Slot) }
+
+// Lateness is how long after its slot a launched firing was accepted.
+func (f Firing) Lateness() time.Duration { return f.SettledAt.Sub(f.Slot) }
+
+// pending is the firing that launches slot, from now on until its deadline.
+func pending(s Schedule, kind Kind, slot, now time.Time) Firing {
+	policy := s.Spec.Policy
+	return Firing{
+		ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: kind,
+		Slot: slot, Last: slot, Count: 1, Outcome: Pending,
+		AttemptAt: now, Deadline: now.Add(cmp.Or(policy.LaunchDeadline, DefaultLaunchDeadline)),
+		Priority: policy.Priority, Overlap: policy.Overlap, MaxRunning: policy.MaxRunning, Buffer: policy.Buffer,
+		RecordedAt: now,
+	}
+}
+
+// ErrRefused marks the error of a launch that no retry can help: the firing
+// becomes dead with the error's text as its reason.
+var ErrRefused = errors.New("launch refused")
