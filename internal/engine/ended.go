@@ -15,7 +15,6 @@ import (
 // Ended tells the engine that an execution has ended: it may let a waiting slot
 // launch, or be one failure too many for its schedule.
 func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
-	e.waiting.call(x.LaunchPlan.Key)
 	defer e.Wake()
 	if x.Slot.IsZero() || x.Phase == store.Succeeded || x.Phase == store.Aborted {
 		return nil
@@ -53,10 +52,10 @@ func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
 		return err
 	}
 	reason := fmt.Sprintf("%d failed in a row, %s the last", most, x.Name)
-	if err := e.ledger.Pause(ctx, key, reason, now); err != nil {
+	if err := e.ledger.Pause(ctx, key, reason, time.Time{}, store.Change{By: "tminus", Why: "pause-on-failure", At: now}); err != nil {
 		return err
 	}
-	e.cfg.Log.WarnContext(ctx, "schedule paused; activate its launch plan again to resume it",
+	e.cfg.Log.WarnContext(ctx, "schedule paused; resume it with tminus schedules resume",
 		slog.String("launch_plan", key.String()), slog.String("reason", reason))
 	return nil
 }

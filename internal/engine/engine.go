@@ -1,13 +1,13 @@
 // Package engine fires schedules: it plans the slots that are due into the
 // ledger and launches what the ledger holds. Everything that matters is in the
-// ledger; the engine can stop at any point and another one goes on from there.
+// ledger; the engine can stop at any point and another one, in this process or
+// on another machine, goes on from there.
 package engine
 
 import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,116 +21,165 @@ import (
 // says what each method promises.
 type Ledger interface {
 	Now(ctx context.Context) (time.Time, error)
-	Advance(ctx context.Context, now, since time.Time, limit int) (int, error)
-	Due(ctx context.Context, now time.Time, limit int) ([]schedule.Firing, error)
-	Settle(ctx context.Context, firings []schedule.Firing) error
-	NextDue(ctx context.Context) (slot, attempt time.Time, err error)
+	Sessions
+	Slots
+	Launches
 	History
+	Housekeeping
+}
+
+// Sessions tells the engines on one ledger apart.
+type Sessions interface {
+	Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (store.Beat, error)
+	Leave(ctx context.Context, session int64) error
+}
+
+// Slots are planned.
+type Slots interface {
+	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
+	Fill(ctx context.Context, now time.Time, limit int) (int, error)
+	Agenda(ctx context.Context) (store.Agenda, error)
+}
+
+// Launches are claimed and settled.
+type Launches interface {
+	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
+	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
 }
 
 // History is what the policies look back on.
 type History interface {
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
-	Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error
-	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
-	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
+	Pause(ctx context.Context, key ident.Key, note string, until time.Time, c store.Change) error
 	Executions(ctx context.Context, q store.Query) ([]store.Execution, error)
-	RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error)
 }
 
 // Launcher starts executions and ends them.
 type Launcher interface {
 	// Launch answers for each firing, in the same place: nil when the execution
-	// is accepted (or was before), an error wrapping schedule.ErrRefused when no
-	// retry can help, and any other error when one can.
+	// is accepted (or was before), an error wrapping schedule.ErrRefused or with a
+	// gRPC code that says so when no retry can help, and any other error when one can.
 	Launch(ctx context.Context, firings []schedule.Firing) []error
 	// Terminate asks an execution to end; one that has ended is left as it is.
 	Terminate(ctx context.Context, execution ident.Key, cause, by string) error
 }
 
-// Config tunes an Engine; the zero value is what most want.
+// Config tunes an Engine; the zero value is what one process on a database of its own wants.
 type Config struct {
 	// Batch is the most schedules or firings that one transaction takes; 0 means 2000.
 	Batch int
 	// Poll bounds how long the engine sleeps when nothing is due; 0 means a minute.
 	Poll time.Duration
+	// Lease is how long the firings that this engine has claimed stay its own when
+	// it gives no sign of life; 0 means a minute. Where several replicas share a
+	// database it is how long the launches of one that died wait for the others.
+	Lease time.Duration
+	// LaunchTime bounds one call of the launcher; 0 means 30 s.
+	LaunchTime time.Duration
+	// Rate shapes launches.
+	Rate Rate
+	// Sweep says how the ledger is checked and kept small.
+	Sweep Sweep
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
 	// Settled is told of firings whose attempt to launch is recorded: launched,
-	// skipped, dead, or pending with another attempt. It must not block; nil means nobody is.
+	// skipped, dead, or pending with another attempt; and of ranges of slots that
+	// were recorded as missed or skipped. It must not block; nil means nobody is.
 	Settled func([]schedule.Firing)
 }
 
-// Engine fires the schedules of one ledger.
+func (c Config) withDefaults() Config {
+	c.Batch = cmp.Or(c.Batch, 2000)
+	c.Poll = cmp.Or(c.Poll, time.Minute)
+	c.Lease = cmp.Or(c.Lease, time.Minute)
+	c.LaunchTime = cmp.Or(c.LaunchTime, 30*time.Second)
+	c.Sweep = c.Sweep.withDefaults()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Settled == nil {
+		c.Settled = func([]schedule.Firing) {}
+	}
+	return c
+}
+
+// Engine fires the schedules of one ledger. Any number of them may share one.
 type Engine struct {
 	ledger   Ledger
 	launcher Launcher
 	cfg      Config
+	session  session
 	plan     chan struct{}
-	launch   chan struct{}
-	since    atomic.Pointer[time.Time]
-	waiting  waitingRoom
+	live     *lane
+	behind   *lane
+	shaper   *shaper
 	health   health
-	awake    time.Time // when the planning loop last reached the ledger; its own
 }
 
 // New makes an engine; Run starts it.
 func New(ledger Ledger, launcher Launcher, cfg Config) *Engine {
-	cfg.Batch = cmp.Or(cfg.Batch, 2000)
-	cfg.Poll = cmp.Or(cfg.Poll, time.Minute)
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	e := &Engine{
+	cfg = cfg.withDefaults()
+	return &Engine{
 		ledger: ledger, launcher: launcher, cfg: cfg,
-		plan: make(chan struct{}, 1), launch: make(chan struct{}, 1),
-		waiting: waitingRoom{plans: make(map[ident.Key]bool)},
+		session: session{wake: make(chan struct{}, 1)},
+		plan:    make(chan struct{}, 1),
+		live:    newLane(false, cfg.Batch),
+		behind:  newLane(true, min(cfg.Batch, mostBehind)),
+		shaper:  newShaper(cfg.Rate),
 	}
-	e.since.Store(&never)
-	return e
 }
 
 // Wake tells the engine that schedules or firings changed, or that an execution ended. It never blocks.
 func (e *Engine) Wake() {
 	signal(e.plan)
-	signal(e.launch)
+	signal(e.live.wake)
+	signal(e.behind.wake)
 }
 
-// Since is the instant from which the engine has been able to fire without a
-// break: slots before it were missed. It is beyond every slot until Run has begun.
-func (e *Engine) Since() time.Time { return *e.since.Load() }
-
-var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+// What the loops do, for people.
+const (
+	beating    = "keep its place among the replicas"
+	planning   = "plan due schedules"
+	launching  = "launch due firings"
+	catchingUp = "launch catch-up and backfills"
+	sweeping   = "check the ledger"
+)
 
 // Run fires schedules until ctx ends, and then returns nil after what is in
 // flight has been recorded. A database or launcher that fails is tried again;
 // it never ends the engine.
 func (e *Engine) Run(ctx context.Context) error {
-	const planning, launching = "plan due schedules", "launch due firings"
-	e.health.note(planning, nil)
-	e.health.note(launching, nil)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		e.loop(ctx, e.plan, planning, e.planDue)
-		return nil
-	})
-	g.Go(func() error {
-		e.loop(ctx, e.launch, launching, e.launchDue)
-		return nil
-	})
-	return g.Wait()
+	loops := []struct {
+		operation string
+		wake      chan struct{}
+		pass      func(context.Context) (time.Duration, error)
+	}{
+		{beating, e.session.wake, e.beat},
+		{planning, e.plan, e.planDue},
+		{launching, e.live.wake, func(ctx context.Context) (time.Duration, error) { return e.launchDue(ctx, e.live) }},
+		{catchingUp, e.behind.wake, func(ctx context.Context) (time.Duration, error) { return e.launchDue(ctx, e.behind) }},
+		{sweeping, make(chan struct{}, 1), e.sweep},
+	}
+	for _, l := range loops {
+		e.health.note(l.operation, nil)
+	}
+	g, loop := errgroup.WithContext(ctx)
+	for _, l := range loops {
+		g.Go(func() error {
+			e.loop(loop, l.wake, l.operation, l.pass)
+			return nil
+		})
+	}
+	err := g.Wait()
+	e.leave(context.WithoutCancel(ctx))
+	return err
 }
 
-// outage is how much longer than it wanted to sleep the engine may be unable to
-// plan before the slots of that time count as missed. A process that was
-// stopped, a machine that slept and a database that failed all show as such a
-// gap; a slow disk must not.
-const outage = time.Minute
-
-// The pause after a failed pass doubles from the first to the last of these.
+// The pause after a failed pass doubles from the first to the last of these. The
+// last is short: a database that is back must not wait for tminus.
 const (
 	firstPause = 100 * time.Millisecond
-	lastPause  = 30 * time.Second
+	lastPause  = 2 * time.Second
 )
 
 // loop calls pass until ctx ends. pass returns when it next has something to do; zero means now.
@@ -166,33 +215,43 @@ func (e *Engine) loop(ctx context.Context, wake chan struct{}, operation string,
 	}
 }
 
-// planDue records the slots that are due and moves their schedules on.
+// planDue records the slots that are due and moves their schedules on. What it
+// recorded and is due goes straight to the launching loop, already claimed, as
+// long as that has nothing else to do.
 func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
+	session := e.session.id.Load()
+	if session == 0 {
+		return e.cfg.Poll, nil // The first beat wakes this loop.
+	}
 	now, err := e.ledger.Now(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if e.awake.IsZero() || now.Sub(e.awake) > e.cfg.Poll+outage {
-		e.since.Store(&now)
+	claim := 0
+	if !e.shaper.limits() && e.live.idle() {
+		claim = e.cfg.Batch
 	}
-	taken, err := e.ledger.Advance(ctx, now, e.Since(), e.cfg.Batch)
+	advanced, err := e.ledger.Advance(ctx, session, now, e.cfg.Batch, claim)
 	if err != nil {
+		e.doubt(session) // It may have claimed firings all the same.
 		return 0, err
 	}
-	if e.awake, err = e.ledger.Now(ctx); err != nil {
-		return 0, err
+	e.live.hand(advanced.Launch)
+	if len(advanced.Dropped) > 0 {
+		e.cfg.Settled(advanced.Dropped)
 	}
-	if taken > 0 {
-		signal(e.launch)
+	if advanced.Schedules > 0 {
+		signal(e.live.wake)
+		signal(e.behind.wake)
 	}
-	if taken == e.cfg.Batch {
+	if advanced.Schedules >= e.cfg.Batch {
 		return 0, nil // More may be due.
 	}
-	slot, _, err := e.ledger.NextDue(ctx)
+	agenda, err := e.ledger.Agenda(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return e.until(ctx, slot)
+	return e.until(ctx, agenda.Slot)
 }
 
 func (e *Engine) until(ctx context.Context, next time.Time) (time.Duration, error) {

@@ -28,6 +28,9 @@ func (h *health) note(operation string, err error) {
 	h.passes[operation] = pass{time.Now(), err}
 }
 
+// stuckAfter is how much longer than it sleeps a loop may take before it counts as stuck.
+const stuckAfter = time.Minute
+
 // Problem says why the engine cannot fire at present, "" when it can: it does
 // not run, a loop failed, or one has not come to an end for much longer than it sleeps.
 func (e *Engine) Problem() string {
@@ -41,7 +44,7 @@ func (e *Engine) Problem() string {
 		if p.err != nil {
 			return fmt.Sprintf("cannot %s: %v", operation, p.err)
 		}
-		if stuck := time.Since(p.ended); stuck > e.cfg.Poll+outage {
+		if stuck := time.Since(p.ended); stuck > e.cfg.Poll+stuckAfter {
 			return fmt.Sprintf("cannot %s: stuck for %s", operation, stuck.Round(time.Second))
 		}
 	}

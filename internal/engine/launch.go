@@ -7,73 +7,192 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
 )
+
+// lane launches one kind of firings: live ones and manual runs, or catch-up and
+// backfills, which must never hold up the others.
+type lane struct {
+	behind bool
+	wake   chan struct{}
+	// handed takes firings that were claimed when they were recorded.
+	handed chan []schedule.Firing
+	// most is how many firings one launch takes; it follows the launcher's speed.
+	most, limit int
+	// loaded says that more is due than was claimed.
+	loaded atomic.Bool
+}
+
+// mostBehind bounds the launches behind: when a slot comes due, at most so many
+// are in the way of its launch.
+const mostBehind = 500
+
+func newLane(behind bool, limit int) *lane {
+	return &lane{behind: behind, wake: make(chan struct{}, 1), handed: make(chan []schedule.Firing, 1), most: limit, limit: limit}
+}
+
+// idle says that the lane can take firings that are handed to it.
+func (l *lane) idle() bool { return len(l.handed) == 0 && !l.loaded.Load() }
+
+// hand gives firings to the lane. Only one loop does, and only when it is idle.
+func (l *lane) hand(fs []schedule.Firing) {
+	if len(fs) > 0 {
+		l.handed <- fs
+	}
+}
+
+// The lane takes fewer firings when a launch took longer than the second of
+// these, so that what comes due meanwhile soon has its turn, and more when it
+// took less than the first.
+const (
+	shortLaunch = 200 * time.Millisecond
+	longLaunch  = time.Second
+)
+
+func (l *lane) adapt(fired int, took time.Duration) {
+	switch {
+	case took > longLaunch:
+		l.most = max(1, min(l.most, fired)/2)
+	case took < shortLaunch && fired >= l.most:
+		l.most = min(2*l.most, l.limit)
+	}
+}
+
+// launchDue launches the firings of a lane that are due and records what came of it. If
+// the process ends between the two, the same launch is repeated under the same
+// name by whoever takes the firing over.
+func (e *Engine) launchDue(ctx context.Context, l *lane) (time.Duration, error) {
+	session := e.session.id.Load()
+	if session == 0 {
+		return e.cfg.Poll, nil // The first beat wakes this loop.
+	}
+	select {
+	case fs := <-l.handed:
+		if err := e.attempt(ctx, l, fs); err != nil {
+			return 0, err
+		}
+	default:
+	}
+	now, err := e.ledger.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	agenda, err := e.ledger.Agenda(ctx)
+	if err != nil {
+		return 0, err
+	}
+	due := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	next := agenda.Live
+	if l.behind {
+		next = agenda.Behind
+		if !due(next) && due(agenda.Backlog) {
+			_, err := e.ledger.Fill(ctx, now, l.limit)
+			return 0, err
+		}
+		if next.IsZero() || (!agenda.Backlog.IsZero() && agenda.Backlog.Before(next)) {
+			next = agenda.Backlog
+		}
+	}
+	if !due(next) {
+		l.loaded.Store(false)
+		if len(l.handed) > 0 {
+			return 0, nil
+		}
+		return e.until(ctx, next)
+	}
+	return e.launchClaimed(ctx, l, session, now)
+}
+
+// crowded is how soon the lane behind looks again when live firings use up the limit of launches.
+const crowded = time.Second
+
+func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now time.Time) (time.Duration, error) {
+	if l.behind && e.shaper.limits() && e.live.loaded.Load() {
+		return crowded, nil
+	}
+	claimed, wait, err := e.shaper.claim(l.most, func(share func([]string) []int) (store.Claimed, error) {
+		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share})
+	})
+	if err != nil {
+		e.doubt(session) // It may have claimed firings all the same.
+		return 0, err
+	}
+	l.loaded.Store(claimed.More)
+	if len(claimed.Settled) > 0 {
+		e.cfg.Settled(claimed.Settled)
+	}
+	if err := e.end(ctx, claimed.End, now); err != nil {
+		return 0, err
+	}
+	if err := e.attempt(ctx, l, claimed.Launch); err != nil {
+		return 0, err
+	}
+	if claimed.More && len(claimed.Launch) == 0 && wait == 0 {
+		wait = firstPause // Others hold what is due.
+	}
+	return wait, nil
+}
+
+// end ends executions in favour of firings that wait for that. A firing whose
+// rival cannot be ended has failed an attempt.
+func (e *Engine) end(ctx context.Context, ends []store.End, now time.Time) error {
+	var failed []schedule.Firing
+	for _, x := range ends {
+		cause := fmt.Sprintf("replaced by the slot %s (overlap is %s)", x.For.Slot.Format(time.RFC3339), x.For.Overlap)
+		if err := e.launcher.Terminate(ctx, x.Execution, cause, "tminus"); err != nil && !errors.Is(err, store.ErrNotFound) {
+			failed = append(failed, settle(x.For, fmt.Errorf("end execution %s: %w", x.Execution.Name, err), now))
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	_, err := e.ledger.Settle(ctx, failed)
+	return err
+}
 
 // settleTime bounds the recording of launches that were accepted while the
 // engine was told to stop.
 const settleTime = 10 * time.Second
 
-// launchDue launches the firings that are due and records what came of it. If
-// the process ends between the two, the same launch is repeated under the same
-// name by whoever finds the firing still pending.
-func (e *Engine) launchDue(ctx context.Context) (time.Duration, error) {
-	now, err := e.ledger.Now(ctx)
+// attempt launches firings that this engine has claimed, and records the outcomes.
+func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing) error {
+	if len(launch) == 0 {
+		return nil
+	}
+	begin := time.Now()
+	errs := e.ask(ctx, launch)
+	l.adapt(len(launch), time.Since(begin))
+	now, err := e.ledger.Now(context.WithoutCancel(ctx))
 	if err != nil {
-		return 0, err
-	}
-	if err := e.recall(ctx, now); err != nil {
-		return 0, err
-	}
-	due, err := e.ledger.Due(ctx, now, e.cfg.Batch)
-	if err != nil {
-		return 0, err
-	}
-	if len(due) > 0 {
-		if err := e.attempt(ctx, due, now); err != nil {
-			return 0, err
-		}
-	}
-	if len(due) == e.cfg.Batch {
-		return 0, nil // More may be due.
-	}
-	_, attempt, err := e.ledger.NextDue(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return e.until(ctx, attempt)
-}
-
-func (e *Engine) attempt(ctx context.Context, due []schedule.Firing, now time.Time) error {
-	launch, settled, err := e.triage(ctx, due, now)
-	if err != nil {
+		e.doubt(launch[0].Owner)
 		return err
 	}
-	if len(launch) > 0 {
-		errs := e.ask(ctx, launch)
-		if now, err = e.ledger.Now(context.WithoutCancel(ctx)); err != nil {
-			return err
+	settled := make([]schedule.Firing, 0, len(launch))
+	for i, f := range launch {
+		if errs[i] != nil && ctx.Err() != nil {
+			continue // Told to stop; the firing stays as it is, and is released.
 		}
-		for i, f := range launch {
-			if errs[i] != nil && ctx.Err() != nil {
-				continue // Told to stop; the firing stays as it is.
-			}
-			settled = append(settled, settle(f, errs[i], now))
-		}
-	}
-	if len(settled) == 0 {
-		return nil
+		settled = append(settled, settle(f, errs[i], now))
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	if err := e.ledger.Settle(record, settled); err != nil {
+	written, err := e.ledger.Settle(record, settled)
+	if err != nil {
+		e.doubt(launch[0].Owner)
 		return err
 	}
-	if e.cfg.Settled != nil {
-		e.cfg.Settled(settled)
+	if written < len(settled) {
+		e.cfg.Log.WarnContext(ctx, "others had taken over launches that took too long; what they record counts",
+			slog.Int("firings", len(settled)-written))
 	}
+	e.cfg.Settled(settled)
 	return nil
 }
 
@@ -94,6 +213,8 @@ func (e *Engine) ask(ctx context.Context, fs []schedule.Firing) (errs []error) {
 			}
 		}
 	}()
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.LaunchTime)
+	defer cancel()
 	return e.launcher.Launch(ctx, fs)
 }
 
@@ -112,7 +233,7 @@ func settle(f schedule.Firing, err error, now time.Time) schedule.Firing {
 	}
 	f.Attempts++
 	f.Reason = err.Error()
-	if errors.Is(err, schedule.ErrRefused) || !now.Before(f.Deadline) {
+	if refused(err) || !now.Before(f.Deadline) {
 		f.Outcome, f.SettledAt = schedule.Dead, now
 		return f
 	}
@@ -123,4 +244,22 @@ func settle(f schedule.Firing, err error, now time.Time) schedule.Firing {
 		f.AttemptAt = f.Deadline // The last attempt.
 	}
 	return f
+}
+
+// refused says that no retry can help: the launcher says so, or the gRPC code
+// with which it was answered.
+func refused(err error) bool {
+	if errors.Is(err, schedule.ErrRefused) {
+		return true
+	}
+	answer, ok := status.FromError(err)
+	if !ok {
+		return false
+	}
+	switch answer.Code() { //nolint:exhaustive // All others can pass.
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented:
+		return true
+	default:
+		return false
+	}
 }

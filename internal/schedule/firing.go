@@ -90,3 +90,15 @@ func pending(s Schedule, kind Kind, slot, now time.Time) Firing {
 // ErrRefused marks the error of a launch that no retry can help: the firing
 // becomes dead with the error's text as its reason.
 var ErrRefused = errors.New("launch refused")
+
+// Manual is the firing that launches slot at once because somebody asked for it.
+func Manual(s Schedule, slot, now time.Time) Firing { return pending(s, KindManual, slot, now) }
+
+// Again is f as it launches anew at now, behind live firings, with the deadline
+// that s gives a launch.
+func Again(s Schedule, f Firing, now time.Time) Firing {
+	again := pending(s, f.Kind, f.Slot, now)
+	again.LaunchPlan, again.Overlap, again.MaxRunning, again.Buffer, again.Priority = f.LaunchPlan, f.Overlap, f.MaxRunning, f.Buffer, f.Priority
+	again.Behind, again.Tried, again.RecordedAt = true, f.Tried, f.RecordedAt
+	return again
+}

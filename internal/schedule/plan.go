@@ -21,6 +21,9 @@ type Schedule struct {
 	Active     bool
 	// Paused says why an active schedule does not fire; empty means it does.
 	Paused string
+	// PausedBy says who paused it, and PausedUntil when it goes on by itself; zero means when it is resumed.
+	PausedBy    string
+	PausedUntil time.Time
 	// Problem says why the schedule cannot be planned; empty means it can.
 	Problem string
 	// Cursor is the end of what has been decided: every slot up to it has a firing, or is in a backlog.
@@ -30,7 +33,9 @@ type Schedule struct {
 	// Next is the first slot after Cursor; zero when there is none, or when the schedule does not fire.
 	Next time.Time
 	// Runs counts the slots recorded to be launched since activation.
-	Runs      int
+	Runs int
+	// Revision counts the changes to the schedule.
+	Revision  int
 	UpdatedAt time.Time
 }
 
@@ -196,4 +201,23 @@ func (p *planner) jitter(slot, next time.Time) time.Duration {
 	var sum [8]byte
 	hash := time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1) // 63 bits: never negative.
 	return (hash % most).Truncate(time.Microsecond)
+}
+
+// Pass makes one firing of the slots of s after its cursor and up to until,
+// none of which launches. ok is false when there are none. An error means that s
+// cannot be planned at all.
+func Pass(s Schedule, until time.Time, outcome Outcome, reason string, now time.Time) (f Firing, ok bool, err error) {
+	timetable, err := s.Spec.Compile(s.Anchor)
+	if err != nil {
+		return Firing{}, false, err
+	}
+	count := timetable.Count(s.Cursor, until)
+	if most := s.Spec.Policy.MaxRuns; count == 0 || (most > 0 && s.Runs >= most) {
+		return Firing{}, false, nil
+	}
+	return Firing{
+		ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: KindScheduled,
+		Slot: timetable.Next(s.Cursor), Last: timetable.Prev(until.Add(time.Nanosecond)), Count: count,
+		Outcome: outcome, Reason: reason, RecordedAt: now, SettledAt: now,
+	}, true, nil
 }

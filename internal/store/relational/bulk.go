@@ -50,7 +50,9 @@ func columns(t Type, names string) []Column {
 }
 
 // Bulks are all the statements of this package that run in bulk.
-func Bulks() []*Bulk { return []*Bulk{insertFirings, moveSchedules, settleFirings, insertExecutions} }
+func Bulks() []*Bulk {
+	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, reviveFirings, insertExecutions}
+}
 
 // Values are parameters for so many rows, as they stand after VALUES or IN.
 func Values(rows, columns int) string {

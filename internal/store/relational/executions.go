@@ -105,12 +105,13 @@ func (db *DB) CreateExecutions(ctx context.Context, es []store.Execution) ([]boo
 	var created map[ident.Key]bool
 	err := db.update(ctx, "create executions", func(tx transaction) error {
 		created = make(map[ident.Key]bool, len(es))
-		return tx.bulk(ctx, insertExecutions, args, func(rows *sql.Rows) error {
+		_, err := tx.bulk(ctx, insertExecutions, args, func(rows *sql.Rows) error {
 			var key ident.Key
 			err := rows.Scan(&key.Project, &key.Domain, &key.Name)
 			created[key] = true
 			return err
 		})
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -152,8 +153,10 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 		if e.Key != key {
 			return fmt.Errorf("the key became %s", e.Key)
 		}
-		_, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...)
-		return err
+		if _, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...); err != nil || !e.Phase.Terminal() {
+			return err
+		}
+		return recall(ctx, tx, e.LaunchPlan.Key, e.UpdatedAt)
 	})
 	switch {
 	case refused != nil:

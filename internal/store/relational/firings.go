@@ -3,10 +3,7 @@ package relational
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"math"
-	"time"
 
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
@@ -16,10 +13,14 @@ var outcomeValues = map[string]any{
 	"pending": int64(0), "launched": int64(1), "skipped": int64(2), "missed": int64(3), "dead": int64(4),
 }
 
+var kindValues = map[string]any{
+	"scheduled": int64(0), "catch-up": int64(1), "backfill": int64(2), "manual": int64(3),
+}
+
 var firingEntity = entity{
 	noun: "firings", prefix: "firing",
-	columns: "f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.outcome, f.priority, f.attempt_at, f.deadline," +
-		" f.recorded_at, f.settled_at, f.last, f.count, f.attempts, f.overlap, f.max_running, f.reason",
+	columns: "f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.outcome, f.kind, f.queue, f.owner, f.tried, f.attempt_at, f.deadline," +
+		" f.recorded_at, f.settled_at, f.last, f.count, f.attempts, f.overlap, f.max_running, f.buffer, f.reason, f.stopped",
 	// CROSS keeps firings the outer loop, in the order of its key.
 	from: "firings f {outer} JOIN launch_plans p ON p.id = f.plan_id",
 	fields: map[string]field{
@@ -29,7 +30,8 @@ var firingEntity = entity{
 		"version":     {column: "p.version"},
 		"outcome":     {column: "f.outcome", kind: enum, values: outcomeValues},
 		"reason":      {column: "f.reason"},
-		"priority":    {column: "f.priority", kind: integer},
+		"kind":        {column: "f.kind", kind: enum, values: kindValues},
+		"priority":    {column: "(2147483647 - f.queue % 4294967296)", kind: integer},
 		"attempts":    {column: "f.attempts", kind: integer},
 		"slot":        {column: "f.slot", kind: instants},
 		"attempt_at":  {column: "f.attempt_at", kind: instants, optional: true},
@@ -40,20 +42,24 @@ var firingEntity = entity{
 }
 
 func scanFiring(rows *sql.Rows) (f schedule.Firing, err error) {
-	var outcome int
+	var outcome, kind int
+	var queue int64
 	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &f.LaunchPlan.Project, &f.LaunchPlan.Domain, &f.LaunchPlan.Name, &f.LaunchPlan.Version,
-		&outcome, &f.Priority, instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt}, instant{&f.SettledAt},
-		instant{&f.Last}, &f.Count, &f.Attempts, &f.Overlap, &f.MaxRunning, &f.Reason)
+		&outcome, &kind, &queue, &f.Owner, &f.Tried, instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt}, instant{&f.SettledAt},
+		instant{&f.Last}, &f.Count, &f.Attempts, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
 	if err != nil {
 		return f, err
 	}
 	if f.Last.IsZero() {
 		f.Last = f.Slot
+	} else {
+		f.Slot = f.Slot.Add(-rangeAfter)
 	}
-	if outcome < 0 || outcome >= len(outcomes) {
-		return f, fmt.Errorf("%d is no outcome", outcome)
+	f.Behind, f.Priority = queue >= behindQueues, priorityOf(queue)
+	if outcome < 0 || outcome >= len(outcomes) || kind < 0 || kind >= len(kinds) {
+		return f, fmt.Errorf("%d is no outcome, or %d no kind", outcome, kind)
 	}
-	f.Outcome = outcomes[outcome]
+	f.Outcome, f.Kind = outcomes[outcome], kinds[kind]
 	return f, nil
 }
 
@@ -102,56 +108,4 @@ func indexed(filters []store.Filter) []condition {
 		}
 	}
 	return nil
-}
-
-const selectPriority = `SELECT max(priority) FROM firings WHERE outcome = 0 AND priority < ?`
-
-// selectPending reads what a pending firing has. Every column costs a million
-// rows a noticeable part of a second.
-const selectPending = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.attempt_at, f.deadline, f.recorded_at,
-	f.attempts, f.overlap, f.max_running, f.reason
-	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id
-	WHERE f.outcome = 0 AND f.priority = ? AND f.attempt_at <= ? ORDER BY f.attempt_at, f.slot, f.schedule_id LIMIT ?`
-
-func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
-	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &f.LaunchPlan.Project, &f.LaunchPlan.Domain, &f.LaunchPlan.Name, &f.LaunchPlan.Version,
-		instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt}, &f.Attempts, &f.Overlap, &f.MaxRunning, &f.Reason)
-	f.Outcome, f.Last, f.Count = schedule.Pending, f.Slot, 1
-	return f, err
-}
-
-// Due lists pending firings that are to be launched by now.
-func (db *DB) Due(ctx context.Context, now time.Time, limit int) ([]schedule.Firing, error) {
-	firings, err := db.due(ctx, now, limit)
-	return firings, db.failed(ctx, "list due firings", err)
-}
-
-// due goes from one priority to the next lower one, so that firings which wait
-// for a later attempt under a high priority are passed over in one step.
-func (db *DB) due(ctx context.Context, now time.Time, limit int) (firings []schedule.Firing, err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rollback(tx)) }()
-	s := session{db, tx}
-	for above := int64(math.MaxInt64); len(firings) < limit; {
-		var priority sql.NullInt64
-		if err := s.row(ctx, selectPriority, above).Scan(&priority); err != nil {
-			return nil, err
-		}
-		if !priority.Valid {
-			break
-		}
-		above = priority.Int64
-		some, err := collect(ctx, s, scanPending, selectPending, above, micros(now), limit-len(firings))
-		if err != nil {
-			return nil, err
-		}
-		for i := range some {
-			some[i].Priority = int(above)
-		}
-		firings = append(firings, some...)
-	}
-	return firings, nil
 }

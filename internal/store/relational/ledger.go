@@ -8,17 +8,19 @@ import (
 	"time"
 
 	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
 )
 
 // selectDue reads what schedule.Plan looks at. The version is left out: firings
 // refer to its row.
-const selectDue = `SELECT id, plan_id, project, domain, name, expression, policy, cursor, anchor, runs FROM schedules
-	WHERE next_at <= ? ORDER BY next_at, id LIMIT ?`
+const selectDue = `SELECT id, plan_id, project_id, project, domain, name, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
+	WHERE next_at <= ? ORDER BY next_at, priority DESC, id LIMIT ?`
 
 func scanDue(rows *sql.Rows) (s scheduleRow, err error) {
 	var policy string
-	err = rows.Scan(&s.ID, &s.plan, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name,
-		&s.Spec.Expression, &policy, instant{&s.Cursor}, instant{&s.Anchor}, &s.Runs)
+	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name,
+		&s.Spec.Expression, &policy, &s.Paused, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs)
+	s.Active = true
 	s.decode(policy)
 	return s, err
 }
@@ -31,13 +33,23 @@ type plannedRow struct {
 }
 
 // maxBatch is about how many firings one Advance records. Schedules with many
-// slots to catch up would make a transaction of a thousand each.
+// slots would make a transaction of a thousand each.
 const maxBatch = 10_000
 
 // Advance plans schedules that are due and records what that comes to. It takes
 // fewer than limit, though more are due, when those it took have many slots.
-func (db *DB) Advance(ctx context.Context, now, since time.Time, limit int) (taken int, err error) {
+func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (a store.Advanced, err error) {
 	err = db.update(ctx, "advance schedules", func(tx transaction) error {
+		a = store.Advanced{}
+		if claim > 0 {
+			if err := alive(ctx, tx, session, now); err != nil {
+				return err
+			}
+		}
+		since, err := sinceWhen(ctx, tx, now)
+		if err != nil {
+			return err
+		}
 		due, err := collect(ctx, tx.session, scanDue, selectDue+tx.takeRows("schedules"), micros(now), limit)
 		if err != nil {
 			return err
@@ -45,109 +57,235 @@ func (db *DB) Advance(ctx context.Context, now, since time.Time, limit int) (tak
 		all := make([]plannedRow, 0, len(due))
 		firings := 0
 		for i := range due {
+			a.Schedules++
+			if due[i].Paused != "" {
+				if err := resumeByItself(ctx, tx, &due[i]); err != nil {
+					return err
+				}
+				continue
+			}
 			p, err := plan(&due[i], now, since)
 			all = append(all, plannedRow{&due[i], p, err})
 			if firings += len(p.Firings); firings >= maxBatch {
 				break
 			}
 		}
-		taken = len(all)
-		return db.record(ctx, tx, all)
+		if claim > 0 {
+			a.Launch = claimPlanned(all, session, now, claim)
+		}
+		inserted, err := record(ctx, tx, all)
+		if err != nil {
+			return err
+		}
+		if inserted < firings && len(a.Launch) > 0 {
+			if a.Launch, err = owned(ctx, tx, session, a.Launch); err != nil {
+				return err
+			}
+		}
+		for _, r := range all {
+			for i := range r.planned.Firings {
+				if f := &r.planned.Firings[i]; f.Outcome != schedule.Pending {
+					a.Dropped = append(a.Dropped, *f)
+				}
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return 0, err
+		return store.Advanced{}, err
 	}
-	return taken, nil
+	return a, nil
+}
+
+// claimPlanned claims planned firings that launch at once and whatever runs.
+func claimPlanned(all []plannedRow, session int64, now time.Time, most int) (claimed []schedule.Firing) {
+	for _, r := range all {
+		for i := range r.planned.Firings {
+			f := &r.planned.Firings[i]
+			if len(claimed) == most {
+				return claimed
+			}
+			if f.Outcome == schedule.Pending && !f.Behind && f.Unconditional() && !f.AttemptAt.After(now) {
+				f.Owner, f.Tried = session, true
+				claimed = append(claimed, *f)
+			}
+		}
+	}
+	return claimed
+}
+
+// owned are those of claimed that are the session's in the ledger: where a slot
+// had a firing already, that one stands.
+func owned(ctx context.Context, tx transaction, session int64, claimed []schedule.Firing) ([]schedule.Firing, error) {
+	there := make(map[firingKey]bool)
+	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ?`, session)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		there[k] = true
+	}
+	return slices.DeleteFunc(claimed, func(f schedule.Firing) bool { return !there[keyOf(f)] }), nil
+}
+
+// firingKey is what tells firings apart.
+type firingKey struct{ slot, schedule int64 }
+
+func keyOf(f schedule.Firing) firingKey { return firingKey{micros(f.Slot), f.ScheduleID} }
+
+func scanKey(rows *sql.Rows) (k firingKey, err error) {
+	err = rows.Scan(&k.slot, &k.schedule)
+	return k, err
 }
 
 // The statements that run for every firing.
 var (
 	insertFirings = &Bulk{
 		Columns: slices.Concat(
-			columns(Int, "slot, schedule_id, plan_id, outcome, priority, attempt_at, deadline, recorded_at, settled_at,"+
-				" last, count, attempts, max_running"),
+			columns(Int, "slot, schedule_id, plan_id, outcome, kind, queue, owner, tried, attempt_at, deadline, recorded_at, settled_at,"+
+				" last, count, attempts, max_running, buffer"),
 			columns(Text, "overlap, reason")),
-		text: `INSERT INTO firings (slot, schedule_id, plan_id, outcome, priority, attempt_at, deadline, recorded_at, settled_at,
-			last, count, attempts, max_running, overlap, reason)
-			SELECT * FROM v WHERE true ON CONFLICT (slot, schedule_id) DO NOTHING`,
+		text: `INSERT INTO firings (slot, schedule_id, plan_id, outcome, kind, queue, owner, tried, attempt_at, deadline, recorded_at, settled_at,
+			last, count, attempts, max_running, buffer, overlap, reason, stopped)
+			SELECT v.*, '' FROM v WHERE true ON CONFLICT (slot, schedule_id) DO NOTHING`,
 	}
 	moveSchedules = &Bulk{
 		Columns: columns(Int, "id, cursor, next_at, runs"),
 		text:    `UPDATE schedules SET cursor = v.cursor, next_at = v.next_at, runs = v.runs FROM v WHERE schedules.id = v.id`,
 	}
+	// A firing whose schedule stopped meanwhile is not tried again: whoever takes
+	// it next finds out whether it was launched.
 	settleFirings = &Bulk{
 		Columns: slices.Concat(
-			columns(Int, "slot, schedule_id, outcome, attempts, attempt_at, settled_at"),
+			columns(Int, "slot, schedule_id, owner, outcome, attempts, attempt_at, settled_at"),
 			columns(Text, "reason")),
-		text: `UPDATE firings SET outcome = v.outcome, reason = v.reason, attempts = v.attempts,
-				attempt_at = v.attempt_at, settled_at = v.settled_at
-			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id
-				AND (firings.outcome = 0 OR (firings.outcome = 2 AND v.outcome = 1))`,
+		text: `UPDATE firings SET owner = 0, outcome = v.outcome, reason = v.reason, attempts = v.attempts, settled_at = v.settled_at,
+				attempt_at = CASE WHEN firings.stopped = '' THEN v.attempt_at ELSE firings.attempt_at END
+			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.outcome = 0 AND firings.owner = v.owner`,
+	}
+	claimFirings = &Bulk{
+		Columns: columns(Int, "slot, schedule_id, owner"),
+		text: `UPDATE firings SET owner = v.owner, tried = 1
+			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.outcome = 0 AND firings.owner = 0`,
 	}
 )
 
-// record stores firings and the new positions of their schedules.
-func (db *DB) record(ctx context.Context, tx transaction, all []plannedRow) error {
+// rangeAfter is how long after its first slot a range is kept, so that it never
+// takes the place of a firing of that slot's own. Slots are whole seconds.
+const rangeAfter = time.Microsecond
+
+// firingArgs appends the row of a firing, in the order of insertFirings.
+func firingArgs(args []any, f *schedule.Firing, s *scheduleRow) ([]any, error) {
+	outcome, err := outcomeCode(f.Outcome)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := kindCode(f.Kind)
+	if err != nil {
+		return nil, err
+	}
+	slot := f.Slot
+	var last any
+	if f.Outcome == schedule.Missed || f.Count > 1 {
+		slot, last = slot.Add(rangeAfter), micros(f.Last)
+	}
+	return append(args, micros(slot), s.ID, s.plan, outcome, kind, queueOf(f, s.project), f.Owner, flag(f.Tried),
+		optional(f.AttemptAt), optional(f.Deadline), micros(f.RecordedAt), optional(f.SettledAt), last,
+		int64(f.Count), int64(f.Attempts), int64(f.MaxRunning), int64(f.Buffer), string(f.Overlap), f.Reason), nil
+}
+
+// insert stores firings of one schedule whose slots have none, and says how many that were.
+func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.Firing) (int, error) {
+	args := make([]any, 0, len(insertFirings.Columns)*len(fs))
+	for i := range fs {
+		var err error
+		if args, err = firingArgs(args, &fs[i], s); err != nil {
+			return 0, err
+		}
+	}
+	n, err := tx.bulk(context.WithoutCancel(ctx), insertFirings, args, nil)
+	if err != nil {
+		return 0, fmt.Errorf("record firings: %w", err)
+	}
+	return n, nil
+}
+
+// record stores firings and the new positions of their schedules. It says how
+// many firings were stored: those of slots that had none.
+func record(ctx context.Context, tx transaction, all []plannedRow) (inserted int, err error) {
 	// The transaction ends with its context; its statements need not each watch it.
 	ctx = context.WithoutCancel(ctx)
 	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
 		if r.err != nil {
-			if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ?, next_at = NULL WHERE id = ?`, r.err.Error(), r.ID); err != nil {
-				return fmt.Errorf("record problem: %w", err)
+			if err := broken(ctx, tx, r.scheduleRow, r.err); err != nil {
+				return 0, err
 			}
 			continue
 		}
 		for i := range r.planned.Firings {
-			f := &r.planned.Firings[i]
-			outcome, err := outcomeCode(f.Outcome)
-			if err != nil {
-				return err
+			if firings, err = firingArgs(firings, &r.planned.Firings[i], r.scheduleRow); err != nil {
+				return 0, err
 			}
-			var last any
-			if !f.Last.Equal(f.Slot) {
-				last = micros(f.Last)
+		}
+		if r.planned.Backlog != nil {
+			if err := catchUp(ctx, tx, r); err != nil {
+				return 0, err
 			}
-			firings = append(firings, micros(f.Slot), r.ID, r.plan, outcome, int64(f.Priority), optional(f.AttemptAt), optional(f.Deadline),
-				micros(f.RecordedAt), optional(f.SettledAt), last, int64(f.Count), int64(f.Attempts), int64(f.MaxRunning),
-				string(f.Overlap), f.Reason)
 		}
 		if r.planned.Problem != "" {
 			if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, r.planned.Problem, r.ID); err != nil {
-				return fmt.Errorf("record problem: %w", err)
+				return 0, fmt.Errorf("record problem: %w", err)
 			}
 		}
 		moves = append(moves, r.ID, micros(r.planned.Cursor), optional(r.planned.Next), int64(r.planned.Runs))
 	}
-	if err := tx.bulk(ctx, insertFirings, firings, nil); err != nil {
-		return fmt.Errorf("record firings: %w", err)
+	if inserted, err = tx.bulk(ctx, insertFirings, firings, nil); err != nil {
+		return 0, fmt.Errorf("record firings: %w", err)
 	}
-	if err := tx.bulk(ctx, moveSchedules, moves, nil); err != nil {
-		return fmt.Errorf("move cursors: %w", err)
+	if _, err := tx.bulk(ctx, moveSchedules, moves, nil); err != nil {
+		return 0, fmt.Errorf("move cursors: %w", err)
+	}
+	return inserted, nil
+}
+
+// broken sets a schedule aside that cannot be planned.
+func broken(ctx context.Context, tx transaction, s *scheduleRow, why error) error {
+	if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ?, next_at = NULL WHERE id = ?`, why.Error(), s.ID); err != nil {
+		return fmt.Errorf("record problem: %w", err)
 	}
 	return nil
 }
 
-// Settle records what became of pending firings.
-func (db *DB) Settle(ctx context.Context, firings []schedule.Firing) error {
+// Settle records what became of firings that were claimed.
+func (db *DB) Settle(ctx context.Context, firings []schedule.Firing) (written int, err error) {
+	err = db.update(ctx, "settle firings", func(tx transaction) (err error) {
+		written, err = settle(ctx, tx, firings)
+		return err
+	})
+	return written, err
+}
+
+func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int, error) {
 	args := make([]any, 0, len(settleFirings.Columns)*len(firings))
 	for i := range firings {
 		f := &firings[i]
 		outcome, err := outcomeCode(f.Outcome)
 		if err != nil {
-			return fmt.Errorf("settle firings: %w", err)
+			return 0, err
 		}
-		args = append(args, micros(f.Slot), f.ScheduleID, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
+		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
 			f.Reason)
 	}
-	return db.update(ctx, "settle firings", func(tx transaction) error {
-		return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
-	})
+	return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
 }
 
-// outcomes are known in the database by their places here.
-var outcomes = []schedule.Outcome{schedule.Pending, schedule.Launched, schedule.Skipped, schedule.Missed, schedule.Dead}
+// outcomes and kinds are known in the database by their places here.
+var (
+	outcomes = []schedule.Outcome{schedule.Pending, schedule.Launched, schedule.Skipped, schedule.Missed, schedule.Dead}
+	kinds    = []schedule.Kind{schedule.KindScheduled, schedule.KindCatchUp, schedule.KindBackfill, schedule.KindManual}
+)
 
 func outcomeCode(o schedule.Outcome) (int64, error) {
 	i := slices.Index(outcomes, o)
@@ -157,24 +295,73 @@ func outcomeCode(o schedule.Outcome) (int64, error) {
 	return int64(i), nil
 }
 
-const (
-	selectNextSlot = `SELECT min(next_at) FROM schedules`
-
-	// The first attempt under each priority is at hand; that of all is not.
-	selectNextAttempt = `WITH RECURSIVE p (priority) AS (
-			SELECT max(priority) FROM firings WHERE outcome = 0
-			UNION ALL
-			SELECT (SELECT max(priority) FROM firings WHERE outcome = 0 AND priority < p.priority) FROM p WHERE p.priority IS NOT NULL)
-		SELECT min((SELECT min(attempt_at) FROM firings WHERE outcome = 0 AND priority = p.priority)) FROM p`
-)
-
-// NextDue is when the next slot and the next attempt are due.
-func (db *DB) NextDue(ctx context.Context) (slot, attempt time.Time, err error) {
-	if err := db.reading().row(ctx, selectNextSlot).Scan(instant{&slot}); err != nil {
-		return time.Time{}, time.Time{}, db.failed(ctx, "read next slot", err)
+func kindCode(k schedule.Kind) (int64, error) {
+	i := slices.Index(kinds, k)
+	if i < 0 {
+		return 0, fmt.Errorf("%q is no kind of firing", string(k))
 	}
-	if err := db.reading().row(ctx, selectNextAttempt).Scan(instant{&attempt}); err != nil {
-		return time.Time{}, time.Time{}, db.failed(ctx, "read next attempt", err)
+	return int64(i), nil
+}
+
+// queueOf is the queue in which a firing waits: its lane, then its project, then
+// its priority, the highest first.
+func queueOf(f *schedule.Firing, project int64) int64 {
+	queue := project<<32 | (1<<31 - 1 - int64(f.Priority))
+	if f.Behind {
+		queue |= behindQueues
 	}
-	return slot, attempt, nil
+	return queue
+}
+
+// The queues of firings that are behind begin here.
+const behindQueues = 1 << 62
+
+func projectOf(queue int64) int64 { return queue &^ behindQueues >> 32 }
+
+func priorityOf(queue int64) int { return int(1<<31 - 1 - queue&(1<<32-1)) }
+
+// Agenda is when there is something to do.
+func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
+	s := db.reading()
+	if err := s.row(ctx, selectNextSlot).Scan(instant{&a.Slot}); err != nil {
+		return a, db.failed(ctx, "read the next slot", err)
+	}
+	if err := s.row(ctx, `SELECT min(next_at) FROM backlogs`).Scan(instant{&a.Backlog}); err != nil {
+		return a, db.failed(ctx, "read the next step of a backlog", err)
+	}
+	queues, err := collect(ctx, s, scanQueue, selectQueues, 0, int64(behindQueues<<1-1))
+	if err != nil {
+		return a, db.failed(ctx, "read the next attempt", err)
+	}
+	for _, q := range queues {
+		next := &a.Live
+		if q.queue >= behindQueues {
+			next = &a.Behind
+		}
+		if next.IsZero() || q.first.Before(*next) {
+			*next = q.first
+		}
+	}
+	return a, nil
+}
+
+const selectNextSlot = `SELECT min(next_at) FROM schedules`
+
+// queue is one that has firings, and when the first of them is due.
+type queue struct {
+	queue int64
+	first time.Time
+}
+
+// selectQueues steps from one queue to the next, and never through one.
+const selectQueues = `WITH RECURSIVE q (queue, most) AS (
+		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue >= v.least), v.most FROM (SELECT ? AS least, ? AS most) v
+		UNION ALL
+		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue > q.queue), q.most FROM q WHERE q.queue IS NOT NULL AND q.queue <= q.most)
+	SELECT q.queue, (SELECT min(attempt_at) FROM firings WHERE outcome = 0 AND owner = 0 AND queue = q.queue) FROM q
+	WHERE q.queue IS NOT NULL AND q.queue <= q.most`
+
+func scanQueue(rows *sql.Rows) (q queue, err error) {
+	err = rows.Scan(&q.queue, instant{&q.first})
+	return q, err
 }

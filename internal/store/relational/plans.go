@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
@@ -79,71 +78,80 @@ func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
 }
 
 // Activate makes id the active version of its launch plan, and spec its schedule.
-func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error {
+func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error {
 	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error {
-		if err := tx.lock(ctx, id.Key); err != nil {
-			return err
-		}
-		plan, active, err := planRow(ctx, tx, id)
+		plan, active, old, err := lockPlan(ctx, tx, id)
 		if err != nil {
-			return err
-		}
-		old, err := scheduleOf(ctx, tx, id.Key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		if active {
 			switch {
 			case old.Active && (old.Paused != "" || old.Problem != ""):
-				return db.resume(ctx, tx, old, now)
+				return resume(ctx, tx, &old, c)
 			case old.Active || spec == nil:
 				return nil
 			}
-			return start(ctx, tx, id, plan, *spec, old, now)
+			return start(ctx, tx, id, plan, *spec, old, "activate", c)
 		}
-		if err := db.finish(ctx, tx, old, now, since); err != nil {
+		since, err := sinceWhen(ctx, tx, c.At)
+		if err != nil {
+			return err
+		}
+		if err := finish(ctx, tx, &old, c.At, since); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
 			WHERE project = ? AND domain = ? AND name = ? AND active = 1`,
-			micros(now), id.Project, id.Domain, id.Name); err != nil {
+			micros(c.At), id.Project, id.Domain, id.Name); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
-			micros(now), plan); err != nil {
+			micros(c.At), plan); err != nil {
 			return err
 		}
 		if spec == nil {
-			return stop(ctx, tx, old, now)
+			return stop(ctx, tx, &old, c)
 		}
-		return start(ctx, tx, id, plan, *spec, old, now)
+		return start(ctx, tx, id, plan, *spec, old, "activate", c)
 	})
 }
 
 // Deactivate makes id inactive; if it was active it stops its schedule and skips
 // what that has pending.
-func (db *DB) Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error {
+func (db *DB) Deactivate(ctx context.Context, id ident.ID, c store.Change) error {
 	return db.update(ctx, "deactivate launch plan "+id.String(), func(tx transaction) error {
-		if err := tx.lock(ctx, id.Key); err != nil {
-			return err
-		}
-		plan, active, err := planRow(ctx, tx, id)
+		plan, active, old, err := lockPlan(ctx, tx, id)
 		if err != nil || !active {
 			return err
 		}
-		old, err := scheduleOf(ctx, tx, id.Key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		since, err := sinceWhen(ctx, tx, c.At)
+		if err != nil {
 			return err
 		}
-		if err := db.finish(ctx, tx, old, now, since); err != nil {
+		if err := finish(ctx, tx, &old, c.At, since); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ? WHERE id = ?`,
-			micros(now), plan); err != nil {
+			micros(c.At), plan); err != nil {
 			return err
 		}
-		return stop(ctx, tx, old, now)
+		return stop(ctx, tx, &old, c)
 	})
+}
+
+// lockPlan keeps others from changing a launch plan until tx has ended. old is
+// its schedule, if it has or had one.
+func lockPlan(ctx context.Context, tx transaction, id ident.ID) (plan int64, active bool, old scheduleRow, err error) {
+	if err := tx.lock(ctx, id.Key); err != nil {
+		return 0, false, old, err
+	}
+	if plan, active, err = planRow(ctx, tx, id); err != nil {
+		return 0, false, old, err
+	}
+	if old, err = scheduleOf(ctx, tx, id.Key); errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return plan, active, old, err
 }
 
 // planRow finds the row of a version, and whether it is active.

@@ -34,9 +34,9 @@ type Dialect struct {
 	// LockName makes other transactions that lock the same name wait until tx has
 	// ended. It is called where there are Locks.
 	LockName func(ctx context.Context, tx *sql.Tx, name string) error
-	// Bulk runs a statement for all of its rows. With a Returning, each is called
-	// for every row that came of it.
-	Bulk func(ctx context.Context, tx *sql.Tx, s *Bulk, args []any, each func(*sql.Rows) error) error
+	// Bulk runs a statement for all of its rows, and says how many rows of the
+	// table that changed. With a Returning, each is called for every row that came of it instead.
+	Bulk func(ctx context.Context, tx *sql.Tx, s *Bulk, args []any, each func(*sql.Rows) error) (changed int, err error)
 	// Failed is told of every error that is the database's, and says what it is
 	// in store's terms where there is one.
 	Failed func(err error) error
@@ -102,9 +102,9 @@ type transaction struct {
 }
 
 // bulk runs s for the rows that args holds.
-func (t transaction) bulk(ctx context.Context, s *Bulk, args []any, each func(*sql.Rows) error) error {
+func (t transaction) bulk(ctx context.Context, s *Bulk, args []any, each func(*sql.Rows) error) (changed int, err error) {
 	if len(args) == 0 {
-		return nil
+		return 0, nil
 	}
 	return t.db.dialect.Bulk(ctx, t.tx, s, args, each)
 }
@@ -132,6 +132,14 @@ func (t transaction) takeRows(table string) string {
 		return ""
 	}
 	return t.lockRows(table) + " SKIP LOCKED"
+}
+
+// keepRows ends a SELECT that keeps the rows it finds from being deleted until t has ended.
+func (t transaction) keepRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR KEY SHARE OF " + table
 }
 
 // maxAttempts is how often a transaction runs that others get in the way of.

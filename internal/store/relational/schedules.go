@@ -14,8 +14,8 @@ import (
 
 var scheduleEntity = entity{
 	noun: "schedules", prefix: "schedule",
-	columns: "s.id, s.plan_id, s.project, s.domain, s.name, p.version, s.expression, s.kickoff_input, s.policy," +
-		" s.active, s.paused, s.problem, s.cursor, s.anchor, s.next_at, s.runs, s.updated_at",
+	columns: "s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, p.version, s.expression, s.kickoff_input, s.policy," +
+		" s.active, s.paused, s.paused_by, s.paused_until, s.problem, s.cursor, s.anchor, s.next_at, s.runs, s.revision, s.updated_at",
 	// CROSS keeps schedules the outer loop, in the order of its index.
 	from: "schedules s {outer} JOIN launch_plans p ON p.id = s.plan_id",
 	fields: map[string]field{
@@ -38,18 +38,22 @@ var scheduleEntity = entity{
 // scheduleRow is a schedule with what it takes to plan it.
 type scheduleRow struct {
 	schedule.Schedule
-	// plan is the row of the version in force.
-	plan int64
+	// plan is the row of the version in force, project that of its project.
+	plan, project int64
 	// unread is why the policy cannot be read, if it cannot.
 	unread error
 }
 
 func scanSchedule(rows *sql.Rows) (s scheduleRow, err error) {
 	var policy string
-	err = rows.Scan(&s.ID, &s.plan, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
+	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
 		&s.Spec.Expression, &s.Spec.KickoffInput, &policy,
-		&s.Active, &s.Paused, &s.Problem, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs, instant{&s.UpdatedAt})
+		&s.Active, &s.Paused, &s.PausedBy, instant{&s.PausedUntil}, &s.Problem, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next},
+		&s.Runs, &s.Revision, instant{&s.UpdatedAt})
 	s.decode(policy)
+	if s.Paused != "" {
+		s.Next = time.Time{} // What is due then is the end of the pause.
+	}
 	return s, err
 }
 
@@ -90,43 +94,24 @@ func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule
 	return list(ctx, db, &scheduleEntity, q, scanListed)
 }
 
-// Pause stops an active schedule until it is activated again, and skips what it
-// has pending.
-func (db *DB) Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error {
-	operation := "pause schedule " + key.String()
-	if reason == "" {
-		return fmt.Errorf("%s: the reason is empty", operation)
-	}
-	return db.update(ctx, operation, func(tx transaction) error {
-		if err := tx.lock(ctx, key); err != nil {
-			return err
-		}
-		s, err := scheduleOf(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		if !s.Active {
-			return store.ErrNotFound
-		}
-		// None of them launches. As missed slots, those that catch-up leaves out
-		// share one firing, however many they are.
-		if err := db.finish(ctx, tx, s, now, now); err != nil {
-			return err
-		}
-		if err := skip(ctx, tx, s, "paused before this slot was launched: "+reason, now); err != nil {
-			return err
-		}
-		_, err = tx.exec(ctx, `UPDATE schedules SET paused = ?, next_at = NULL, updated_at = ? WHERE id = ?`,
-			reason, micros(now), s.ID)
-		return err
-	})
-}
-
 const ofName = "s.project = ? AND s.domain = ? AND s.name = ?"
 
 // scheduleOf reads and locks the schedule of a launch plan that tx has locked.
 func scheduleOf(ctx context.Context, tx transaction, key ident.Key) (scheduleRow, error) {
 	return get(ctx, tx.session, &scheduleEntity, scanSchedule, ofName+tx.lockRows("s"), key.Project, key.Domain, key.Name)
+}
+
+// activeSchedule is scheduleOf for what changes schedules that fire, or would
+// but for a pause or a problem; store.ErrNotFound where there is none.
+func activeSchedule(ctx context.Context, tx transaction, key ident.Key) (scheduleRow, error) {
+	if err := tx.lock(ctx, key); err != nil {
+		return scheduleRow{}, err
+	}
+	s, err := scheduleOf(ctx, tx, key)
+	if err == nil && !s.Active {
+		err = store.ErrNotFound
+	}
+	return s, err
 }
 
 // plan is schedule.Plan for a row. A panic over one schedule must not end the
@@ -143,14 +128,22 @@ func plan(s *scheduleRow, now, since time.Time) (p schedule.Planned, err error) 
 	return schedule.Plan(s.Schedule, now, since)
 }
 
-// finish plans the slots of s that are due by now, to the last, before s changes.
-func (db *DB) finish(ctx context.Context, tx transaction, s scheduleRow, now, since time.Time) error {
+// finish decides the slots of s up to now, to the last, before s changes.
+func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time.Time) error {
+	switch {
+	case !s.Active:
+		return nil
+	case s.Paused != "":
+		return pass(ctx, tx, s, now, schedule.Skipped, pausedReason(s))
+	case s.Problem != "":
+		return pass(ctx, tx, s, now, schedule.Missed, "could not be planned: "+s.Problem)
+	}
 	for !s.Next.IsZero() && !s.Next.After(now) {
-		planned, err := plan(&s, now, since)
+		planned, err := plan(s, now, since)
 		if err != nil {
 			return nil //nolint:nilerr // A schedule that cannot be planned has no slots left to lose.
 		}
-		if err := db.record(ctx, tx, []plannedRow{{&s, planned, nil}}); err != nil {
+		if _, err := record(ctx, tx, []plannedRow{{s, planned, nil}}); err != nil {
 			return err
 		}
 		if planned.Next.Equal(s.Next) && !planned.Cursor.After(s.Cursor) {
@@ -161,52 +154,94 @@ func (db *DB) finish(ctx context.Context, tx transaction, s scheduleRow, now, si
 	return nil
 }
 
+func pausedReason(s *scheduleRow) string {
+	if s.PausedBy == "" {
+		return "paused: " + s.Paused
+	}
+	return "paused by " + s.PausedBy + ": " + s.Paused
+}
+
+// pass records the slots of s up to now, none of which launches, as one firing.
+func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, outcome schedule.Outcome, reason string) error {
+	if s.unread != nil {
+		return nil // It has no slots that anybody could tell.
+	}
+	f, some, err := schedule.Pass(s.Schedule, now, outcome, reason, now)
+	if err != nil || !some {
+		return nil //nolint:nilerr // A schedule that cannot be planned has no slots to lose.
+	}
+	if _, err := insert(ctx, tx, s, []schedule.Firing{f}); err != nil {
+		return err
+	}
+	s.Cursor = later(s.Cursor, f.Last)
+	return nil
+}
+
 // start makes spec fire from now on, after the slots that old decided. Over an
 // active schedule with the same expression it keeps the instant from which a
 // rate counts.
-func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, now time.Time) error {
+func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, action string, c store.Change) error {
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
 	}
-	s := scheduleRow{Schedule: schedule.Schedule{LaunchPlan: id, Spec: spec, Cursor: later(now, old.Cursor), Anchor: now}}
+	s := scheduleRow{plan: planID, Schedule: schedule.Schedule{
+		LaunchPlan: id, Spec: spec, Active: true, Cursor: later(c.At, old.Cursor), Anchor: c.At, Revision: old.Revision,
+	}}
 	if old.Active && old.Spec.Expression == spec.Expression {
 		s.Anchor = old.Anchor
 	}
-	planned, err := plan(&s, now, now)
+	planned, err := plan(&s, c.At, c.At)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(ctx, `INSERT INTO schedules (project, domain, name, plan_id, expression, kickoff_input, policy,
-			active, paused, problem, cursor, anchor, next_at, runs, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, 1, '', '', ?, ?, ?, 0, ?)
+	err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, plan_id, expression, kickoff_input, policy, priority,
+			active, paused, paused_by, problem, cursor, anchor, next_at, runs, revision, updated_at)
+		VALUES (coalesce((SELECT id FROM projects WHERE identifier = ?), 0), ?, ?, ?, ?, ?, ?, ?, ?, 1, '', '', '', ?, ?, ?, 0, 0, ?)
 		ON CONFLICT (project, domain, name) DO UPDATE SET plan_id = excluded.plan_id, expression = excluded.expression,
-			kickoff_input = excluded.kickoff_input, policy = excluded.policy, active = 1, paused = '', problem = '',
-			cursor = excluded.cursor, anchor = excluded.anchor, next_at = excluded.next_at, runs = 0, updated_at = excluded.updated_at`,
-		id.Project, id.Domain, id.Name, planID, spec.Expression, spec.KickoffInput, policy,
-		micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(now))
-	return err
+			kickoff_input = excluded.kickoff_input, policy = excluded.policy, priority = excluded.priority,
+			active = 1, paused = '', paused_by = '', paused_until = NULL, problem = '',
+			cursor = excluded.cursor, anchor = excluded.anchor, next_at = excluded.next_at, runs = 0, updated_at = excluded.updated_at
+		RETURNING id`,
+		id.Project, id.Project, id.Domain, id.Name, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
+		micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At)).Scan(&s.ID)
+	if err != nil {
+		return err
+	}
+	return revise(ctx, tx, &s, action, c)
 }
 
-// resume makes a schedule that was paused or had a problem fire again, from now
-// on. A pause is not owed any slots; those that fell to a problem were missed.
-func (db *DB) resume(ctx context.Context, tx transaction, s scheduleRow, now time.Time) error {
-	if s.Problem != "" {
-		broken := s
-		broken.Spec.Policy.CatchUp = schedule.CatchUpNone
-		broken.Next = s.Cursor
-		if err := db.finish(ctx, tx, broken, now, now.Add(time.Microsecond)); err != nil {
-			return err
-		}
+// resume makes a schedule that was paused or had a problem fire again, from
+// c.At on. A pause is not owed any slots; those that fell to a problem were missed.
+func resume(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) error {
+	if err := finish(ctx, tx, s, c.At, c.At); err != nil {
+		return err
 	}
-	s.Cursor = later(now, s.Cursor)
-	planned, err := plan(&s, now, now)
+	s.Cursor = later(c.At, s.Cursor)
+	s.Paused, s.PausedBy, s.PausedUntil, s.Problem = "", "", time.Time{}, ""
+	planned, err := plan(s, c.At, c.At)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(ctx, `UPDATE schedules SET paused = '', problem = '', cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
-		micros(s.Cursor), optional(planned.Next), micros(now), s.ID)
-	return err
+	if _, err := tx.exec(ctx, `UPDATE schedules SET paused = '', paused_by = '', paused_until = NULL, problem = '',
+			cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
+		micros(s.Cursor), optional(planned.Next), micros(c.At), s.ID); err != nil {
+		return err
+	}
+	return revise(ctx, tx, s, "resume", c)
+}
+
+// resumeByItself resumes a schedule whose pause has ended.
+func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow) error {
+	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", due.ID)
+	if err != nil {
+		return err
+	}
+	err = resume(ctx, tx, &s, store.Change{By: "tminus", Why: "the pause has ended", At: s.PausedUntil})
+	if err != nil {
+		return broken(ctx, tx, due, err)
+	}
+	return nil
 }
 
 // later is where a cursor goes at now. Now may have been read before a planner
@@ -219,26 +254,192 @@ func later(now, cursor time.Time) time.Time {
 	return now
 }
 
-const skipPending = `UPDATE firings SET outcome = 2, reason = ?, settled_at = ? WHERE schedule_id = ? AND outcome = 0`
+// Pause stops an active schedule for a while, and skips what it has pending.
+func (db *DB) Pause(ctx context.Context, key ident.Key, note string, until time.Time, c store.Change) error {
+	operation := "pause schedule " + key.String()
+	if note == "" {
+		return fmt.Errorf("%s: the note is empty", operation)
+	}
+	return db.update(ctx, operation, func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		since, err := sinceWhen(ctx, tx, c.At)
+		if err != nil {
+			return err
+		}
+		if err := finish(ctx, tx, &s, c.At, since); err != nil {
+			return err
+		}
+		if err := skip(ctx, tx, &s, "paused before this slot was launched: "+note, c.At); err != nil {
+			return err
+		}
+		s.Paused, s.PausedBy, s.PausedUntil, s.Cursor = note, c.By, until, later(c.At, s.Cursor)
+		if _, err := tx.exec(ctx, `UPDATE schedules SET paused = ?, paused_by = ?, paused_until = ?, cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
+			note, c.By, optional(until), micros(s.Cursor), optional(until), micros(c.At), s.ID); err != nil {
+			return err
+		}
+		return revise(ctx, tx, &s, "pause", c)
+	})
+}
+
+// Resume makes a schedule fire again that is paused or has a problem.
+func (db *DB) Resume(ctx context.Context, key ident.Key, c store.Change) error {
+	return db.update(ctx, "resume schedule "+key.String(), func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil || (s.Paused == "" && s.Problem == "") {
+			return err
+		}
+		return resume(ctx, tx, &s, c)
+	})
+}
+
+const (
+	// A firing that was tried may have been launched, and is left to whoever takes it next to find out.
+	skipPending = `UPDATE firings SET outcome = 2, reason = ?, settled_at = ? WHERE schedule_id = ? AND outcome = 0 AND owner = 0 AND tried = 0`
+	stopTried   = `UPDATE firings SET stopped = ?, attempt_at = ? WHERE schedule_id = ? AND outcome = 0`
+)
 
 // skip settles all that s has pending, under whichever version it was planned,
 // so that nothing launches after s has stopped.
-func skip(ctx context.Context, tx transaction, s scheduleRow, reason string, now time.Time) error {
+func skip(ctx context.Context, tx transaction, s *scheduleRow, reason string, now time.Time) error {
 	if _, err := tx.exec(ctx, skipPending, reason, micros(now), s.ID); err != nil {
 		return fmt.Errorf("skip pending firings: %w", err)
 	}
-	return nil
+	if _, err := tx.exec(ctx, stopTried, reason, micros(now), s.ID); err != nil {
+		return fmt.Errorf("stop firings under way: %w", err)
+	}
+	return cancelCatchUp(ctx, tx, s, reason, now)
 }
 
 // stop ends what s fires, if there is an s that does, and skips what it has pending.
-func stop(ctx context.Context, tx transaction, s scheduleRow, now time.Time) error {
+func stop(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) error {
 	if !s.Active {
 		return nil
 	}
-	if err := skip(ctx, tx, s, "the launch plan was deactivated before this slot was launched", now); err != nil {
+	if err := skip(ctx, tx, s, "the launch plan was deactivated before this slot was launched", c.At); err != nil {
 		return err
 	}
-	_, err := tx.exec(ctx, `UPDATE schedules SET active = 0, paused = '', next_at = NULL, updated_at = ? WHERE id = ?`,
-		micros(now), s.ID)
-	return err
+	s.Active, s.Paused, s.PausedBy, s.PausedUntil, s.Cursor = false, "", "", time.Time{}, later(c.At, s.Cursor)
+	if _, err := tx.exec(ctx, `UPDATE schedules SET active = 0, paused = '', paused_by = '', paused_until = NULL, cursor = ?, next_at = NULL,
+			updated_at = ? WHERE id = ?`, micros(s.Cursor), micros(c.At), s.ID); err != nil {
+		return err
+	}
+	return revise(ctx, tx, s, "deactivate", c)
+}
+
+// Skip records a coming slot as skipped.
+func (db *DB) Skip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error {
+	return db.update(ctx, "skip slot "+slot.Format(time.RFC3339)+" of "+key.String(), func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		reason := "skipped by " + c.By
+		if c.Why != "" {
+			reason += ": " + c.Why
+		}
+		n, err := insert(ctx, tx, &s, []schedule.Firing{{
+			Kind: schedule.KindManual, Slot: slot, Last: slot, Count: 1, Outcome: schedule.Skipped, Reason: reason, RecordedAt: c.At, SettledAt: c.At,
+		}})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrExists
+		}
+		return revise(ctx, tx, &s, "skip "+slot.UTC().Format(time.RFC3339), c)
+	})
+}
+
+// Unskip takes the skip of a slot back that has not come.
+func (db *DB) Unskip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error {
+	return db.update(ctx, "take back the skip of slot "+slot.Format(time.RFC3339)+" of "+key.String(), func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		// Once the cursor has passed it, nobody would plan the slot again.
+		r, err := tx.exec(ctx, `DELETE FROM firings WHERE slot = ? AND schedule_id = ? AND outcome = 2 AND kind = 3 AND slot > ?`,
+			micros(slot), s.ID, micros(later(c.At, s.Cursor)))
+		if err := one(r, err); err != nil {
+			return err
+		}
+		return revise(ctx, tx, &s, "unskip "+slot.UTC().Format(time.RFC3339), c)
+	})
+}
+
+// RunNow records a firing for slot that launches at once.
+func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
+	err = db.update(ctx, "run "+key.String(), func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		f = schedule.Manual(s.Schedule, slot, c.At)
+		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
+		if err == nil && n == 0 {
+			return store.ErrExists
+		}
+		return err
+	})
+	return f, err
+}
+
+// Redrive makes dead firings pending again.
+func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c store.Change) (redriven int, err error) {
+	var filters []store.Filter
+	eq := func(field, value string) {
+		if value != "" {
+			filters = append(filters, store.Filter{Field: field, Op: store.Eq, Values: []string{value}})
+		}
+	}
+	eq("outcome", string(schedule.Dead))
+	if !q.Slot.IsZero() {
+		eq("slot", q.Slot.Format(time.RFC3339Nano))
+	}
+	query, scope := narrowed(store.Query{
+		Project: q.Project, Domain: q.Domain, Name: q.Name, Filters: filters, SortBy: "slot", Ascending: true, Limit: limit,
+	})
+	text, args, err := firingEntity.query(query, scope)
+	if err != nil {
+		return 0, fmt.Errorf("redrive firings: %w", err)
+	}
+	err = db.update(ctx, "redrive firings", func(tx transaction) error {
+		dead, err := collect(ctx, tx.session, scanFiring, text, args...)
+		if err != nil {
+			return err
+		}
+		rows := make([]any, 0, len(reviveFirings.Columns)*len(dead))
+		for i, f := range dead {
+			s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", f.ScheduleID)
+			if err != nil {
+				return err
+			}
+			f = schedule.Again(s.Schedule, f, c.At.Add(time.Duration(i)*time.Microsecond))
+			if rows, err = reviveArgs(rows, &f, s.project, 1<<4); err != nil {
+				return err
+			}
+		}
+		redriven, err = tx.bulk(ctx, reviveFirings, rows, nil)
+		return err
+	})
+	return redriven, err
+}
+
+// reviveFirings makes firings pending again whose outcome is one of a set of bits.
+var reviveFirings = &Bulk{
+	Columns: columns(Int, "slot, schedule_id, kind, queue, attempt_at, deadline, outcomes"),
+	text: `UPDATE firings SET outcome = 0, kind = v.kind, queue = v.queue, owner = 0, attempts = 0, attempt_at = v.attempt_at, deadline = v.deadline,
+			settled_at = NULL, reason = '', stopped = ''
+		FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND (v.outcomes >> firings.outcome) & 1 = 1`,
+}
+
+func reviveArgs(args []any, f *schedule.Firing, project int64, outcomes int64) ([]any, error) {
+	kind, err := kindCode(f.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return append(args, micros(f.Slot), f.ScheduleID, kind, queueOf(f, project), micros(f.AttemptAt), micros(f.Deadline), outcomes), nil
 }

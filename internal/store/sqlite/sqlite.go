@@ -102,6 +102,10 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	if err := migrate(ctx, db.write, migrations); err != nil {
 		return nil, err
 	}
+	// The directory is this process's alone, so the sessions in it are of processes that are gone.
+	if _, err := db.write.ExecContext(ctx, `UPDATE firings SET owner = 0 WHERE outcome = 0 AND owner <> 0; DELETE FROM sessions`); err != nil {
+		return nil, fmt.Errorf("end the sessions of before: %w", err)
+	}
 	if db.read, err = sql.Open("sqlite", dataSource(path, readerPragmas, "")); err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 }
 
 // run runs a statement in tx for all the rows that args holds.
-func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args []any, each func(*sql.Rows) error) error {
+func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args []any, each func(*sql.Rows) error) (changed int, err error) {
 	p := all[s]
 	for len(args) > 0 {
 		stmt, n := p.one, len(s.Columns)
@@ -43,22 +43,28 @@ func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, a
 			stmt, n = p.many, bulk*n
 		}
 		stmt = tx.StmtContext(ctx, stmt) //nolint:sqlclosecheck // The transaction closes its statements.
-		if err := runOnce(ctx, stmt, s.Returning, args[:n], each); err != nil {
-			return err
+		rows, err := runOnce(ctx, stmt, s.Returning, args[:n], each)
+		if err != nil {
+			return 0, err
 		}
+		changed += rows
 		args = args[n:]
 	}
-	return nil
+	return changed, nil
 }
 
-func runOnce(ctx context.Context, stmt *sql.Stmt, returning bool, args []any, each func(*sql.Rows) error) error {
+func runOnce(ctx context.Context, stmt *sql.Stmt, returning bool, args []any, each func(*sql.Rows) error) (changed int, err error) {
 	if !returning {
-		_, err := stmt.ExecContext(ctx, args...)
-		return err
+		r, err := stmt.ExecContext(ctx, args...)
+		if err != nil {
+			return 0, err
+		}
+		n, err := r.RowsAffected()
+		return int(n), err
 	}
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return relational.Each(rows, each)
+	return 0, relational.Each(rows, each)
 }

@@ -1,0 +1,270 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+var backlogEntity = entity{
+	noun: "backlogs", prefix: "backlog",
+	columns: "b.id, b.schedule_id, p.project, p.domain, p.name, p.version, b.kind, b.first, b.last, b.cursor, b.newest_first, b.per_minute," +
+		" b.include, b.by_whom, b.note, b.created_at, b.ended_at, b.ended, b.recorded," +
+		" b.plan_id, b.expression, b.policy, b.anchor, s.project_id",
+	from: "backlogs b {outer} JOIN launch_plans p ON p.id = b.plan_id {outer} JOIN schedules s ON s.id = b.schedule_id",
+	fields: map[string]field{
+		"id":         {column: "b.id", kind: integer},
+		"project":    {column: "p.project"},
+		"domain":     {column: "p.domain"},
+		"name":       {column: "p.name"},
+		"kind":       {column: "b.kind", kind: enum, values: kindValues},
+		"ended":      {column: "b.ended"},
+		"created_at": {column: "b.created_at", kind: instants},
+		"ended_at":   {column: "b.ended_at", kind: instants, optional: true},
+	},
+	order: "b.id DESC", tie: []string{"b.id"},
+}
+
+// backlogRow is a backlog with the schedule as it was when it began.
+type backlogRow struct {
+	store.Backlog
+	schedule scheduleRow
+}
+
+func scanBacklog(rows *sql.Rows) (b backlogRow, err error) {
+	var kind int
+	var include, policy string
+	id, s := &b.LaunchPlan, &b.schedule
+	err = rows.Scan(&b.ID, &b.ScheduleID, &id.Project, &id.Domain, &id.Name, &id.Version, &kind, instant{&b.First}, instant{&b.Last},
+		instant{&b.Cursor}, &b.NewestFirst, &b.PerMinute, &include, &b.By, &b.Note, instant{&b.CreatedAt}, instant{&b.EndedAt}, &b.Ended, &b.Recorded,
+		&s.plan, &s.Spec.Expression, &policy, instant{&s.Anchor}, &s.project)
+	if err == nil && (kind < 0 || kind >= len(kinds)) {
+		err = fmt.Errorf("%d is no kind", kind)
+	}
+	if err != nil {
+		return b, err
+	}
+	b.Kind = kinds[kind]
+	for o := range strings.FieldsSeq(include) {
+		b.Include = append(b.Include, schedule.Outcome(o))
+	}
+	s.ID, s.LaunchPlan = b.ScheduleID, b.LaunchPlan
+	s.decode(policy)
+	return b, nil
+}
+
+// rest is what of b is not recorded yet.
+func (b backlogRow) rest() schedule.Backlog {
+	return schedule.Backlog{First: b.First, Last: b.Last, Cursor: b.Cursor, NewestFirst: b.NewestFirst, Kind: b.Kind}
+}
+
+// open stores a backlog whose slots are those of s.
+func open(ctx context.Context, tx transaction, s *scheduleRow, b *store.Backlog) error {
+	policy, err := encode(s.Spec.Policy)
+	if err != nil {
+		return err
+	}
+	kind, err := kindCode(b.Kind)
+	if err != nil {
+		return err
+	}
+	include := make([]string, len(b.Include))
+	for i, o := range b.Include {
+		include[i] = string(o)
+	}
+	return tx.row(ctx, `INSERT INTO backlogs (schedule_id, plan_id, kind, first, last, cursor, newest_first, per_minute, include, expression, policy, anchor,
+			by_whom, note, created_at, next_at, ended, recorded)
+		VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0) RETURNING id`,
+		s.ID, s.plan, kind, micros(b.First), micros(b.Last), flag(b.NewestFirst), int64(b.PerMinute), strings.Join(include, " "),
+		s.Spec.Expression, policy, micros(s.Anchor), b.By, b.Note, micros(b.CreatedAt), micros(b.CreatedAt)).Scan(&b.ID)
+}
+
+// catchUp keeps the missed slots that a schedule launches late.
+func catchUp(ctx context.Context, tx transaction, r plannedRow) error {
+	p := r.planned.Backlog
+	err := open(ctx, tx, r.scheduleRow, &store.Backlog{
+		Kind: p.Kind, First: p.First, Last: p.Last, NewestFirst: p.NewestFirst, By: "tminus", Note: "missed while tminus could not fire",
+		CreatedAt: later(r.planned.Cursor, p.Last),
+	})
+	if err != nil {
+		return fmt.Errorf("record catch-up: %w", err)
+	}
+	return nil
+}
+
+// CreateBackfill opens a backfill of a launch plan's schedule.
+func (db *DB) CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog, c store.Change) (store.Backlog, error) {
+	err := db.update(ctx, "backfill "+key.String(), func(tx transaction) error {
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		b.Kind, b.ScheduleID, b.LaunchPlan, b.By, b.Note, b.CreatedAt = schedule.KindBackfill, s.ID, s.LaunchPlan, c.By, c.Why, c.At
+		b.EndedAt, b.Ended, b.Recorded, b.Launched, b.Failed = time.Time{}, "", 0, 0, 0
+		return open(ctx, tx, &s, &b)
+	})
+	return b, err
+}
+
+// Backlogs lists catch-ups and backfills, the newest first.
+func (db *DB) Backlogs(ctx context.Context, q store.Query) ([]store.Backlog, error) {
+	rows, err := list(ctx, db, &backlogEntity, q, scanBacklog)
+	if err != nil {
+		return nil, err
+	}
+	backlogs := make([]store.Backlog, len(rows))
+	for i, r := range rows {
+		kind, err := kindCode(r.Kind)
+		if err != nil {
+			return nil, err
+		}
+		if err := db.reading().row(ctx, `SELECT coalesce(sum(CASE WHEN outcome = 1 THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN outcome = 4 THEN 1 ELSE 0 END), 0)
+			FROM firings WHERE schedule_id = ? AND slot BETWEEN ? AND ? AND kind = ?`, r.ScheduleID, micros(r.First), micros(r.Last), kind).
+			Scan(&r.Launched, &r.Failed); err != nil {
+			return nil, db.failed(ctx, "count launches", err)
+		}
+		backlogs[i] = r.Backlog
+	}
+	return backlogs, nil
+}
+
+// CancelBacklog ends a backlog where it is.
+func (db *DB) CancelBacklog(ctx context.Context, id int64, c store.Change) (store.Backlog, error) {
+	var b backlogRow
+	err := db.update(ctx, fmt.Sprint("cancel backlog ", id), func(tx transaction) (err error) {
+		if b, err = get(ctx, tx.session, &backlogEntity, scanBacklog, "b.id = ?"+tx.lockRows("b"), id); err != nil || b.Ended != "" {
+			return err
+		}
+		reason := "cancelled by " + c.By
+		if c.Why != "" {
+			reason += ": " + c.Why
+		}
+		return cancel(ctx, tx, &b, reason, c.At)
+	})
+	return b.Backlog, err
+}
+
+// cancel ends b. Slots that came due are skipped, those that a backfill was to add have no outcome of their own.
+func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, now time.Time) error {
+	kind, err := kindCode(b.Kind)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `UPDATE firings SET outcome = 2, reason = ?, settled_at = ?
+		WHERE schedule_id = ? AND slot BETWEEN ? AND ? AND kind = ? AND outcome = 0 AND owner = 0 AND tried = 0`,
+		reason, micros(now), b.ScheduleID, micros(b.First), micros(b.Last), kind); err != nil {
+		return fmt.Errorf("skip pending firings: %w", err)
+	}
+	if b.Kind == schedule.KindCatchUp {
+		first, last, count, err := b.rest().Left(b.schedule.Schedule)
+		if err != nil {
+			return err
+		}
+		if count > 0 {
+			if _, err := insert(ctx, tx, &b.schedule, []schedule.Firing{{
+				Kind: schedule.KindCatchUp, Slot: first, Last: last, Count: count, Outcome: schedule.Skipped, Reason: reason, RecordedAt: now, SettledAt: now,
+			}}); err != nil {
+				return err
+			}
+		}
+	}
+	b.Ended, b.EndedAt = reason, now
+	_, err = tx.exec(ctx, `UPDATE backlogs SET ended = ?, ended_at = ?, next_at = NULL WHERE id = ?`, reason, micros(now), b.ID)
+	return err
+}
+
+// cancelCatchUp ends what a schedule that stops still has to catch up.
+func cancelCatchUp(ctx context.Context, tx transaction, s *scheduleRow, reason string, now time.Time) error {
+	open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
+		" WHERE b.schedule_id = ? AND b.next_at IS NOT NULL ORDER BY b.id"+tx.lockRows("b"), s.ID)
+	if err != nil {
+		return fmt.Errorf("read backlogs: %w", err)
+	}
+	for i := range open {
+		if err := cancel(ctx, tx, &open[i], reason, now); err != nil {
+			return fmt.Errorf("cancel backlog: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxBacklogs is how many backlogs one Fill goes on with.
+const maxBacklogs = 200
+
+// Fill records the next slots of backlogs, at most limit in all.
+func (db *DB) Fill(ctx context.Context, now time.Time, limit int) (recorded int, err error) {
+	err = db.update(ctx, "fill backlogs", func(tx transaction) error {
+		recorded = 0
+		open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
+			" WHERE b.next_at <= ? ORDER BY b.next_at, b.id LIMIT ?"+tx.takeRows("b"), micros(now), maxBacklogs)
+		if err != nil {
+			return err
+		}
+		part := max(1, limit/max(1, len(open)))
+		for i := range open {
+			n, err := fill(ctx, tx, &open[i], now, part)
+			if err != nil {
+				return fmt.Errorf("backlog %d: %w", open[i].ID, err)
+			}
+			recorded += n
+		}
+		return nil
+	})
+	return recorded, err
+}
+
+func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, most int) (recorded int, err error) {
+	var pause time.Duration
+	if b.PerMinute > 0 {
+		most = min(most, max(1, b.PerMinute/60))
+		pause = time.Minute * time.Duration(most) / time.Duration(b.PerMinute)
+	}
+	firings, rest, done, err := b.rest().Fill(b.schedule.Schedule, now, most)
+	if err != nil {
+		// The spec could be planned once, and cannot be any more.
+		return 0, cancel(ctx, tx, b, err.Error(), now)
+	}
+	if b.Kind == schedule.KindBackfill && len(b.Include) > 0 {
+		if err := reviveSome(ctx, tx, b, firings); err != nil {
+			return 0, err
+		}
+	}
+	if recorded, err = insert(ctx, tx, &b.schedule, firings); err != nil {
+		return 0, err
+	}
+	next, ended, endedAt := optional(now.Add(pause)), "", any(nil)
+	if done {
+		next, ended, endedAt = nil, store.BacklogDone, micros(now)
+	}
+	_, err = tx.exec(ctx, `UPDATE backlogs SET cursor = ?, recorded = recorded + ?, next_at = ?, ended = ?, ended_at = ? WHERE id = ?`,
+		optional(rest.Cursor), int64(recorded), next, ended, endedAt, b.ID)
+	return recorded, err
+}
+
+// reviveSome makes those of the slots pending again whose outcome the backfill includes.
+func reviveSome(ctx context.Context, tx transaction, b *backlogRow, firings []schedule.Firing) error {
+	var bits int64
+	for _, o := range b.Include {
+		if i := slices.Index(outcomes, o); i > 1 {
+			bits |= 1 << i
+		}
+	}
+	args := make([]any, 0, len(reviveFirings.Columns)*len(firings))
+	for i := range firings {
+		var err error
+		if args, err = reviveArgs(args, &firings[i], b.schedule.project, bits); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.bulk(ctx, reviveFirings, args, nil); err != nil {
+		return fmt.Errorf("launch slots again: %w", err)
+	}
+	return nil
+}

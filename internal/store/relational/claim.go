@@ -1,0 +1,255 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+// Claim takes due firings for a session, as far as their policies let them launch.
+func (db *DB) Claim(ctx context.Context, c store.Claim) (claimed store.Claimed, err error) {
+	err = db.update(ctx, "claim firings", func(tx transaction) error {
+		claimed = store.Claimed{}
+		if err := alive(ctx, tx, c.Session, c.Now); err != nil {
+			return err
+		}
+		due, more, err := takeDue(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		claimed.More = more
+		return decide(ctx, tx, c, due, &claimed)
+	})
+	if err != nil {
+		return store.Claimed{}, err
+	}
+	return claimed, nil
+}
+
+// selectPending reads what a pending firing has. Every column costs a million
+// rows a noticeable part of a second.
+const selectPending = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.kind, f.queue, f.owner, f.tried, f.attempt_at, f.deadline,
+	f.recorded_at, f.attempts, f.overlap, f.max_running, f.buffer, f.reason, f.stopped
+	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id`
+
+const selectDueFirings = selectPending + `
+	WHERE f.outcome = 0 AND f.owner = 0 AND f.queue = ? AND f.attempt_at <= ? ORDER BY f.attempt_at, f.slot, f.schedule_id LIMIT ?`
+
+func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
+	var kind int
+	var queue int64
+	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &f.LaunchPlan.Project, &f.LaunchPlan.Domain, &f.LaunchPlan.Name, &f.LaunchPlan.Version,
+		&kind, &queue, &f.Owner, &f.Tried, instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt},
+		&f.Attempts, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
+	if err == nil && (kind < 0 || kind >= len(kinds)) {
+		err = fmt.Errorf("%d is no kind", kind)
+	}
+	if err != nil {
+		return f, err
+	}
+	f.Kind, f.Outcome, f.Last, f.Count = kinds[kind], schedule.Pending, f.Slot, 1
+	f.Behind, f.Priority = queue >= behindQueues, priorityOf(queue)
+	return f, nil
+}
+
+// takeDue reads due firings and keeps others from taking them until tx has
+// ended: of each project at most its share, the highest priority first. It goes
+// from queue to queue, so that firings which wait for a later attempt are passed
+// over in one step.
+func takeDue(ctx context.Context, tx transaction, c store.Claim) (due []schedule.Firing, more bool, err error) {
+	least, most := int64(0), int64(behindQueues-1)
+	if c.Behind {
+		least, most = behindQueues, behindQueues<<1-1
+	}
+	queues, err := collect(ctx, tx.session, scanQueue, selectQueues, least, most)
+	if err != nil {
+		return nil, false, err
+	}
+	queues = slices.DeleteFunc(queues, func(q queue) bool { return q.first.After(c.Now) })
+	names, ids, err := projectsOf(ctx, tx, queues)
+	if err != nil || len(names) == 0 {
+		return nil, false, err
+	}
+	left := make(map[int64]int, len(ids))
+	for i, share := range c.Share(names) {
+		left[ids[i]] = share
+	}
+	for _, q := range queues {
+		project := projectOf(q.queue)
+		if left[project] <= 0 {
+			more = true
+			continue
+		}
+		some, err := collect(ctx, tx.session, scanPending, selectDueFirings+tx.takeRows("f"), q.queue, micros(c.Now), left[project])
+		if err != nil {
+			return nil, false, err
+		}
+		left[project] -= len(some)
+		more = more || left[project] == 0
+		due = append(due, some...)
+	}
+	return due, more, nil
+}
+
+// projectsOf names the projects of queues, each once.
+func projectsOf(ctx context.Context, tx transaction, queues []queue) (names []string, ids []int64, err error) {
+	for _, q := range queues {
+		id := projectOf(q.queue)
+		if slices.Contains(ids, id) {
+			continue
+		}
+		var name string
+		if err := tx.row(ctx, `SELECT coalesce((SELECT identifier FROM projects WHERE id = ?), '')`, id).Scan(&name); err != nil {
+			return nil, nil, err
+		}
+		names, ids = append(names, name), append(ids, id)
+	}
+	return names, ids, nil
+}
+
+// decide claims those of the due firings that may launch, and records what
+// becomes of the others.
+func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.Firing, claimed *store.Claimed) error {
+	judged := make(map[int64][]schedule.Firing) // by schedule
+	for i := range due {
+		f := &due[i]
+		if f.Unconditional() && !f.Overdue(c.Now) {
+			claimed.Launch = append(claimed.Launch, *f)
+		} else {
+			judged[f.ScheduleID] = append(judged[f.ScheduleID], *f)
+		}
+	}
+	if err := judge(ctx, tx, c.Now, judged, claimed); err != nil {
+		return err
+	}
+	args := make([]any, 0, len(claimFirings.Columns)*len(claimed.Launch))
+	for i := range claimed.Launch {
+		f := &claimed.Launch[i]
+		f.Owner, f.Tried = c.Session, true
+		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner)
+	}
+	n, err := tx.bulk(context.WithoutCancel(ctx), claimFirings, args, nil)
+	if err == nil && n != len(claimed.Launch) {
+		err = fmt.Errorf("claimed %d firings of %d", n, len(claimed.Launch))
+	}
+	return err
+}
+
+// judge lets the policies decide. The schedules are locked for it: what two
+// replicas see running would otherwise leave out what the other lets in.
+// Firings of a schedule that somebody else has locked stay as they are.
+func judge(ctx context.Context, tx transaction, now time.Time, due map[int64][]schedule.Firing, claimed *store.Claimed) error {
+	if len(due) == 0 {
+		return nil
+	}
+	args := make([]any, 0, len(due))
+	for id := range due {
+		args = append(args, id)
+	}
+	locked, err := collect(ctx, tx.session, scanID,
+		`SELECT id FROM schedules WHERE id IN `+Values(1, len(args))+` ORDER BY id`+tx.takeRows("schedules"), args...)
+	if err != nil {
+		return err
+	}
+	claimed.More = claimed.More || len(locked) < len(due)
+	var settled []schedule.Firing
+	for _, id := range locked {
+		scene, err := look(ctx, tx, due[id])
+		if err != nil {
+			return err
+		}
+		for _, j := range schedule.Judge(due[id], scene, now) {
+			switch j.Verdict {
+			case schedule.Launch:
+				claimed.Launch = append(claimed.Launch, j.Firing)
+				continue
+			case schedule.Settle:
+				claimed.Settled = append(claimed.Settled, j.Firing)
+			case schedule.Replace:
+				for _, x := range j.End {
+					claimed.End = append(claimed.End, store.End{Execution: x, For: j.Firing})
+				}
+			case schedule.Wait:
+			}
+			settled = append(settled, j.Firing)
+		}
+	}
+	_, err = settle(ctx, tx, settled)
+	return err
+}
+
+// maxPending bounds how many pending firings of a launch plan its policies look at.
+const maxPending = 1000
+
+const selectPendingOf = selectPending + ` WHERE f.outcome = 0 AND f.schedule_id = ? ORDER BY f.slot LIMIT ?`
+
+// look reads what the policies of a launch plan look at.
+func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene schedule.Scene, err error) {
+	plan := due[0].LaunchPlan.Key
+	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
+		return scene, err
+	}
+	if scene.Pending, err = collect(ctx, tx.session, scanPending, selectPendingOf, due[0].ScheduleID, maxPending); err != nil {
+		return scene, err
+	}
+	var names []any
+	slots := make(map[string]time.Time)
+	for _, f := range due {
+		if f.Tried {
+			names = append(names, f.Execution())
+			slots[f.Execution()] = f.Slot
+		}
+	}
+	if len(names) == 0 {
+		return scene, nil
+	}
+	there, err := collect(ctx, tx.session, scanExecution, "SELECT "+executionEntity.columns+
+		" FROM executions WHERE project = ? AND domain = ? AND name IN "+Values(1, len(names)), append([]any{plan.Project, plan.Domain}, names...)...)
+	if err != nil {
+		return scene, err
+	}
+	scene.There = make(map[time.Time]bool)
+	for _, x := range there {
+		if slot := slots[x.Name]; x.Launches(plan, slot) {
+			scene.There[slot] = true
+		}
+	}
+	return scene, nil
+}
+
+const selectRunningKeys = `SELECT project, domain, name FROM executions WHERE open = 1 AND kind = 'launch_plan'
+	AND launched_project = ? AND launched_domain = ? AND launched_name = ? ORDER BY created_at, id`
+
+func scanExecutionKey(rows *sql.Rows) (k ident.Key, err error) {
+	err = rows.Scan(&k.Project, &k.Domain, &k.Name)
+	return k, err
+}
+
+// recall makes due the firings of a launch plan that wait for an execution to
+// end. The schedule is locked, so that a firing which is judged at this moment is
+// either seen here or sees that the execution has ended.
+func recall(ctx context.Context, tx transaction, plan ident.Key, now time.Time) error {
+	ids, err := collect(ctx, tx.session, scanID, `SELECT s.id FROM schedules s WHERE `+ofName+tx.lockRows("s"), plan.Project, plan.Domain, plan.Name)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	waiting, err := collect(ctx, tx.session, scanPending, selectPendingOf, ids[0], maxPending)
+	if err != nil {
+		return err
+	}
+	var due []schedule.Firing
+	for _, f := range waiting {
+		if f.Owner == 0 && schedule.Waits(f) && f.AttemptAt.After(now) {
+			f.AttemptAt = now
+			due = append(due, f)
+		}
+	}
+	_, err = settle(ctx, tx, due)
+	return err
+}

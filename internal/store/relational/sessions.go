@@ -1,0 +1,130 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"tminus.dev/internal/store"
+)
+
+// Beat renews a session, or begins one.
+func (db *DB) Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (b store.Beat, err error) {
+	err = db.update(ctx, "renew session", func(tx transaction) (err error) {
+		b = store.Beat{Session: session}
+		if b.Session, err = renew(ctx, tx, session, now, lease); err != nil {
+			return err
+		}
+		if b.Since, err = awake(ctx, tx, now); err != nil {
+			return err
+		}
+		if b.Released, err = bury(ctx, tx, now, lease); err != nil {
+			return err
+		}
+		return tx.row(ctx, `SELECT count(*) FROM sessions`).Scan(&b.Replicas)
+	})
+	return b, err
+}
+
+func renew(ctx context.Context, tx transaction, session int64, now time.Time, lease time.Duration) (int64, error) {
+	expires := micros(now.Add(lease))
+	if session != 0 {
+		r, err := tx.exec(ctx, `UPDATE sessions SET expires_at = ? WHERE id = ? AND expires_at > ?`, expires, session, micros(now))
+		if err != nil {
+			return 0, err
+		}
+		if n, err := r.RowsAffected(); err != nil || n > 0 {
+			return session, err
+		}
+	}
+	err := tx.row(ctx, `INSERT INTO sessions (started_at, expires_at) VALUES (?, ?) RETURNING id`, micros(now), expires).Scan(&session)
+	return session, err
+}
+
+// outage is how long nobody may have given a sign of life before the slots of
+// that time count as missed. A quick restart is none, nor is a slow disk.
+const outage = time.Minute
+
+// awake records that somebody can fire at now. A clock that was set back must
+// not make slots of the future missed ones.
+func awake(ctx context.Context, tx transaction, now time.Time) (since time.Time, err error) {
+	t := micros(now)
+	err = tx.row(ctx, `UPDATE engine SET since = CASE WHEN ? - awake_at > ? OR since > ? THEN ? ELSE since END, awake_at = ? RETURNING since`,
+		t, outage.Microseconds(), t, t, t).Scan(instant{&since})
+	return since, err
+}
+
+// sinceWhen is the instant from which somebody has been able to fire without a break.
+func sinceWhen(ctx context.Context, tx transaction, now time.Time) (since time.Time, err error) {
+	var awake time.Time
+	if err := tx.row(ctx, `SELECT since, awake_at FROM engine`).Scan(instant{&since}, instant{&awake}); err != nil {
+		return since, fmt.Errorf("read since when it fires: %w", err)
+	}
+	if now.Sub(awake) > outage {
+		return now, nil
+	}
+	return since, nil
+}
+
+// bury ends the sessions that are over and releases what they had claimed. One
+// that ends far in the future is from before the clock was set back.
+func bury(ctx context.Context, tx transaction, now time.Time, lease time.Duration) (released int, err error) {
+	over, err := collect(ctx, tx.session, scanID, `SELECT id FROM sessions WHERE expires_at <= ? OR expires_at > ?`+tx.takeRows("sessions"),
+		micros(now), micros(now.Add(farOff*lease)))
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range over {
+		n, err := release(ctx, tx, id)
+		if err != nil {
+			return 0, err
+		}
+		released += n
+	}
+	return released, nil
+}
+
+// farOff is how many leases ahead no session ends, as replicas may have different ones.
+const farOff = 100
+
+func scanID(rows *sql.Rows) (id int64, err error) {
+	err = rows.Scan(&id)
+	return id, err
+}
+
+const releaseFirings = `UPDATE firings SET owner = 0 WHERE outcome = 0 AND owner <> 0 AND owner = ?`
+
+func release(ctx context.Context, tx transaction, session int64) (int, error) {
+	r, err := tx.exec(ctx, releaseFirings, session)
+	if err != nil {
+		return 0, fmt.Errorf("release firings: %w", err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	if _, err := tx.exec(ctx, `DELETE FROM sessions WHERE id = ?`, session); err != nil {
+		return 0, fmt.Errorf("end session: %w", err)
+	}
+	return int(n), nil
+}
+
+// Leave ends a session and releases what it had claimed.
+func (db *DB) Leave(ctx context.Context, session int64) error {
+	return db.update(ctx, "end session", func(tx transaction) error {
+		_, err := release(ctx, tx, session)
+		return err
+	})
+}
+
+// alive makes sure that a session is not over, and stays so until tx has ended.
+func alive(ctx context.Context, tx transaction, session int64, now time.Time) error {
+	var id int64
+	err := tx.row(ctx, `SELECT id FROM sessions WHERE id = ? AND expires_at > ?`+tx.keepRows("sessions"), session, micros(now)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrGone
+	}
+	return err
+}
