@@ -14,6 +14,7 @@ import (
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 )
 
 // relative and absolute times, durations, and the hash of a manifest change from run to run.
@@ -200,18 +201,18 @@ schedule: {rate: 2 hours, catchUp: none}
 workflow: {nodes: [{id: a, command: [x]}]}
 `))
 	later := time.Now().Add(23 * time.Hour)
-	if _, err := w.db.Advance(t.Context(), later, later, 10); err != nil {
+	if _, err := w.db.Advance(t.Context(), 0, later, 10, 0); err != nil {
 		t.Fatal(err)
 	}
 	key := ident.Key{Project: "default", Domain: "development", Name: "often"}
-	if err := w.db.Pause(t.Context(), key, "3 executions in a row failed", later); err != nil {
+	if err := w.db.Pause(t.Context(), key, "3 executions in a row failed", time.Time{}, store.Change{At: later}); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"firings", "list"}, "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\nTIME … TIME (11) often missed - - not running; catch-up is none within 24h0m0s\n"},
+		{[]string{"firings", "list"}, "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\nTIME … TIME (11) often missed - - down until TIME: catch-up is none within 24h0m0s\n"},
 		{[]string{"schedules", "list"}, "LAUNCH PLAN VERSION EXPRESSION STATE NEXT\noften v1 rate(2 hours) paused -\n"},
 		{[]string{"launchplans", "list"}, "NAME VERSION STATE SCHEDULE CREATED\noften v1 active rate(2 hours) TIME (WHEN)\n"},
 		{[]string{"schedules", "get", "often"}, `Launch plan: often

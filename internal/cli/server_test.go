@@ -30,8 +30,6 @@ type engine struct{}
 
 func (engine) Wake() {}
 
-func (engine) Since() time.Time { return time.Unix(0, 0) }
-
 func (engine) Problem() string { return "" }
 
 func newWorld(t *testing.T, change ...func(*server.Config)) *world {

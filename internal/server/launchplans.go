@@ -134,7 +134,7 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 	if r.GetState() == admin.LaunchPlanState_ACTIVE {
 		err = a.activate(ctx, plan, now)
 	} else {
-		err = a.store.Deactivate(ctx, id, now, a.engine.Since())
+		err = a.store.Deactivate(ctx, id, store.Change{At: now})
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +162,7 @@ func (s *Server) activate(ctx context.Context, plan store.Plan, now time.Time) e
 			return err
 		}
 	}
-	if err := s.store.Activate(ctx, plan.ID, timing, now, s.engine.Since()); err != nil {
+	if err := s.store.Activate(ctx, plan.ID, timing, store.Change{At: now}); err != nil {
 		return err
 	}
 	if timing != nil {

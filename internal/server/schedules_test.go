@@ -18,6 +18,7 @@ import (
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 	"tminus.dev/internal/store/sqlite"
 )
 
@@ -104,7 +105,7 @@ func TestNextSlots(t *testing.T) {
 		}
 	}
 	key := ident.Key{Project: project, Domain: domain, Name: "unbounded"}
-	if err := a.db.Pause(t.Context(), key, "3 executions in a row failed", time.Now()); err != nil {
+	if err := a.db.Pause(t.Context(), key, "3 executions in a row failed", time.Time{}, store.Change{At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.schedule(t, "unbounded", 10); got.GetPaused() == "" || len(got.GetNext()) != 0 {

@@ -50,8 +50,8 @@ type Plans interface {
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
 	ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error)
 	Plans(ctx context.Context, q store.Query) ([]store.Plan, error)
-	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error
-	Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error
+	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
+	Deactivate(ctx context.Context, id ident.ID, c store.Change) error
 }
 
 // Ledger keeps schedules and what became of their slots.
