@@ -151,18 +151,24 @@ func TestListFirings(t *testing.T) {
 	ctx := t.Context()
 	a.register(t)
 	a.activePlan(t, "often", timed("*/5 * * * *"))
-	now := time.Now().Add(17 * time.Minute)
-	if _, err := a.db.Advance(ctx, now, time.Time{}, 10); err != nil {
-		t.Fatal(err)
+	now := time.Now()
+	var beat store.Beat
+	for range 17 { // An engine is there all the time.
+		now = now.Add(time.Minute)
+		var err error
+		if beat, err = a.db.Beat(ctx, beat.Session, now, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 	}
-	due, err := a.db.Due(ctx, now, 10)
+	advanced, err := a.db.Advance(ctx, beat.Session, now, 10, 10)
+	due := advanced.Launch
 	if err != nil || len(due) != 3 && len(due) != 4 {
 		t.Fatalf("%d firings are due, %v", len(due), err)
 	}
 	launched, skipped, pending := due[0], due[1], due[2]
 	launched.Outcome, launched.SettledAt = schedule.Launched, launched.Slot.Add(2*time.Second)
 	skipped.Outcome, skipped.SettledAt, skipped.Reason = schedule.Skipped, now, "an earlier one runs"
-	if err := a.db.Settle(ctx, []schedule.Firing{launched, skipped}); err != nil {
+	if _, err := a.db.Settle(ctx, []schedule.Firing{launched, skipped}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := a.schedules.ListFirings(ctx, &tminusv1.ListFiringsRequest{Project: project, Domain: domain, Name: "often"})
