@@ -241,15 +241,16 @@ func TestFiringsList(t *testing.T) {
 	w.fire(t, time.Now().Add(48*time.Hour))
 	head := "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\n"
 	launched := "TIME hello launched LONG EXECUTION -\n"
+	skipped := "TIME hello skipped - - overlap is skip, and an earlier execution runs\n"
 	for _, step := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"firings", "list"}, head + launched + launched},
-		{[]string{"firings", "list", "hello", "--limit", "1"}, head + launched},
+		{[]string{"firings", "list"}, head + skipped + launched},
+		{[]string{"firings", "list", "hello", "--limit", "1"}, head + skipped},
 		{[]string{"firings", "list", "idle"}, head},
 		{[]string{"firings", "list", "--outcome", "missed"}, head},
-		{[]string{"firings", "list", "--since", time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)}, head + launched},
+		{[]string{"firings", "list", "--since", time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)}, head + skipped},
 		{[]string{"firings", "list", "-A", "--until", time.Now().UTC().Format(time.RFC3339)}, head},
 	} {
 		if diff := cmp.Diff(step.want, stable(w.must(t, step.args...))); diff != "" {
