@@ -21,6 +21,10 @@ type Schedule struct {
 	Active     bool
 	// Paused says why an active schedule does not fire; empty means it does.
 	Paused string
+	// PausedUntil is when a paused schedule resumes by itself; zero means that somebody has to resume it.
+	PausedUntil time.Time
+	// PausedBy is who paused it.
+	PausedBy string
 	// Problem says why the schedule cannot be planned; empty means it can.
 	Problem string
 	// Cursor is the end of what has been decided: every slot up to it has a firing.
@@ -30,7 +34,9 @@ type Schedule struct {
 	// Next is the first slot after Cursor; zero when there is none, or when the schedule does not fire.
 	Next time.Time
 	// Runs counts the slots recorded to be launched since activation.
-	Runs      int
+	Runs int
+	// Revision is the number of the change that made it what it is; 0 means that none was recorded.
+	Revision  int
 	UpdatedAt time.Time
 }
 
@@ -49,6 +55,8 @@ const (
 // Firing is the record of what became of one slot, or of a run of missed slots.
 type Firing struct {
 	ScheduleID int64
+	// Kind is why it was recorded; empty means Scheduled.
+	Kind Kind
 	// LaunchPlan is the version that was active when the slot was recorded.
 	LaunchPlan ident.ID
 	Slot       time.Time
