@@ -180,7 +180,7 @@ func (p *planner) launch(slot time.Time) time.Time {
 	p.record(slot, slot, 1, Pending, "")
 	f := &p.result.Firings[len(p.result.Firings)-1]
 	policy := p.schedule.Spec.Policy
-	f.AttemptAt = slot.Add(p.jitter(slot, next))
+	f.AttemptAt = slot.Add(p.schedule.jitter(slot, next))
 	f.Deadline = later(p.now, f.AttemptAt).Add(cmp.Or(policy.LaunchDeadline, DefaultLaunchDeadline))
 	f.Priority, f.Overlap, f.MaxRunning = policy.Priority, policy.Overlap, policy.MaxRunning
 	p.result.Cursor = slot
@@ -219,8 +219,8 @@ func (p *planner) exhausted() bool {
 
 // jitter puts a launch off by an amount that is a function of the schedule and
 // the slot alone, so that a repeated plan says the same.
-func (p *planner) jitter(slot, next time.Time) time.Duration {
-	most := p.schedule.Spec.Policy.Jitter
+func (s *Schedule) jitter(slot, next time.Time) time.Duration {
+	most := s.Spec.Policy.Jitter
 	if !next.IsZero() {
 		most = min(most, next.Sub(slot)-time.Second)
 	}
@@ -228,7 +228,7 @@ func (p *planner) jitter(slot, next time.Time) time.Duration {
 		return 0
 	}
 	h := fnv.New64a()
-	fmt.Fprint(h, p.schedule.LaunchPlan.Key, slot.Unix())
+	fmt.Fprint(h, s.LaunchPlan.Key, slot.Unix())
 	var sum [8]byte
 	hash := time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1) // 63 bits: never negative.
 	return (hash % most).Truncate(time.Microsecond)

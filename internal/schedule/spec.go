@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"sync"
 	"time"
 
 	"tminus.dev/cron"
@@ -40,7 +41,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 	}
 	p := s.Policy
 	if p.Timezone != "" {
-		zone, err := time.LoadLocation(p.Timezone)
+		zone, err := location(p.Timezone)
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"timezone", "%v", err)
 		}
@@ -68,6 +69,22 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 	return t, nil
 }
 
+// locations holds the time zones that were used, by their names: reading one takes longer than all else that planning does.
+var locations sync.Map
+
+func location(name string) (*time.Location, error) {
+	if l, ok := locations.Load(name); ok {
+		if l, ok := l.(*time.Location); ok {
+			return l, nil
+		}
+	}
+	l, err := time.LoadLocation(name)
+	if err == nil {
+		locations.Store(name, l)
+	}
+	return l, err
+}
+
 // HasZone reports whether a unix expression begins with a time zone of its own.
 func HasZone(expression string) bool {
 	text := strings.TrimSpace(expression)
@@ -83,6 +100,22 @@ var (
 
 // Next is the first slot after t; the zero time means there is none.
 func (tt Timetable) Next(t time.Time) time.Time { return tt.next(tt.slots, t) }
+
+// Match reports whether t is a slot.
+func (tt Timetable) Match(t time.Time) bool {
+	return !t.Before(tt.start) && (tt.end.IsZero() || !t.After(tt.end)) && tt.slots.Match(t)
+}
+
+// Count is how many slots there are after from, up to and including until.
+func (tt Timetable) Count(from, until time.Time) int {
+	if from.Before(tt.start) {
+		from = tt.start.Add(-time.Nanosecond)
+	}
+	if !tt.end.IsZero() && until.After(tt.end) {
+		until = tt.end
+	}
+	return tt.slots.Count(from, until)
+}
 
 // excludedFrom reports whether there are slots after t, but exclusions take each of them.
 func (tt Timetable) excludedFrom(t time.Time) bool {
