@@ -2563,7 +2563,7 @@ func (x *CreateBackfillRequest) GetReason() string {
 // What a backfill comes to.
 type CreateBackfillResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Unset after a dry run.
+	// Unset after a dry run, and when there is nothing to launch.
 	Backfill      *Backfill     `protobuf:"bytes,1,opt,name=backfill,proto3" json:"backfill,omitempty"`
 	Plan          *BackfillPlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -3221,10 +3221,10 @@ type PreviewHerdRequest struct {
 	// Empty fields do not restrict.
 	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
 	Domain  string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
-	// Slots after this instant; unset, or in the past, means now.
+	// Launches of slots after this instant; unset, or in the past, means now.
 	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
-	// Slots up to this instant, inclusive; unset means a day after from, and a
-	// month is the most.
+	// Launches up to this instant, inclusive; unset means a day after from, and 31
+	// days are the most.
 	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
 	// How many of the busiest minutes to return; 0 means 60, 10000 is the most.
 	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -3306,7 +3306,7 @@ type PreviewHerdResponse struct {
 	Schedules int64 `protobuf:"varint,2,opt,name=schedules,proto3" json:"schedules,omitempty"`
 	// How many launches there are in the window.
 	Launches int64 `protobuf:"varint,3,opt,name=launches,proto3" json:"launches,omitempty"`
-	// The window: slots after from, up to and including until.
+	// The window: launches of slots after from, up to and including until.
 	From          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
 	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
