@@ -134,11 +134,7 @@ func (s *schedules) PreviewSchedules(ctx context.Context, r *tminusv1.PreviewSch
 
 // previewAll adds the schedules of q to p, as long as they can have one of its slots.
 func (s *Server) previewAll(ctx context.Context, q store.Query, p *preview) error {
-	walker, err := part[Walker](s)
-	if err != nil {
-		return err
-	}
-	err = walker.EachSchedule(ctx, q, func(sch schedule.Schedule) error {
+	err := s.eachSchedule(ctx, q, func(sch schedule.Schedule) error {
 		if sch.Paused != "" {
 			return nil // Those are below.
 		}
@@ -153,10 +149,31 @@ func (s *Server) previewAll(ctx context.Context, q store.Query, p *preview) erro
 	}
 	// Schedules that resume by themselves have no next slot yet.
 	q.Filters = append(slices.Clone(q.Filters), store.Filter{Field: "paused", Op: store.Ne, Values: []string{""}})
-	return walker.EachSchedule(ctx, q, func(sch schedule.Schedule) error {
+	return s.eachSchedule(ctx, q, func(sch schedule.Schedule) error {
 		p.add(sch)
 		return nil
 	})
+}
+
+// eachSchedule is Walker.EachSchedule, or page by page of a database that cannot walk yet.
+func (s *Server) eachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error {
+	if w, ok := s.store.(Walker); ok {
+		return w.EachSchedule(ctx, q, visit)
+	}
+	for q.Limit = maxLimit; ; q.Offset += q.Limit {
+		list, err := s.store.Schedules(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, sch := range list {
+			if err := visit(sch); err != nil {
+				return err
+			}
+		}
+		if len(list) < q.Limit {
+			return nil
+		}
+	}
 }
 
 // errEnough ends a walk early.
@@ -261,15 +278,11 @@ func (s *schedules) PreviewHerd(ctx context.Context, r *tminusv1.PreviewHerdRequ
 
 // addAll adds the schedules of q to a herd.
 func (s *Server) addAll(ctx context.Context, q store.Query, herd *schedule.Herd, now time.Time) error {
-	walker, err := part[Walker](s)
-	if err != nil {
-		return err
-	}
 	decided, err := s.decided(ctx, q, now)
 	if err != nil {
 		return err
 	}
-	return walker.EachSchedule(ctx, q, func(sch schedule.Schedule) error {
+	return s.eachSchedule(ctx, q, func(sch schedule.Schedule) error {
 		herd.Add(sch, decided[sch.ID])
 		return ctx.Err()
 	})
