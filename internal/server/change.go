@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"net/url"
 	"strings"
 	"unicode"
 
@@ -61,12 +62,17 @@ func principal(ctx context.Context) (string, error) {
 // reasonOf is the reason for a request of Flyte's API.
 func reasonOf(ctx context.Context) string { return first(ctx, reasonKey) }
 
-// first is the first value of a key of the request's metadata.
+// first is the first value of a key of the request's metadata. Metadata is
+// ASCII; who needs more sends it percent-encoded.
 func first(ctx context.Context, key string) string {
-	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
-		return values[0]
+	values := metadata.ValueFromIncomingContext(ctx, key)
+	if len(values) == 0 {
+		return ""
 	}
-	return ""
+	if decoded, err := url.PathUnescape(values[0]); err == nil {
+		return decoded
+	}
+	return values[0]
 }
 
 // part is what of the database does T.

@@ -53,7 +53,7 @@ const (
 // (the header Tminus-Principal over REST), such as ada@laptop, and otherwise a
 // word on the client's program: a claim, not proof, for nobody is asked for
 // any. UpdateLaunchPlan, which is Flyte's, takes its reason from the metadata
-// tminus-reason.
+// tminus-reason. Both are percent-encoded where they are not printable ASCII.
 type ScheduleServiceClient interface {
 	// ListSchedules lists schedules, the one that fires next first.
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
@@ -303,7 +303,7 @@ func (c *scheduleServiceClient) DiffSchedule(ctx context.Context, in *DiffSchedu
 // (the header Tminus-Principal over REST), such as ada@laptop, and otherwise a
 // word on the client's program: a claim, not proof, for nobody is asked for
 // any. UpdateLaunchPlan, which is Flyte's, takes its reason from the metadata
-// tminus-reason.
+// tminus-reason. Both are percent-encoded where they are not printable ASCII.
 type ScheduleServiceServer interface {
 	// ListSchedules lists schedules, the one that fires next first.
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
