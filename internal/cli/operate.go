@@ -52,7 +52,7 @@ func (p *point) wire() *timestamppb.Timestamp {
 // A warned call keeps the warnings that the server sends with its answer.
 type warned struct{ header metadata.MD }
 
-func (w *warned) option() grpc.CallOption { return grpc.Header(&w.header) }
+func (w *warned) option() grpc.HeaderCallOption { return grpc.HeaderCallOption{HeaderAddr: &w.header} }
 
 // print writes them for people; about is what they are about.
 func (w *warned) print(cmd *cobra.Command, about string) {

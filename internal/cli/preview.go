@@ -36,7 +36,7 @@ max-runs, jitter and skipped slots.`,
 				return misused(cmd, "-n %d: use a number from 1 to %d", n, maxPreview)
 			}
 			request := &tminusv1.PreviewSchedulesRequest{
-				Project: c.project, Domain: c.domain, From: from.wire(), Until: until.wire(), Limit: uint32(n), //nolint:gosec // At most maxPreview.
+				Project: c.project, Domain: c.domain, From: from.wire(), Until: until.wire(), Limit: uint32(n),
 			}
 			if len(args) > 0 {
 				request.Name, everywhere = args[0], false

@@ -268,7 +268,7 @@ func (s *Server) wireBackfill(ctx context.Context, b store.Backlog) (*tminusv1.B
 		First:       instant(b.First),
 		Last:        instant(b.Last),
 		NewestFirst: b.NewestFirst,
-		PerMinute:   uint32(max(0, min(b.PerMinute, maxPerMinute))), //nolint:gosec // Bounded in the line.
+		PerMinute:   uint32(max(0, min(b.PerMinute, maxPerMinute))),
 		By:          b.By,
 		Reason:      b.Note,
 		CreatedAt:   instant(b.CreatedAt),

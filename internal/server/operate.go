@@ -61,11 +61,11 @@ func point(field string, ts *timestamppb.Timestamp, required bool) (time.Time, e
 	return t, nil
 }
 
-// slotOf is point for a slot, which is a whole second.
-func slotOf(field string, ts *timestamppb.Timestamp, required bool) (time.Time, error) {
-	t, err := point(field, ts, required)
+// slotOf is point for the field slot, which is a whole second.
+func slotOf(ts *timestamppb.Timestamp, required bool) (time.Time, error) {
+	t, err := point("slot", ts, required)
 	if err == nil && t.Nanosecond() != 0 {
-		err = invalid.Field(field, "%s: slots are whole seconds", t.Format(time.RFC3339Nano))
+		err = invalid.Field("slot", "%s: slots are whole seconds", t.Format(time.RFC3339Nano))
 	}
 	return t, err
 }
@@ -145,7 +145,7 @@ func (s *schedules) SkipSlot(ctx context.Context, r *tminusv1.SkipSlotRequest) (
 	if err != nil {
 		return nil, err
 	}
-	slot, err := slotOf("slot", r.GetSlot(), false)
+	slot, err := slotOf(r.GetSlot(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (s *schedules) UnskipSlot(ctx context.Context, r *tminusv1.UnskipSlotReques
 	if err != nil {
 		return nil, err
 	}
-	slot, err := slotOf("slot", r.GetSlot(), true)
+	slot, err := slotOf(r.GetSlot(), true)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +262,7 @@ func (s *schedules) RunSchedule(ctx context.Context, r *tminusv1.RunScheduleRequ
 	if err := s.openPlace(ctx, "", sch.LaunchPlan.Project, sch.LaunchPlan.Domain); err != nil {
 		return nil, err
 	}
-	slot, err := slotOf("slot", r.GetSlot(), false)
+	slot, err := slotOf(r.GetSlot(), false)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func (s *schedules) RedriveFirings(ctx context.Context, r *tminusv1.RedriveFirin
 		limit = int(n)
 	}
 	var err error
-	if q.Slot, err = slotOf("slot", r.GetSlot(), false); err != nil {
+	if q.Slot, err = slotOf(r.GetSlot(), false); err != nil {
 		return nil, err
 	}
 	c, err := s.change(ctx, r.GetReason())
