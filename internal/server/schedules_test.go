@@ -189,7 +189,7 @@ func TestListFirings(t *testing.T) {
 		got := list.GetFirings()[len(list.GetFirings())-1]
 		want := &tminusv1.Firing{
 			LaunchPlan: planID("often", "1"), Slot: got.GetSlot(), LastSlot: got.GetSlot(), Count: 1,
-			Outcome: got.GetOutcome(), Reason: f.Reason, RecordedAt: got.GetRecordedAt(), SettledAt: got.GetSettledAt(),
+			Kind: tminusv1.FiringKind_FIRING_KIND_SCHEDULED, Outcome: got.GetOutcome(), Reason: f.Reason, RecordedAt: got.GetRecordedAt(), SettledAt: got.GetSettledAt(),
 		}
 		switch outcome {
 		case "launched":

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -91,6 +92,32 @@ func (db *DB) Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, e
 // Schedules lists schedules, by default the next to fire first.
 func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error) {
 	return list(ctx, db, &scheduleEntity, q, scanListed)
+}
+
+// EachSchedule visits schedules in the order in which they fire next.
+func (db *DB) EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error {
+	q.Limit, q.Offset = math.MaxInt32, 0
+	text, args, err := scheduleEntity.query(q, nil)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	rows, err := db.reading().query(ctx, text, args...)
+	if err != nil {
+		return db.failed(ctx, "list schedules", err)
+	}
+	var stopped error
+	err = Each(rows, func(rows *sql.Rows) error {
+		s, err := scanListed(rows)
+		if err != nil {
+			return err
+		}
+		stopped = visit(s)
+		return stopped
+	})
+	if stopped != nil {
+		return stopped
+	}
+	return db.failed(ctx, "list schedules", err)
 }
 
 const ofName = "s.project = ? AND s.domain = ? AND s.name = ?"
@@ -376,7 +403,7 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		if err != nil {
 			return err
 		}
-		f = schedule.Manual(s.Schedule, slot, c.At)
+		f = schedule.RunNow(s.Schedule, slot, c.At)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
 		if err == nil && n == 0 {
 			return store.ErrExists
