@@ -153,6 +153,14 @@ func (p *process) Pause(ctx context.Context, key ident.Key, note string, until t
 	return err
 }
 
+func (p *process) Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error) {
+	swept, err := p.DB.Sweep(ctx, after, since, now, limit)
+	for _, r := range swept.Repairs {
+		p.world.t.Errorf("seed %d: the sweeper had to repair %s: %s", p.world.seed, r.LaunchPlan, r.Found)
+	}
+	return swept, err
+}
+
 func (p *process) Launch(ctx context.Context, fs []schedule.Firing) []error {
 	errs := make([]error, len(fs))
 	for i, f := range fs {
