@@ -345,28 +345,36 @@ type hall struct {
 	most int
 
 	mu      sync.Mutex
-	running []store.Execution
+	running int
+	begun   []ident.Key // those that are recorded, and can end
 }
 
-func (h *hall) enter(e store.Execution) error {
+func (h *hall) enter() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.running = append(h.running, e)
-	if len(h.running) > h.most {
-		return fmt.Errorf("%d executions run", len(h.running))
+	h.running++
+	if h.running > h.most {
+		return fmt.Errorf("%d executions run", h.running)
 	}
 	return nil
 }
 
-// leave takes the oldest out, if there is one. It has not ended yet.
-func (h *hall) leave() (e store.Execution, ok bool) {
+func (h *hall) begin(key ident.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.running) == 0 {
-		return e, false
+	h.begun = append(h.begun, key)
+}
+
+// leave takes the oldest out, if there is one. It has not ended yet.
+func (h *hall) leave() (key ident.Key, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.begun) == 0 {
+		return key, false
 	}
-	e, h.running = h.running[0], h.running[1:]
-	return e, true
+	h.running--
+	key, h.begun = h.begun[0], h.begun[1:]
+	return key, true
 }
 
 // visit launches what it can claim and ends what runs, until nothing is pending.
@@ -379,11 +387,10 @@ func (h *hall) visit(ctx context.Context, s Store, plan ident.Key, session int64
 			return err
 		}
 		for i, f := range claimed.Launch {
-			e := executionOf(f, store.Running)
-			if err := h.enter(e); err != nil {
+			if err := h.enter(); err != nil {
 				return err
 			}
-			if _, err := s.CreateExecutions(ctx, []store.Execution{e}); err != nil {
+			if _, err := s.CreateExecutions(ctx, []store.Execution{executionOf(f, store.Running)}); err != nil {
 				return err
 			}
 			claimed.Launch[i] = launched(f, at(1))
@@ -391,8 +398,11 @@ func (h *hall) visit(ctx context.Context, s Store, plan ident.Key, session int64
 		if _, err := s.Settle(ctx, claimed.Launch); err != nil {
 			return err
 		}
-		if e, ok := h.leave(); ok {
-			if _, err := s.UpdateExecution(ctx, e.Key, func(e *store.Execution) error {
+		for _, f := range claimed.Launch {
+			h.begin(executionOf(f, "").Key)
+		}
+		if key, ok := h.leave(); ok {
+			if _, err := s.UpdateExecution(ctx, key, func(e *store.Execution) error {
 				e.Phase, e.UpdatedAt = store.Succeeded, at(1)
 				return nil
 			}); err != nil {
