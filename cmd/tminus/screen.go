@@ -17,7 +17,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/core"
-	"tminus.dev/internal/engine"
 	"tminus.dev/internal/literal"
 	"tminus.dev/internal/manifest"
 	"tminus.dev/internal/schedule"
@@ -180,7 +179,7 @@ func (s *screen) settled(fs []schedule.Firing) {
 		case schedule.Launched:
 			fmt.Fprintf(&b, "%s  launched   %s  slot %s, %s late  %s\n", clock(f.SettledAt), plan, slot, round(f.Lateness()), f.Execution())
 		case schedule.Pending:
-			if f.Attempts > 0 && !engine.Waits(f) {
+			if f.Attempts > 0 && !schedule.Waits(f) {
 				fmt.Fprintf(&b, "%s  failed     %s  slot %s, attempt %d: %s; again at %s\n", clock(time.Now()), plan, slot, f.Attempts, f.Reason, clock(f.AttemptAt))
 			}
 		case schedule.Skipped, schedule.Missed, schedule.Dead:

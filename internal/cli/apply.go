@@ -12,13 +12,19 @@ import (
 	"tminus.dev/internal/manifest"
 )
 
-// dryRunSlots is how many slots a dry run shows of each launch plan.
-const dryRunSlots = 5
+const (
+	// dryRunSlots is how many slots a dry run shows of each launch plan.
+	dryRunSlots = 5
+	// diffSlots is how many slots of each side a difference shows.
+	diffSlots = 10
+)
 
 func (c *client) applyCommand() *cobra.Command {
 	var (
-		files []string
-		o     manifest.Options
+		files  []string
+		diff   bool
+		reason string
+		o      manifest.Options
 	)
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE|DIRECTORY|-",
@@ -32,6 +38,7 @@ activates the launch plans that have a schedule. Applying the same again changes
 --project, --domain and --version are for what does not say its own.`,
 		Example: `  tminus apply -f nightly.yaml
   tminus apply -f schedules/ --dry-run
+  tminus apply -f schedules/ --diff
   tminus apply -f flyte-package.tgz --version v7 --activate`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -44,11 +51,14 @@ activates the launch plans that have a schedule. Applying the same again changes
 				return misused(cmd, "-f is missing: name a file, a directory, or - for standard input")
 			}
 			o.Project, o.Domain, o.Stdin, o.Slots = c.project, c.domain, cmd.InOrStdin(), 1
-			if o.DryRun {
+			switch {
+			case diff:
+				o.DryRun, o.Diff = true, diffSlots
+			case o.DryRun:
 				o.Slots = dryRunSlots
 			}
 			return c.with(func(s *connection) error {
-				report, err := manifest.Apply(cmd.Context(), s, files, o)
+				report, err := manifest.Apply(withReason(cmd.Context(), reason), s, files, o)
 				if err != nil {
 					return err
 				}
@@ -60,6 +70,8 @@ activates the launch plans that have a schedule. Applying the same again changes
 	cmd.Flags().StringVar(&o.Version, "version", "", "version for what has none of its own (default: a hash of the content)")
 	cmd.Flags().BoolVar(&o.Activate, "activate", false, "activate the scheduled launch plans of packages")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "change nothing; say what would change, and the next slots")
+	cmd.Flags().BoolVar(&diff, "diff", false, "change nothing; compare the next slots before and after")
+	reasonFlag(cmd, &reason)
 	return cmd
 }
 
@@ -81,6 +93,12 @@ func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 			row(w, r.Name, r.Version, changes(r, report.DryRun), next)
 			for _, slot := range r.Next[min(1, len(r.Next)):] {
 				fmt.Fprintf(w, "\t\t\t%s\n", moment(slot))
+			}
+		}
+		for _, r := range report.Results {
+			if r.Diff != nil {
+				line(w, "\n%s:", r.Name)
+				describeDiff(w, r.Diff, diffSlots)
 			}
 		}
 	})

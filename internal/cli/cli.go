@@ -62,6 +62,7 @@ Exit codes: 0 done; 1 failed, or the answer is no; 2 misused (unknown command or
 		c.launchPlansCommand(),
 		c.schedulesCommand(),
 		c.firingsCommand(),
+		c.backfillCommand(),
 		c.executionsCommand(),
 		c.cronCommand(),
 		c.versionCommand(version),

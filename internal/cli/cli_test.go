@@ -14,6 +14,7 @@ import (
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 )
 
 // relative and absolute times, durations, and the hash of a manifest change from run to run.
@@ -130,8 +131,8 @@ Next: TIME (WHEN)
 Next: TIME (WHEN)
 Next: TIME (WHEN)
 `},
-		{[]string{"schedules", "next", "hello", "-n", "2"}, "SLOT LAUNCH PLAN\nTIME (WHEN) hello\nTIME (WHEN) hello\n"},
-		{[]string{"schedules", "next", "-n", "1", "-A"}, "SLOT LAUNCH PLAN\nTIME (WHEN) default/development/hello\n"},
+		{[]string{"schedules", "preview", "hello", "-n", "2"}, "SLOT LAUNCH PLAN NOTE\nTIME (WHEN) hello -\nTIME (WHEN) hello -\n"},
+		{[]string{"schedules", "next", "-n", "1", "-A"}, "SLOT LAUNCH PLAN NOTE\nTIME (WHEN) default/development/hello -\n"},
 		{[]string{"launchplans", "get", "hello"}, `Name: hello
 Version: v2
 Project: default/development
@@ -170,8 +171,11 @@ workflow: {nodes: [{id: a, command: [x]}]}
 	if diff := cmp.Diff(already, w.run(t, "launchplans", "activate", "also"), cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("activate (-want +got)\n%s", diff)
 	}
-	for _, args := range [][]string{{"schedules", "list"}, {"schedules", "next"}} {
-		if got := w.run(t, args...); got.code != cli.ExitDone || !warning.MatchString(got.err) {
+	if got := w.run(t, "schedules", "list"); got.code != cli.ExitDone || !warning.MatchString(got.err) {
+		t.Errorf("list: %+v", got)
+	}
+	for _, args := range [][]string{{"preview"}, {"preview", "also"}, {"herd"}} {
+		if got := w.run(t, append([]string{"schedules"}, args...)...); got.code != cli.ExitDone || got.err != "warning: the engine is off\n" {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}
@@ -200,18 +204,18 @@ schedule: {rate: 2 hours, catchUp: none}
 workflow: {nodes: [{id: a, command: [x]}]}
 `))
 	later := time.Now().Add(23 * time.Hour)
-	if _, err := w.db.Advance(t.Context(), later, later, 10); err != nil {
+	if _, err := w.db.Advance(t.Context(), 0, later, 10, 0); err != nil {
 		t.Fatal(err)
 	}
 	key := ident.Key{Project: "default", Domain: "development", Name: "often"}
-	if err := w.db.Pause(t.Context(), key, "3 executions in a row failed", later); err != nil {
+	if err := w.db.Pause(t.Context(), key, "3 executions in a row failed", time.Time{}, store.Change{At: later}); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"firings", "list"}, "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\nTIME … TIME (11) often missed - - not running; catch-up is none within 24h0m0s\n"},
+		{[]string{"firings", "list"}, "SLOT LAUNCH PLAN KIND OUTCOME LATENESS EXECUTION REASON\nTIME … TIME (11) often scheduled missed - - down until TIME: catch-up is none within 24h0m0s\n"},
 		{[]string{"schedules", "list"}, "LAUNCH PLAN VERSION EXPRESSION STATE NEXT\noften v1 rate(2 hours) paused -\n"},
 		{[]string{"launchplans", "list"}, "NAME VERSION STATE SCHEDULE CREATED\noften v1 active rate(2 hours) TIME (WHEN)\n"},
 		{[]string{"schedules", "get", "often"}, `Launch plan: often
@@ -221,7 +225,7 @@ Timezone: UTC
 Policy: catch-up = none
 State: paused
 Paused: 3 executions in a row failed
-Resume with: tminus launchplans activate often --version v1
+Resume with: tminus schedules resume often
 Decided up to: TIME (WHEN)
 `},
 		{[]string{"launchplans", "activate", "often"}, "often was paused; resumed, next TIME (WHEN)\n"},
@@ -238,17 +242,18 @@ func TestFiringsList(t *testing.T) {
 	w := newWorld(t)
 	w.must(t, "apply", "-f", manifestFile(t, pair))
 	w.fire(t, time.Now().Add(48*time.Hour))
-	head := "SLOT LAUNCH PLAN OUTCOME LATENESS EXECUTION REASON\n"
-	launched := "TIME hello launched LONG EXECUTION -\n"
+	head := "SLOT LAUNCH PLAN KIND OUTCOME LATENESS EXECUTION REASON\n"
+	launched := "TIME hello scheduled launched LONG EXECUTION -\n"
+	skipped := "TIME hello scheduled skipped - - overlap is skip, and an earlier execution runs\n"
 	for _, step := range []struct {
 		args []string
 		want string
 	}{
-		{[]string{"firings", "list"}, head + launched + launched},
-		{[]string{"firings", "list", "hello", "--limit", "1"}, head + launched},
+		{[]string{"firings", "list"}, head + skipped + launched},
+		{[]string{"firings", "list", "hello", "--limit", "1"}, head + skipped},
 		{[]string{"firings", "list", "idle"}, head},
 		{[]string{"firings", "list", "--outcome", "missed"}, head},
-		{[]string{"firings", "list", "--since", time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)}, head + launched},
+		{[]string{"firings", "list", "--since", time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339)}, head + skipped},
 		{[]string{"firings", "list", "-A", "--until", time.Now().UTC().Format(time.RFC3339)}, head},
 	} {
 		if diff := cmp.Diff(step.want, stable(w.must(t, step.args...))); diff != "" {
@@ -265,7 +270,8 @@ func TestAnswersForPrograms(t *testing.T) {
 		{"launchplans", "get", "hello"},
 		{"schedules", "list"},
 		{"schedules", "get", "hello"},
-		{"schedules", "next"},
+		{"schedules", "preview"},
+		{"schedules", "diff", "hello"},
 		{"firings", "list"},
 		{"executions", "list"},
 		{"version"},
@@ -282,8 +288,9 @@ func TestAnswersForPrograms(t *testing.T) {
 			t.Errorf("%q as YAML:\n%s", args, yaml)
 		}
 	}
-	got := w.must(t, "schedules", "next", "hello", "-n", "1", "-o", "json")
-	want := "[\n {\n \"slot\": \"TIME\",\n \"project\": \"default\",\n \"domain\": \"development\",\n \"name\": \"hello\",\n \"version\": \"v1\"\n }\n]\n"
+	got := w.must(t, "schedules", "preview", "hello", "-n", "1", "-o", "json")
+	want := "{\n \"coming\": [\n {\n \"launchPlan\": {\n \"resourceType\": \"LAUNCH_PLAN\",\n \"project\": \"default\",\n \"domain\": \"development\"," +
+		"\n \"name\": \"hello\",\n \"version\": \"v1\"\n },\n \"slot\": \"TIME\",\n \"launchAt\": \"TIME\"\n }\n ]\n}\n"
 	if diff := cmp.Diff(want, stable(got)); diff != "" {
 		t.Error(diff)
 	}

@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
+	"os/user"
 	"strings"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -54,6 +59,7 @@ func (c *client) with(do func(*connection) error) error {
 	conn, err := grpc.NewClient("passthrough:///"+target,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithUnaryInterceptor(signed),
 	)
 	if err != nil {
 		return fmt.Errorf("endpoint %q: %w", c.endpoint, err)
@@ -65,6 +71,32 @@ func (c *client) with(do func(*connection) error) error {
 		schedules:  tminusv1.NewScheduleServiceClient(conn),
 		logs:       tminusv1.NewLogServiceClient(conn),
 	}))
+}
+
+// signed makes a call that says who makes it. It is a claim: the server has no way to prove it.
+func signed(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return call(metadata.AppendToOutgoingContext(ctx, "tminus-principal", url.PathEscape(principal())), method, request, answer, conn, options...)
+}
+
+// principal is the user of this machine, such as ada@laptop.
+func principal() string {
+	name := os.Getenv("USER")
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return cmp.Or(name, "unknown") + "@" + host
+}
+
+// withReason makes calls that say why, for Flyte's requests, which have no field for it.
+func withReason(ctx context.Context, reason string) context.Context {
+	if reason == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "tminus-reason", url.PathEscape(reason))
 }
 
 // unreachable tells an error of the connection, which has a cure, from a server's answer.

@@ -14,16 +14,17 @@ import (
 var outcomes = []string{"pending", "launched", "skipped", "missed", "dead"}
 
 func (c *client) firingsCommand() *cobra.Command {
-	cmd := Group("firings", "Read what became of slots", "", c.firingsListCommand())
+	cmd := Group("firings", "Read what became of slots, and launch dead ones again", "", c.firingsListCommand(), c.redriveCommand())
 	cmd.Aliases = []string{"firing"}
 	return cmd
 }
 
 func (c *client) firingsListCommand() *cobra.Command {
 	var (
-		everywhere            bool
-		outcome, since, until string
-		limit                 int
+		everywhere   bool
+		outcome      string
+		since, until point
+		limit        int
 	)
 	cmd := &cobra.Command{
 		Use:   "list [LAUNCHPLAN]",
@@ -44,14 +45,13 @@ func (c *client) firingsListCommand() *cobra.Command {
 			if outcome != "" {
 				filters = append(filters, "eq(outcome,"+outcome+")")
 			}
-			for _, bound := range []struct{ flag, op, value string }{{"since", "gte", since}, {"until", "lte", until}} {
-				if bound.value == "" {
-					continue
+			for _, bound := range []struct {
+				op string
+				at point
+			}{{"gte", since}, {"lte", until}} {
+				if !bound.at.IsZero() {
+					filters = append(filters, bound.op+"(slot,"+bound.at.String()+")")
 				}
-				if _, err := time.Parse(time.RFC3339, bound.value); err != nil {
-					return misused(cmd, "--%s %q: use an RFC 3339 time such as 2026-01-31T09:00:00Z", bound.flag, bound.value)
-				}
-				filters = append(filters, bound.op+"(slot,"+bound.value+")")
 			}
 			request.Filters = strings.Join(filters, "+")
 			return c.with(func(s *connection) error {
@@ -66,9 +66,9 @@ func (c *client) firingsListCommand() *cobra.Command {
 					return err
 				}
 				return c.format.print(cmd, list, func(w io.Writer) {
-					row(w, "SLOT", "LAUNCH PLAN", "OUTCOME", "LATENESS", "EXECUTION", "REASON")
+					row(w, "SLOT", "LAUNCH PLAN", "KIND", "OUTCOME", "LATENESS", "EXECUTION", "REASON")
 					for _, f := range list.GetFirings() {
-						row(w, slotText(f), f.GetLaunchPlan().GetName(), outcomeName(f), latenessText(f), f.GetExecution(), f.GetReason())
+						row(w, slotText(f), f.GetLaunchPlan().GetName(), kindName(f.GetKind()), outcomeName(f), latenessText(f), f.GetExecution(), f.GetReason())
 					}
 				})
 			})
@@ -76,8 +76,8 @@ func (c *client) firingsListCommand() *cobra.Command {
 	}
 	everywhereFlag(cmd, &everywhere)
 	cmd.Flags().StringVar(&outcome, "outcome", "", "only this outcome: "+strings.Join(outcomes, ", "))
-	cmd.Flags().StringVar(&since, "since", "", "only slots from this RFC 3339 time on")
-	cmd.Flags().StringVar(&until, "until", "", "only slots up to this RFC 3339 time")
+	cmd.Flags().Var(&since, "since", "only slots from this RFC 3339 time on")
+	cmd.Flags().Var(&until, "until", "only slots up to this RFC 3339 time")
 	limitFlag(cmd, &limit, 50)
 	complete(cmd, "outcome", outcomes...)
 	return cmd
@@ -93,7 +93,7 @@ func slotText(f *tminusv1.Firing) string {
 }
 
 func outcomeName(f *tminusv1.Firing) string {
-	name := strings.ToLower(strings.TrimPrefix(f.GetOutcome().String(), "OUTCOME_"))
+	name := outcomeWord(f.GetOutcome())
 	if f.GetOutcome() == tminusv1.Outcome_OUTCOME_PENDING && f.GetAttempts() > 0 {
 		name += fmt.Sprintf(" (%d failed)", f.GetAttempts())
 	}
@@ -106,3 +106,63 @@ func latenessText(f *tminusv1.Firing) string {
 	}
 	return lasted(f.GetLateness().AsDuration())
 }
+
+func (c *client) redriveCommand() *cobra.Command {
+	var (
+		everywhere bool
+		slot       point
+		limit      int
+		reason     string
+	)
+	cmd := &cobra.Command{
+		Use:   "redrive [LAUNCHPLAN]",
+		Short: "Launch dead firings again, whose launches were refused or took too long",
+		Long: `Launch dead firings again: their launch was refused for good, or did not succeed within the launch deadline, which begins anew.
+'tminus firings list --outcome dead' lists them, with what the last attempt said.`,
+		Example: `  tminus firings redrive nightly-report --reason 'the cluster is back'
+  tminus firings redrive nightly-report --slot 2026-01-31T03:00:00Z
+  tminus firings redrive -A`,
+		Args:              Exactly("[LAUNCHPLAN]"),
+		ValidArgsFunction: c.completer(c.launchPlanNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 1 || limit > maxRedrive {
+				return misused(cmd, "--limit %d: use a number from 1 to %d", limit, maxRedrive)
+			}
+			request := &tminusv1.RedriveFiringsRequest{
+				Project: c.project, Domain: c.domain, Slot: slot.wire(), Limit: uint32(limit), Reason: reason,
+			}
+			if everywhere {
+				request.Project, request.Domain = "", ""
+			}
+			if len(args) > 0 {
+				request.Name = args[0]
+			}
+			return c.with(func(s *connection) error {
+				var w warned
+				answer, err := s.schedules.RedriveFirings(cmd.Context(), request, w.option())
+				if err != nil {
+					return err
+				}
+				w.print(cmd, "")
+				return c.format.print(cmd, answer, func(w io.Writer) {
+					switch n := answer.GetRedriven(); {
+					case n == 0:
+						line(w, "there are no dead firings")
+					case n == request.GetLimit():
+						line(w, "firings pending again: %d, as many as were asked for; there may be more", n)
+					default:
+						line(w, "firings pending again: %d", n)
+					}
+				})
+			})
+		},
+	}
+	everywhereFlag(cmd, &everywhere)
+	cmd.Flags().Var(&slot, "slot", "only the firing of this RFC 3339 time")
+	cmd.Flags().IntVar(&limit, "limit", maxRedrive, "how many at most")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// maxRedrive is how many firings a server redrives at once.
+const maxRedrive = 10_000

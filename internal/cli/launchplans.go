@@ -12,9 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -114,6 +112,9 @@ func (c *count) Type() string { return "int" }
 
 // errNoCount says that a count is something else.
 var errNoCount = errors.New("use a number from 0 on")
+
+// errNoTime says that an instant is something else.
+var errNoTime = errors.New("use an RFC 3339 time such as 2026-01-31T09:00:00Z")
 
 // current keeps of each launch plan the active version or else the newest, in
 // the order of names. plans are newest first.
@@ -248,23 +249,29 @@ func describePlan(w io.Writer, p *admin.LaunchPlan, timed *tminusv1.Schedule) {
 }
 
 func (c *client) activateCommand() *cobra.Command {
-	return c.onVersion("activate", "Activate a version of a launch plan, so that its schedule fires; resume a paused one",
+	var reason string
+	cmd := c.onVersion("activate", "Activate a version of a launch plan, so that its schedule fires; resume a paused one",
 		"version (default: the newest)", (*connection).newest,
 		func(cmd *cobra.Command, s *connection, p *admin.LaunchPlan) error {
-			return c.setState(cmd, s, p, admin.LaunchPlanState_ACTIVE)
+			return c.setState(cmd, s, p, admin.LaunchPlanState_ACTIVE, reason)
 		})
+	reasonFlag(cmd, &reason)
+	return cmd
 }
 
 func (c *client) deactivateCommand() *cobra.Command {
-	return c.onVersion("deactivate", "Deactivate a launch plan, so that its schedule fires no more",
+	var reason string
+	cmd := c.onVersion("deactivate", "Deactivate a launch plan, so that its schedule fires no more",
 		"version (default: the active one)", (*connection).active,
 		func(cmd *cobra.Command, s *connection, p *admin.LaunchPlan) error {
-			return c.setState(cmd, s, p, admin.LaunchPlanState_INACTIVE)
+			return c.setState(cmd, s, p, admin.LaunchPlanState_INACTIVE, reason)
 		})
+	reasonFlag(cmd, &reason)
+	return cmd
 }
 
 // setState brings a version into a state and says what came of it.
-func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan, state admin.LaunchPlanState) error {
+func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan, state admin.LaunchPlanState, reason string) error {
 	before, err := s.admin.GetActiveLaunchPlan(cmd.Context(), &admin.ActiveLaunchPlanRequest{Id: &admin.NamedEntityIdentifier{
 		Project: p.GetId().GetProject(), Domain: p.GetId().GetDomain(), Name: p.GetId().GetName(),
 	}})
@@ -283,13 +290,12 @@ func (c *client) setState(cmd *cobra.Command, s *connection, p *admin.LaunchPlan
 	change := "is " + stateName(state) + " already"
 	updated := p.GetClosure().GetState() != state || resumed
 	if updated {
-		var header metadata.MD
-		if _, err := s.admin.UpdateLaunchPlan(cmd.Context(), &admin.LaunchPlanUpdateRequest{Id: id, State: state}, grpc.Header(&header)); err != nil {
+		var w warned
+		request := &admin.LaunchPlanUpdateRequest{Id: id, State: state}
+		if _, err := s.admin.UpdateLaunchPlan(withReason(cmd.Context(), reason), request, w.option()); err != nil {
 			return err
 		}
-		for _, warning := range header.Get("tminus-warning") {
-			line(cmd.ErrOrStderr(), "warning: %s: %s", id.GetName(), warning)
-		}
+		w.print(cmd, id.GetName())
 		change = "is now " + stateName(state)
 	}
 	after, err := s.admin.GetLaunchPlan(cmd.Context(), &admin.ObjectGetRequest{Id: id})

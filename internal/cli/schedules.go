@@ -1,13 +1,12 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +14,10 @@ import (
 )
 
 func (c *client) schedulesCommand() *cobra.Command {
-	cmd := Group("schedules", "Read schedules and their next slots", "",
-		c.schedulesListCommand(), c.schedulesGetCommand(), c.schedulesNextCommand())
+	cmd := Group("schedules", "Read schedules, pause and run them, see what comes and what was changed", "",
+		c.schedulesListCommand(), c.schedulesGetCommand(), c.previewCommand(), c.herdCommand(),
+		c.pauseCommand(), c.resumeCommand(), c.skipCommand(), c.unskipCommand(), c.runCommand(),
+		c.historyCommand(), c.diffCommand(), c.rollbackCommand())
 	cmd.Aliases = []string{"schedule"}
 	return cmd
 }
@@ -32,7 +33,7 @@ func (c *client) schedulesListCommand() *cobra.Command {
 		Args:  Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(func(s *connection) error {
-				list, err := c.listSchedules(cmd, s, everywhere, !inactive, 1, limit)
+				list, err := c.listSchedules(cmd, s, everywhere, !inactive, limit)
 				if err != nil {
 					return err
 				}
@@ -56,11 +57,9 @@ func everywhereFlag(cmd *cobra.Command, everywhere *bool) {
 	cmd.Flags().BoolVarP(everywhere, "all-projects", "A", false, "of all projects and domains")
 }
 
-// listSchedules asks for schedules with so many of their next slots.
-func (c *client) listSchedules(cmd *cobra.Command, s *connection, everywhere, activeOnly bool, next, limit int) (*tminusv1.ListSchedulesResponse, error) {
-	request := &tminusv1.ListSchedulesRequest{
-		Project: c.project, Domain: c.domain, Next: uint32(next), ActiveOnly: activeOnly, //nolint:gosec // At most 100.
-	}
+// listSchedules asks for schedules, each with its next slot.
+func (c *client) listSchedules(cmd *cobra.Command, s *connection, everywhere, activeOnly bool, limit int) (*tminusv1.ListSchedulesResponse, error) {
+	request := &tminusv1.ListSchedulesRequest{Project: c.project, Domain: c.domain, ActiveOnly: activeOnly}
 	if everywhere {
 		request.Project, request.Domain = "", ""
 	}
@@ -84,7 +83,11 @@ func (c *client) planName(t *tminusv1.Schedule, everywhere bool) string {
 }
 
 // timing is a schedule's expression and its zone, where that says something.
-func timing(t *tminusv1.Schedule) string {
+func timing(t interface {
+	GetExpression() string
+	GetTimezone() string
+},
+) string {
 	if zone := t.GetTimezone(); zone != "" && zone != "UTC" && !strings.Contains(t.GetExpression(), zone) {
 		return t.GetExpression() + " " + zone
 	}
@@ -163,9 +166,16 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 					field(w, "Problem", t.GetProblem())
 					if t.GetPaused() != "" {
 						field(w, "Paused", t.GetPaused())
-						// Without a version, a newer one would take its place.
-						field(w, "Resume with", "tminus launchplans activate "+t.GetLaunchPlan().GetName()+
-							" --version "+t.GetLaunchPlan().GetVersion())
+						field(w, "Paused by", t.GetPausedBy())
+						field(w, "Paused until", stamp(t.GetPausedUntil()))
+						field(w, "Resume with", "tminus schedules resume "+t.GetLaunchPlan().GetName())
+					}
+					if n := t.GetRevision(); n > 0 {
+						field(w, "Revision", strconv.FormatInt(n, 10))
+					}
+					if l := t.GetLateness(); l != nil {
+						field(w, "Lateness", fmt.Sprintf("%s; of the last %d: p50 %s, p99 %s", lasted(l.GetLast().AsDuration()), l.GetFirings(),
+							lasted(l.GetP50().AsDuration()), lasted(l.GetP99().AsDuration())))
 					}
 					field(w, "Decided up to", stamp(t.GetCursor()))
 					for _, slot := range t.GetNext() {
@@ -175,86 +185,4 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 			})
 		},
 	}
-}
-
-// A slot is a due time of a launch plan, as it is printed for programs.
-type slot struct {
-	Slot    string `json:"slot"`
-	Project string `json:"project"`
-	Domain  string `json:"domain"`
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	at      time.Time
-}
-
-// maxNext is how many slots a server tells of one schedule.
-const maxNext = 100
-
-func (c *client) schedulesNextCommand() *cobra.Command {
-	var (
-		everywhere bool
-		n          int
-	)
-	cmd := &cobra.Command{
-		Use:               "next [LAUNCHPLAN]",
-		Short:             "Print the next slots of one launch plan, or of all together in the order of time",
-		Args:              Exactly("[LAUNCHPLAN]"),
-		ValidArgsFunction: c.completer(c.launchPlanNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if n < 1 || n > maxNext {
-				return misused(cmd, "-n %d: use a number from 1 to %d", n, maxNext)
-			}
-			return c.with(func(s *connection) error {
-				schedules, err := c.someSchedules(cmd, s, args, everywhere, n)
-				if err != nil {
-					return err
-				}
-				c.warnOfProblems(cmd, schedules, everywhere)
-				slots := merge(schedules, n)
-				return c.format.print(cmd, slots, func(w io.Writer) {
-					row(w, "SLOT", "LAUNCH PLAN")
-					for _, next := range slots {
-						name := next.Name
-						if everywhere {
-							name = next.Project + "/" + next.Domain + "/" + next.Name
-						}
-						row(w, moment(next.at), name)
-					}
-				})
-			})
-		},
-	}
-	everywhereFlag(cmd, &everywhere)
-	cmd.Flags().IntVarP(&n, "number", "n", 10, "how many slots")
-	return cmd
-}
-
-// someSchedules is the schedule of the launch plan that args name, or all of the active ones.
-func (c *client) someSchedules(cmd *cobra.Command, s *connection, args []string, everywhere bool, next int) ([]*tminusv1.Schedule, error) {
-	if len(args) == 0 {
-		// They come in the order of their first slots, so that the first n hold the next n slots.
-		list, err := c.listSchedules(cmd, s, everywhere, true, next, next)
-		return list.GetSchedules(), err
-	}
-	answer, err := s.schedules.GetSchedule(cmd.Context(), &tminusv1.GetScheduleRequest{
-		Project: c.project, Domain: c.domain, Name: args[0], Next: uint32(next), //nolint:gosec // At most maxNext.
-	})
-	return []*tminusv1.Schedule{answer.GetSchedule()}, err
-}
-
-// merge is the first n slots of all schedules.
-func merge(schedules []*tminusv1.Schedule, n int) []slot {
-	slots := []slot{}
-	for _, t := range schedules {
-		id := t.GetLaunchPlan()
-		for _, next := range t.GetNext() {
-			at := next.AsTime()
-			slots = append(slots, slot{
-				Slot: at.Format(time.RFC3339), at: at,
-				Project: id.GetProject(), Domain: id.GetDomain(), Name: id.GetName(), Version: id.GetVersion(),
-			})
-		}
-	}
-	slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.Name, b.Name)) })
-	return slots[:min(n, len(slots))]
 }

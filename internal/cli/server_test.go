@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,8 +30,6 @@ type world struct {
 type engine struct{}
 
 func (engine) Wake() {}
-
-func (engine) Since() time.Time { return time.Unix(0, 0) }
 
 func (engine) Problem() string { return "" }
 
@@ -87,20 +86,34 @@ func listen(t *testing.T) net.Listener {
 // fire records the slots up to a time and launches them.
 func (w *world) fire(t *testing.T, until time.Time) {
 	t.Helper()
-	if _, err := w.db.Advance(t.Context(), until, time.Unix(0, 0), 1000); err != nil {
+	var beat store.Beat
+	for now := time.Now(); ; now = now.Add(time.Minute) { // An engine was there all the time.
+		var err error
+		if beat, err = w.db.Beat(t.Context(), beat.Session, now, 2*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if now.After(until) {
+			break
+		}
+	}
+	if _, err := w.db.Advance(t.Context(), 0, until, 1000, 0); err != nil {
 		t.Fatal(err)
 	}
-	due, err := w.db.Due(t.Context(), until.Add(time.Hour), 1000)
+	claimed, err := w.db.Claim(t.Context(), store.Claim{
+		Session: beat.Session, Now: until.Add(time.Hour), // Jitter puts launches off.
+		Share: func(projects []string) []int { return slices.Repeat([]int{1000}, len(projects)) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	due := claimed.Launch
 	for i, err := range w.runner.Launch(t.Context(), due) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		due[i].Outcome, due[i].SettledAt = schedule.Launched, due[i].Slot.Add(250*time.Millisecond)
 	}
-	if err := w.db.Settle(t.Context(), due); err != nil {
+	if _, err := w.db.Settle(t.Context(), due); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
 )
 
 // errCrashed is what every call answers after the crash: the process is gone.
@@ -23,11 +24,18 @@ type fuse struct {
 	blown chan struct{}
 }
 
-func (f *fuse) step(do func() error) error {
+func (f *fuse) isBlown() bool {
 	select {
 	case <-f.blown:
-		return errCrashed
+		return true
 	default:
+		return false
+	}
+}
+
+func (f *fuse) step(do func() error) error {
+	if f.isBlown() {
+		return errCrashed
 	}
 	if f.steps--; f.steps >= 0 {
 		return do()
@@ -49,24 +57,43 @@ type mortal struct {
 	launch *fuse // the launching loop's steps
 }
 
-func (m *mortal) Advance(ctx context.Context, now, since time.Time, limit int) (n int, err error) {
+func (m *mortal) Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (a store.Advanced, err error) {
 	err = m.plan.step(func() error {
-		n, err = m.Ledger.Advance(ctx, now, since, limit)
+		a, err = m.Ledger.Advance(ctx, session, now, limit, claim)
+		return err
+	})
+	return a, err
+}
+
+func (m *mortal) Claim(ctx context.Context, c store.Claim) (claimed store.Claimed, err error) {
+	err = m.launch.step(func() error {
+		claimed, err = m.Ledger.Claim(ctx, c)
+		return err
+	})
+	return claimed, err
+}
+
+func (m *mortal) Settle(ctx context.Context, fs []schedule.Firing) (n int, err error) {
+	err = m.launch.step(func() error {
+		n, err = m.Ledger.Settle(ctx, fs)
 		return err
 	})
 	return n, err
 }
 
-func (m *mortal) Due(ctx context.Context, now time.Time, limit int) (fs []schedule.Firing, err error) {
-	err = m.launch.step(func() error {
-		fs, err = m.Ledger.Due(ctx, now, limit)
-		return err
-	})
-	return fs, err
+// Beat and Leave are no steps, but a process that is gone does neither.
+func (m *mortal) Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (store.Beat, error) {
+	if m.plan.isBlown() || m.launch.isBlown() {
+		return store.Beat{}, errCrashed
+	}
+	return m.Ledger.Beat(ctx, session, now, lease)
 }
 
-func (m *mortal) Settle(ctx context.Context, fs []schedule.Firing) error {
-	return m.launch.step(func() error { return m.Ledger.Settle(ctx, fs) })
+func (m *mortal) Leave(ctx context.Context, session int64) error {
+	if m.plan.isBlown() || m.launch.isBlown() {
+		return errCrashed
+	}
+	return m.Ledger.Leave(ctx, session)
 }
 
 func (m *mortal) Launch(ctx context.Context, fs []schedule.Firing) []error {

@@ -161,7 +161,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{sweeping, make(chan struct{}, 1), e.sweep},
 	}
 	for _, l := range loops {
-		e.health.note(l.operation, nil)
+		e.health.note(l.operation, nil, 0)
 	}
 	g, loop := errgroup.WithContext(ctx)
 	for _, l := range loops {
@@ -195,7 +195,7 @@ func (e *Engine) loop(ctx context.Context, wake chan struct{}, operation string,
 		case <-wake:
 		}
 		wait, err := pass(ctx)
-		e.health.note(operation, err)
+		e.health.note(operation, err, wait)
 		switch {
 		case err == nil:
 			pause = firstPause
@@ -204,7 +204,13 @@ func (e *Engine) loop(ctx context.Context, wake chan struct{}, operation string,
 		default:
 			e.cfg.Log.ErrorContext(ctx, "cannot fire; trying again",
 				slog.String("operation", operation), slog.Any("error", err), slog.Duration("pause", pause))
-			wait, pause = pause, min(2*pause, lastPause)
+			// Whatever wakes it meanwhile, it waits: each failure may have a part in waking the others.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			wait, pause = 0, min(2*pause, lastPause)
 		}
 		if wait <= 0 {
 			// No timer: one that is due at once crashes the race detector now and then in a bubble of synctest (golang/go#78156).

@@ -83,7 +83,7 @@ func activate(t *testing.T, db *sqlite.DB, name, expression string, policy sched
 		t.Fatal(err)
 	}
 	spec := &schedule.Spec{Expression: expression, Policy: policy}
-	if err := db.Activate(t.Context(), id, spec, now, now); err != nil {
+	if err := db.Activate(t.Context(), id, spec, store.Change{At: now}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -232,11 +232,25 @@ type stuck struct {
 	from, to time.Time
 }
 
-func (s *stuck) Advance(ctx context.Context, now, since time.Time, limit int) (int, error) {
+func (s *stuck) full(now time.Time) error {
 	if now.After(s.from) && now.Before(s.to) {
-		return 0, errors.New("disk is full")
+		return errors.New("disk is full")
 	}
-	return s.DB.Advance(ctx, now, since, limit)
+	return nil
+}
+
+func (s *stuck) Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error) {
+	if err := s.full(now); err != nil {
+		return store.Advanced{}, err
+	}
+	return s.DB.Advance(ctx, session, now, limit, claim)
+}
+
+func (s *stuck) Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (store.Beat, error) {
+	if err := s.full(now); err != nil {
+		return store.Beat{}, err
+	}
+	return s.DB.Beat(ctx, session, now, lease)
 }
 
 func TestAnOutageOfTheDatabaseCountsAsDown(t *testing.T) {

@@ -15,17 +15,18 @@ type health struct {
 }
 
 type pass struct {
-	ended time.Time
-	err   error
+	due time.Time // when it should come to an end again, at the latest
+	err error
 }
 
-func (h *health) note(operation string, err error) {
+// note says how a pass ended, and that the next one begins after wait.
+func (h *health) note(operation string, err error, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.passes == nil {
 		h.passes = make(map[string]pass)
 	}
-	h.passes[operation] = pass{time.Now(), err}
+	h.passes[operation] = pass{time.Now().Add(wait + stuckAfter), err}
 }
 
 // stuckAfter is how much longer than it sleeps a loop may take before it counts as stuck.
@@ -44,8 +45,8 @@ func (e *Engine) Problem() string {
 		if p.err != nil {
 			return fmt.Sprintf("cannot %s: %v", operation, p.err)
 		}
-		if stuck := time.Since(p.ended); stuck > e.cfg.Poll+stuckAfter {
-			return fmt.Sprintf("cannot %s: stuck for %s", operation, stuck.Round(time.Second))
+		if stuck := time.Since(p.due); stuck > 0 {
+			return fmt.Sprintf("cannot %s: stuck for %s", operation, (stuck + stuckAfter).Round(time.Second))
 		}
 	}
 	return ""

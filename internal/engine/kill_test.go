@@ -119,7 +119,7 @@ func TestKilledAtRandomMomentsEverySlotIsInTheLedgerOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			spec := specs[name]
-			if err := db.Activate(t.Context(), id, &spec, epoch, epoch); err != nil {
+			if err := db.Activate(t.Context(), id, &spec, store.Change{At: epoch}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -24,10 +24,10 @@ type forgetful struct {
 	forgot bool
 }
 
-func (l *forgetful) Settle(ctx context.Context, fs []schedule.Firing) error {
+func (l *forgetful) Settle(ctx context.Context, fs []schedule.Firing) (int, error) {
 	if !l.forgot {
 		l.forgot = true
-		return errors.New("disk is full")
+		return 0, errors.New("disk is full")
 	}
 	return l.DB.Settle(ctx, fs)
 }
@@ -188,7 +188,7 @@ func TestTheEngineSaysWhyItCannotFire(t *testing.T) {
 		for _, check := range []struct {
 			at   time.Duration
 			want string
-		}{{4 * time.Minute, ""}, {7 * time.Minute, "cannot plan due schedules: disk is full"}, {12 * time.Minute, ""}} {
+		}{{4 * time.Minute, ""}, {7 * time.Minute, "cannot keep its place among the replicas: disk is full"}, {12 * time.Minute, ""}} {
 			time.Sleep(time.Until(begin.Add(check.at)))
 			if got := e.Problem(); got != check.want {
 				t.Errorf("after %s: got %q, want %q", check.at, got, check.want)
@@ -201,17 +201,17 @@ func TestTheEngineSaysWhyItCannotFire(t *testing.T) {
 	})
 }
 
-// hiccup is a ledger that cannot list firings for a moment.
+// hiccup is a ledger that cannot claim firings for a moment.
 type hiccup struct {
 	*sqlite.DB
 	from, to time.Time
 }
 
-func (l *hiccup) Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error) {
+func (l *hiccup) Claim(ctx context.Context, c store.Claim) (store.Claimed, error) {
 	if now := time.Now(); now.After(l.from) && now.Before(l.to) {
-		return nil, errors.New("disk I/O error")
+		return store.Claimed{}, errors.New("disk I/O error")
 	}
-	return l.DB.Firings(ctx, q)
+	return l.DB.Claim(ctx, c)
 }
 
 func TestADatabaseErrorForgetsNobodyWhoWaits(t *testing.T) {

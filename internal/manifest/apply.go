@@ -37,6 +37,9 @@ type Options struct {
 	DryRun bool
 	// Slots is how many of the next slots to report of each active launch plan, at most 100.
 	Slots int
+	// Diff reports, in a dry run, what each schedule would change from and to, with so many
+	// of the next slots of both, at most 100; 0 means that it does not.
+	Diff int
 	// Stdin is what the path Stdin reads; nil means that there is nothing.
 	Stdin io.Reader
 	// HTTP uploads files; nil means http.DefaultClient.
@@ -259,7 +262,29 @@ func (a *applier) launchPlan(ctx context.Context, u *unit, p plan, r *Result, no
 	if r.Active && a.Slots > 0 {
 		r.Next, err = a.next(ctx, p, r, now)
 	}
+	if err == nil && a.DryRun && a.Diff > 0 && (r.Activation == Activated || r.Activation == Deactivated) {
+		err = a.diff(ctx, p, r)
+	}
 	return clientError(err)
+}
+
+// diff compares the schedule in force with the one that would be.
+func (a *applier) diff(ctx context.Context, p plan, r *Result) error {
+	after := p.GetSpec()
+	if r.Activation == Deactivated {
+		after = &admin.LaunchPlanSpec{} // Nothing fires.
+	}
+	diff, err := a.schedules.DiffSchedule(ctx, &tminusv1.DiffScheduleRequest{
+		Project: r.Project, Domain: r.Domain, Name: r.Name, Next: uint32(a.Diff), //nolint:gosec // At most 100.
+		After: &tminusv1.DiffScheduleRequest_Spec{Spec: after},
+	})
+	if status.Code(err) == codes.Unimplemented {
+		return nil // A Flyte that is not tminus does not know it.
+	}
+	if diff.GetBefore().GetExpression() != "" || diff.GetAfter().GetExpression() != "" {
+		r.Diff = diff
+	}
+	return err
 }
 
 func (a *applier) create(ctx context.Context, p plan, r *Result) (Change, error) {

@@ -34,8 +34,6 @@ type idle struct{}
 
 func (idle) Wake() {}
 
-func (idle) Since() time.Time { return time.Unix(0, 0) }
-
 func (idle) Problem() string { return "" }
 
 func (idle) Terminate(context.Context, ident.Key, string, string) error { return nil }

@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+
+	tminusv1 "tminus.dev/gen/tminus/v1"
 )
 
 // A Change is what became of something, or would become of it in a dry run.
@@ -60,22 +64,33 @@ type Result struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Next are the next slots of an active launch plan.
 	Next []time.Time `json:"next,omitempty"`
+	// Diff is what its schedule would change from and to, if that was asked for; in
+	// JSON it is under "diff".
+	Diff *tminusv1.DiffScheduleResponse `json:"-"`
 	// Err says why it failed: a ProblemsError, a *StatusError or a plain error. In
 	// JSON it is the text, under "error".
 	Err error `json:"-"`
 }
 
-// MarshalJSON adds Err's text.
+// MarshalJSON adds Err's text, and Diff as the API has it.
 func (r Result) MarshalJSON() ([]byte, error) {
 	type plain Result // Without this method.
 	var text string
 	if r.Err != nil {
 		text = r.Err.Error()
 	}
+	var diff json.RawMessage
+	var err error
+	if r.Diff != nil {
+		if diff, err = protojson.Marshal(r.Diff); err != nil {
+			return nil, fmt.Errorf("write result: %w", err)
+		}
+	}
 	b, err := json.Marshal(struct {
 		plain
-		Error string `json:"error,omitempty"`
-	}{plain(r), text})
+		Diff  json.RawMessage `json:"diff,omitempty"`
+		Error string          `json:"error,omitempty"`
+	}{plain(r), diff, text})
 	if err != nil {
 		return nil, fmt.Errorf("write result: %w", err)
 	}

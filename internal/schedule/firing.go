@@ -91,8 +91,8 @@ func pending(s Schedule, kind Kind, slot, now time.Time) Firing {
 // becomes dead with the error's text as its reason.
 var ErrRefused = errors.New("launch refused")
 
-// Manual is the firing that launches slot at once because somebody asked for it.
-func Manual(s Schedule, slot, now time.Time) Firing { return pending(s, KindManual, slot, now) }
+// RunNow is the firing that launches slot at once because somebody asked for it.
+func RunNow(s Schedule, slot, now time.Time) Firing { return pending(s, KindManual, slot, now) }
 
 // Again is f as it launches anew at now, behind live firings, with the deadline
 // that s gives a launch.

@@ -34,7 +34,7 @@ type Schedule struct {
 	Next time.Time
 	// Runs counts the slots recorded to be launched since activation.
 	Runs int
-	// Revision counts the changes to the schedule.
+	// Revision is the number of the change that made it what it is; 0 means that none was recorded.
 	Revision  int
 	UpdatedAt time.Time
 }
@@ -150,7 +150,7 @@ func (p *planner) catchUp(first, since time.Time) {
 func (p *planner) launch(slot time.Time) time.Time {
 	next := p.timetable.Next(slot)
 	f := pending(p.schedule, KindScheduled, slot, p.now)
-	f.AttemptAt = slot.Add(p.jitter(slot, next))
+	f.AttemptAt = slot.Add(p.schedule.jitter(slot, next))
 	if wait := f.AttemptAt.Sub(p.now); wait > 0 {
 		f.Deadline = f.Deadline.Add(wait)
 	}
@@ -188,8 +188,8 @@ func (p *planner) exhausted() bool { return p.runsLeft() == 0 }
 
 // jitter puts a launch off by an amount that is a function of the schedule and
 // the slot alone, so that a repeated plan says the same.
-func (p *planner) jitter(slot, next time.Time) time.Duration {
-	most := p.schedule.Spec.Policy.Jitter
+func (s *Schedule) jitter(slot, next time.Time) time.Duration {
+	most := s.Spec.Policy.Jitter
 	if !next.IsZero() {
 		most = min(most, next.Sub(slot)-time.Second)
 	}
@@ -197,7 +197,7 @@ func (p *planner) jitter(slot, next time.Time) time.Duration {
 		return 0
 	}
 	h := fnv.New64a()
-	fmt.Fprint(h, p.schedule.LaunchPlan.Key, slot.Unix())
+	fmt.Fprint(h, s.LaunchPlan.Key, slot.Unix())
 	var sum [8]byte
 	hash := time.Duration(binary.BigEndian.Uint64(h.Sum(sum[:0])) >> 1) // 63 bits: never negative.
 	return (hash % most).Truncate(time.Microsecond)

@@ -10,6 +10,7 @@ import (
 	"hash/fnv"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"tminus.dev/cron"
@@ -41,7 +42,7 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 	}
 	p := s.Policy
 	if p.Timezone != "" {
-		zone, err := time.LoadLocation(p.Timezone)
+		zone, err := location(p.Timezone)
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"timezone", "%v", err)
 		}
@@ -67,6 +68,22 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		t.slots = slots.Except(exclude...)
 	}
 	return t, nil
+}
+
+// locations holds the time zones that were used, by their names: reading one takes longer than all else that planning does.
+var locations sync.Map
+
+func location(name string) (*time.Location, error) {
+	if l, ok := locations.Load(name); ok {
+		if l, ok := l.(*time.Location); ok {
+			return l, nil
+		}
+	}
+	l, err := time.LoadLocation(name)
+	if err == nil {
+		locations.Store(name, l)
+	}
+	return l, err
 }
 
 // HasZone reports whether a unix expression begins with a time zone of its own.
@@ -128,6 +145,11 @@ func (tt Timetable) nth(from, to time.Time, n, all int) time.Time {
 		return tt.Count(from, time.Unix(start+int64(i), 0)) >= n
 	})
 	return tt.Prev(time.Unix(start+int64(seconds), 1))
+}
+
+// Match reports whether t is a slot.
+func (tt Timetable) Match(t time.Time) bool {
+	return !t.Before(tt.start) && (tt.end.IsZero() || !t.After(tt.end)) && tt.slots.Match(t)
 }
 
 // excludedFrom reports whether there are slots after t, but exclusions take each of them.

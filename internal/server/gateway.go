@@ -33,6 +33,7 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		runtime.WithMarshalerOption("application/octet-stream", &runtime.ProtoMarshaller{}), // Flyte's console asks for it.
 		runtime.WithMiddlewares(s.checkParameters()),
 		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithIncomingHeaderMatcher(incomingHeader),
 		runtime.WithOutgoingHeaderMatcher(func(key string) (string, bool) { return key, key == "tminus-warning" }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		// A request does what its method says, not what a form field does.
@@ -52,6 +53,15 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		}
 	}
 	return mux, nil
+}
+
+// incomingHeader is the metadata that a header becomes, if any.
+func incomingHeader(key string) (string, bool) {
+	switch key = strings.ToLower(key); key {
+	case principalKey, reasonKey:
+		return key, true
+	}
+	return runtime.DefaultHeaderMatcher(key)
 }
 
 // routingError answers requests that no method's path fits.

@@ -184,8 +184,6 @@ func (e *engine) woken() int {
 	return e.wakes
 }
 
-func (*engine) Since() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
-
 // buffer is a log that can be read while it is written.
 type buffer struct {
 	mu sync.Mutex

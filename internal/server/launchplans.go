@@ -127,14 +127,14 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 	if err != nil {
 		return nil, missing(err, store.LaunchPlan, id)
 	}
-	now, err := a.store.Now(ctx)
+	c, err := a.change(ctx, reasonOf(ctx))
 	if err != nil {
 		return nil, err
 	}
 	if r.GetState() == admin.LaunchPlanState_ACTIVE {
-		err = a.activate(ctx, plan, now)
+		err = a.activate(ctx, "id.", plan, c)
 	} else {
-		err = a.store.Deactivate(ctx, id, now, a.engine.Since())
+		err = a.store.Deactivate(ctx, id, c)
 	}
 	if err != nil {
 		return nil, err
@@ -143,8 +143,9 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 	return &admin.LaunchPlanUpdateResponse{}, nil
 }
 
-func (s *Server) activate(ctx context.Context, plan store.Plan, now time.Time) error {
-	if err := s.openPlace(ctx, "id.", plan.Project, plan.Domain); err != nil {
+// activate makes plan the active version; prefix is where the request names it.
+func (s *Server) activate(ctx context.Context, prefix string, plan store.Plan, c store.Change) error {
+	if err := s.openPlace(ctx, prefix, plan.Project, plan.Domain); err != nil {
 		return err
 	}
 	spec, err := planSpec(plan)
@@ -158,11 +159,11 @@ func (s *Server) activate(ctx context.Context, plan store.Plan, now time.Time) e
 	if timing != nil && !plan.Active {
 		// What fired when it was registered may have had its last slot since. Of
 		// the active version that is no news, and to activate it again changes nothing.
-		if _, err := s.validate(ctx, plan.ID, plan.Workflow, spec, now); err != nil {
+		if _, err := s.validate(ctx, plan.ID, plan.Workflow, spec, c.At); err != nil {
 			return err
 		}
 	}
-	if err := s.store.Activate(ctx, plan.ID, timing, now, s.engine.Since()); err != nil {
+	if err := s.store.Activate(ctx, plan.ID, timing, c); err != nil {
 		return err
 	}
 	if timing != nil {

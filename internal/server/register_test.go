@@ -309,7 +309,7 @@ func TestActivateAgainAfterTheLastSlot(t *testing.T) {
 	}
 	id := ident.ID{Key: ident.Key{Project: project, Domain: domain, Name: expired.GetId().GetName()}, Version: "1"}
 	then := time.Date(2019, 12, 1, 0, 0, 0, 0, time.UTC)
-	if err := a.db.Activate(t.Context(), id, timing, then, then); err != nil {
+	if err := a.db.Activate(t.Context(), id, timing, store.Change{At: then}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -1,8 +1,8 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/cron"
+	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
@@ -20,7 +21,7 @@ import (
 	"tminus.dev/internal/workflow"
 )
 
-// schedules shows schedules and the ledger of their slots.
+// schedules shows schedules and the ledger of their slots, and operates them.
 type schedules struct {
 	tminusv1.UnimplementedScheduleServiceServer
 	*Server
@@ -70,15 +71,19 @@ func (s *schedules) ListSchedules(ctx context.Context, r *tminusv1.ListSchedules
 		return nil, err
 	}
 	if r.GetActiveOnly() {
-		q.Filters = append(q.Filters, store.Filter{Field: "active", Op: store.Eq, Values: []string{"true"}})
+		q.Filters = append(q.Filters, activeOnly)
 	}
 	now, err := s.store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
+	decided, err := s.decided(ctx, q, now)
+	if err != nil {
+		return nil, err
+	}
 	s.warnClient(ctx)
 	list, token, err := page(ctx, q, s.store.Schedules, func(sch schedule.Schedule) (*tminusv1.Schedule, error) {
-		return s.wireSchedule(ctx, sch, n, now)
+		return s.wireSchedule(ctx, sch, n, now, decided[sch.ID])
 	})
 	if err != nil {
 		return nil, err
@@ -92,22 +97,11 @@ func (s *schedules) GetSchedule(ctx context.Context, r *tminusv1.GetScheduleRequ
 	if err != nil {
 		return nil, err
 	}
-	key := ident.Key{Project: r.GetProject(), Domain: r.GetDomain(), Name: r.GetName()}
-	if err := key.Validate(""); err != nil {
-		return nil, err
-	}
-	sch, err := s.store.Schedule(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, notFound("launch plan %s has no schedule: none of its versions was activated with one", key)
-	}
+	sch, err := s.target(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.store.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	m, err := s.wireSchedule(ctx, sch, n, now)
+	m, err := s.wireWhole(ctx, sch, n)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +109,28 @@ func (s *schedules) GetSchedule(ctx context.Context, r *tminusv1.GetScheduleRequ
 	return &tminusv1.GetScheduleResponse{Schedule: m}, nil
 }
 
-func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int, now time.Time) (*tminusv1.Schedule, error) {
+// wireWhole is a schedule with all there is to say of a single one.
+func (s *Server) wireWhole(ctx context.Context, sch schedule.Schedule, n int) (*tminusv1.Schedule, error) {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := sch.LaunchPlan.Key
+	q := store.Query{Project: key.Project, Domain: key.Domain, Name: key.Name}
+	decided, err := s.decided(ctx, q, now)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.wireSchedule(ctx, sch, n, now, decided[sch.ID])
+	if err != nil {
+		return nil, err
+	}
+	m.Lateness, err = s.lateness(ctx, q)
+	return m, err
+}
+
+// wireSchedule is a schedule with its next n slots, without those that are decided.
+func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int, now time.Time, decided []time.Time) (*tminusv1.Schedule, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // Finding slots takes time, and many are asked for.
 	}
@@ -124,21 +139,17 @@ func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int,
 	}
 	m := &tminusv1.Schedule{
 		LaunchPlan:   workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan),
-		Expression:   sch.Spec.Expression,
-		Timezone:     sch.Spec.Policy.Timezone,
 		KickoffInput: sch.Spec.KickoffInput,
 		Active:       sch.Active,
 		Paused:       sch.Paused,
+		PausedUntil:  instant(sch.PausedUntil),
+		PausedBy:     sch.PausedBy,
 		Problem:      sch.Problem,
 		Cursor:       instant(sch.Cursor),
+		Revision:     int64(sch.Revision),
 	}
-	if parsed, err := cron.Parse(sch.Spec.Expression); err == nil { // If not, Problem says so.
-		m.Expression = parsed.String()
-		if m.GetTimezone() == "" {
-			m.Timezone = parsed.Location().String()
-		}
-	}
-	for _, t := range upcoming(sch, n, now) {
+	m.Expression, m.Timezone = timing(sch.Spec)
+	for _, t := range next(sch, n, now, decided) {
 		m.Next = append(m.Next, timestamppb.New(t))
 	}
 	var err error
@@ -146,7 +157,44 @@ func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int,
 	return m, err
 }
 
-// policy is the annotations of a launch plan that tminus reads, without their prefix.
+// timing is the expression of a schedule in its canonical form, and its zone.
+func timing(spec schedule.Spec) (expression, timezone string) {
+	expression, timezone = spec.Expression, spec.Policy.Timezone
+	if parsed, err := cron.Parse(expression); err == nil { // If not, the schedule's problem says so.
+		expression = parsed.String()
+		timezone = cmp.Or(timezone, parsed.Location().String())
+	}
+	return expression, timezone
+}
+
+// latenesses is how many firings the figures of lateness are of.
+const latenesses = 100
+
+// lateness is how late the latest scheduled firings of a schedule were launched; nil before the first.
+func (s *Server) lateness(ctx context.Context, q store.Query) (*tminusv1.Lateness, error) {
+	q.Limit = latenesses
+	q.Filters = []store.Filter{{Field: "outcome", Op: store.Eq, Values: []string{string(schedule.Launched)}}}
+	firings, err := s.store.Firings(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var late []time.Duration
+	for _, f := range firings {
+		if f.Kind == "" || f.Kind == schedule.KindScheduled {
+			late = append(late, f.Lateness())
+		}
+	}
+	n := len(late)
+	if n == 0 {
+		return nil, nil //nolint:nilnil // There is none to speak of.
+	}
+	m := &tminusv1.Lateness{Last: durationpb.New(late[0]), Firings: uint32(n)} //nolint:gosec // At most latenesses.
+	slices.Sort(late)
+	m.P50, m.P99 = durationpb.New(late[(n-1)/2]), durationpb.New(late[(99*n+99)/100-1])
+	return m, nil
+}
+
+// policy is ours of a registered launch plan.
 func (s *Server) policy(ctx context.Context, id ident.ID) (map[string]string, error) {
 	plan, err := s.store.Plan(ctx, id)
 	if err != nil {
@@ -156,39 +204,18 @@ func (s *Server) policy(ctx context.Context, id ident.ID) (map[string]string, er
 	if err != nil {
 		return nil, err
 	}
+	return ours(spec), nil
+}
+
+// ours is the annotations of a launch plan that tminus reads, without their prefix.
+func ours(spec *admin.LaunchPlanSpec) map[string]string {
 	policy := map[string]string{}
 	for key, value := range spec.GetAnnotations().GetValues() {
 		if name, ours := strings.CutPrefix(key, schedule.AnnotationPrefix); ours {
 			policy[name] = value
 		}
 	}
-	return policy, nil
-}
-
-// upcoming is the next n slots that sch fires at; none while it does not fire.
-func upcoming(sch schedule.Schedule, n int, now time.Time) []time.Time {
-	if !sch.Active || sch.Paused != "" || sch.Problem != "" {
-		return nil
-	}
-	if most := sch.Spec.Policy.MaxRuns; most > 0 {
-		n = min(n, most-sch.Runs)
-	}
-	timetable, err := sch.Spec.Compile(sch.Anchor)
-	if err != nil {
-		return nil // The engine will set Problem.
-	}
-	after := now
-	if sch.Cursor.After(now) {
-		after = sch.Cursor
-	}
-	var slots []time.Time
-	for len(slots) < n {
-		if after = timetable.Next(after); after.IsZero() {
-			break
-		}
-		slots = append(slots, after)
-	}
-	return slots
+	return policy
 }
 
 // ListFirings lists what became of slots, newest first.
@@ -216,12 +243,21 @@ var wireOutcomes = map[schedule.Outcome]tminusv1.Outcome{
 	schedule.Dead:     tminusv1.Outcome_OUTCOME_DEAD,
 }
 
+var wireKinds = map[schedule.Kind]tminusv1.FiringKind{
+	"":                  tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
+	schedule.KindScheduled:  tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
+	schedule.KindCatchUp:   tminusv1.FiringKind_FIRING_KIND_CATCH_UP,
+	schedule.KindBackfill: tminusv1.FiringKind_FIRING_KIND_BACKFILL,
+	schedule.KindManual:     tminusv1.FiringKind_FIRING_KIND_MANUAL,
+}
+
 func wireFiring(f schedule.Firing) (*tminusv1.Firing, error) {
 	m := &tminusv1.Firing{
 		LaunchPlan: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, f.LaunchPlan),
 		Slot:       instant(f.Slot),
 		LastSlot:   instant(f.Last),
 		Count:      int64(f.Count),
+		Kind:       wireKinds[f.Kind],
 		Outcome:    wireOutcomes[f.Outcome],
 		Reason:     f.Reason,
 		Attempts:   int32(min(f.Attempts, 1<<30)), //nolint:gosec // Bounded in the line.

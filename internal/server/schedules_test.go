@@ -18,6 +18,7 @@ import (
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 	"tminus.dev/internal/store/sqlite"
 )
 
@@ -104,7 +105,7 @@ func TestNextSlots(t *testing.T) {
 		}
 	}
 	key := ident.Key{Project: project, Domain: domain, Name: "unbounded"}
-	if err := a.db.Pause(t.Context(), key, "3 executions in a row failed", time.Now()); err != nil {
+	if err := a.db.Pause(t.Context(), key, "3 executions in a row failed", time.Time{}, store.Change{At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.schedule(t, "unbounded", 10); got.GetPaused() == "" || len(got.GetNext()) != 0 {
@@ -150,18 +151,24 @@ func TestListFirings(t *testing.T) {
 	ctx := t.Context()
 	a.register(t)
 	a.activePlan(t, "often", timed("*/5 * * * *"))
-	now := time.Now().Add(17 * time.Minute)
-	if _, err := a.db.Advance(ctx, now, time.Time{}, 10); err != nil {
-		t.Fatal(err)
+	now := time.Now()
+	var beat store.Beat
+	for range 17 { // An engine is there all the time.
+		now = now.Add(time.Minute)
+		var err error
+		if beat, err = a.db.Beat(ctx, beat.Session, now, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 	}
-	due, err := a.db.Due(ctx, now, 10)
+	advanced, err := a.db.Advance(ctx, beat.Session, now, 10, 10)
+	due := advanced.Launch
 	if err != nil || len(due) != 3 && len(due) != 4 {
 		t.Fatalf("%d firings are due, %v", len(due), err)
 	}
 	launched, skipped, pending := due[0], due[1], due[2]
 	launched.Outcome, launched.SettledAt = schedule.Launched, launched.Slot.Add(2*time.Second)
 	skipped.Outcome, skipped.SettledAt, skipped.Reason = schedule.Skipped, now, "an earlier one runs"
-	if err := a.db.Settle(ctx, []schedule.Firing{launched, skipped}); err != nil {
+	if _, err := a.db.Settle(ctx, []schedule.Firing{launched, skipped}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := a.schedules.ListFirings(ctx, &tminusv1.ListFiringsRequest{Project: project, Domain: domain, Name: "often"})
@@ -182,7 +189,7 @@ func TestListFirings(t *testing.T) {
 		got := list.GetFirings()[len(list.GetFirings())-1]
 		want := &tminusv1.Firing{
 			LaunchPlan: planID("often", "1"), Slot: got.GetSlot(), LastSlot: got.GetSlot(), Count: 1,
-			Outcome: got.GetOutcome(), Reason: f.Reason, RecordedAt: got.GetRecordedAt(), SettledAt: got.GetSettledAt(),
+			Kind: tminusv1.FiringKind_FIRING_KIND_SCHEDULED, Outcome: got.GetOutcome(), Reason: f.Reason, RecordedAt: got.GetRecordedAt(), SettledAt: got.GetSettledAt(),
 		}
 		switch outcome {
 		case "launched":

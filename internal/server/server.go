@@ -39,8 +39,6 @@ type Runner interface {
 type Engine interface {
 	// Wake tells it that schedules changed; it never blocks.
 	Wake()
-	// Since is the instant from which slots could fire without a break.
-	Since() time.Time
 	// Problem says why it cannot fire at present, and is empty when it can.
 	Problem() string
 }

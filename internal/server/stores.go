@@ -19,6 +19,9 @@ type Store interface {
 	Ledger
 	Executions
 	Parts
+	Operator
+	Backlogs
+	Walker
 	Now(ctx context.Context) (time.Time, error)
 }
 
@@ -50,8 +53,8 @@ type Plans interface {
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
 	ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error)
 	Plans(ctx context.Context, q store.Query) ([]store.Plan, error)
-	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error
-	Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error
+	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
+	Deactivate(ctx context.Context, id ident.ID, c store.Change) error
 }
 
 // Ledger keeps schedules and what became of their slots.
@@ -75,4 +78,40 @@ type Parts interface {
 	Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error)
 	Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error)
 	Tasks(ctx context.Context, execution ident.Key, node string, q store.Query) ([]store.TaskExecution, error)
+}
+
+// Operator changes what a schedule does, on somebody's behalf.
+type Operator interface {
+	// Pause stops an active schedule, until somebody resumes it or, if until is
+	// not zero, then. It is store.ErrNotFound when there is no active one.
+	Pause(ctx context.Context, key ident.Key, note string, until time.Time, c store.Change) error
+	// Resume ends a pause; no slot of the pause launches.
+	Resume(ctx context.Context, key ident.Key, c store.Change) error
+	// Skip records a coming slot as skipped; store.ErrExists when it has a firing.
+	Skip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error
+	// Unskip takes back a Skip of a slot in the future; store.ErrNotFound when there is none.
+	Unskip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error
+	// RunNow records a manual firing to launch at once; store.ErrExists when the slot has a firing.
+	RunNow(ctx context.Context, key ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
+	// Redrive makes dead firings pending again, limit at most, and says how many.
+	Redrive(ctx context.Context, q store.RedriveQuery, limit int, c store.Change) (int, error)
+}
+
+// Backlogs keeps ranges of slots that launch late.
+type Backlogs interface {
+	CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog, c store.Change) (store.Backlog, error)
+	// Backlogs lists them, newest first; fields are id, kind, ended, created_at.
+	Backlogs(ctx context.Context, q store.Query) ([]store.Backlog, error)
+	// CancelBacklog ends one that is open, and returns it as it is then.
+	CancelBacklog(ctx context.Context, id int64, c store.Change) (store.Backlog, error)
+}
+
+// Walker goes through schedules, however many there are, and through what they were.
+type Walker interface {
+	// Revisions lists those of one schedule, newest first; fields are number, action, at.
+	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
+	// EachSchedule visits the schedules of q in the order in which they fire next,
+	// those that do not last, as they were at one instant. It ends with the first
+	// error that visit returns, and returns that. The limit and offset of q do not count.
+	EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error
 }

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: tminus/v1/schedule.proto
 
-// What tminus knows beyond Flyte's own API: schedules, what became of their
-// slots, and what the tasks of an execution wrote.
+// What tminus knows beyond Flyte's own API: schedules and how to operate them,
+// what became of their slots, and what the tasks of an execution wrote.
 
 package tminusv1
 
@@ -17,6 +17,7 @@ import (
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
+	admin "tminus.dev/gen/flyteidl/admin"
 	core "tminus.dev/gen/flyteidl/core"
 	unsafe "unsafe"
 )
@@ -92,6 +93,66 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{0}
 }
 
+// FiringKind is why a slot was recorded.
+type FiringKind int32
+
+const (
+	FiringKind_FIRING_KIND_UNSPECIFIED FiringKind = 0
+	// It came due.
+	FiringKind_FIRING_KIND_SCHEDULED FiringKind = 1
+	// It came due while nothing could fire.
+	FiringKind_FIRING_KIND_CATCH_UP FiringKind = 2
+	// It was asked for as part of a range.
+	FiringKind_FIRING_KIND_BACKFILL FiringKind = 3
+	// It was asked for by itself.
+	FiringKind_FIRING_KIND_MANUAL FiringKind = 4
+)
+
+// Enum value maps for FiringKind.
+var (
+	FiringKind_name = map[int32]string{
+		0: "FIRING_KIND_UNSPECIFIED",
+		1: "FIRING_KIND_SCHEDULED",
+		2: "FIRING_KIND_CATCH_UP",
+		3: "FIRING_KIND_BACKFILL",
+		4: "FIRING_KIND_MANUAL",
+	}
+	FiringKind_value = map[string]int32{
+		"FIRING_KIND_UNSPECIFIED": 0,
+		"FIRING_KIND_SCHEDULED":   1,
+		"FIRING_KIND_CATCH_UP":    2,
+		"FIRING_KIND_BACKFILL":    3,
+		"FIRING_KIND_MANUAL":      4,
+	}
+)
+
+func (x FiringKind) Enum() *FiringKind {
+	p := new(FiringKind)
+	*p = x
+	return p
+}
+
+func (x FiringKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FiringKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_tminus_v1_schedule_proto_enumTypes[1].Descriptor()
+}
+
+func (FiringKind) Type() protoreflect.EnumType {
+	return &file_tminus_v1_schedule_proto_enumTypes[1]
+}
+
+func (x FiringKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FiringKind.Descriptor instead.
+func (FiringKind) EnumDescriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{1}
+}
+
 // Stream is where a task wrote.
 type ReadLogsResponse_Stream int32
 
@@ -126,11 +187,11 @@ func (x ReadLogsResponse_Stream) String() string {
 }
 
 func (ReadLogsResponse_Stream) Descriptor() protoreflect.EnumDescriptor {
-	return file_tminus_v1_schedule_proto_enumTypes[1].Descriptor()
+	return file_tminus_v1_schedule_proto_enumTypes[2].Descriptor()
 }
 
 func (ReadLogsResponse_Stream) Type() protoreflect.EnumType {
-	return &file_tminus_v1_schedule_proto_enumTypes[1]
+	return &file_tminus_v1_schedule_proto_enumTypes[2]
 }
 
 func (x ReadLogsResponse_Stream) Number() protoreflect.EnumNumber {
@@ -139,7 +200,7 @@ func (x ReadLogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReadLogsResponse_Stream.Descriptor instead.
 func (ReadLogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{9, 0}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{48, 0}
 }
 
 // Schedule is how the active version of a launch plan is timed, and how far it has come.
@@ -165,7 +226,15 @@ type Schedule struct {
 	// The next slots, as many as were asked for; empty when it does not fire again.
 	Next []*timestamppb.Timestamp `protobuf:"bytes,9,rep,name=next,proto3" json:"next,omitempty"`
 	// The end of what has been decided: every slot up to it has a firing.
-	Cursor        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Cursor *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// When a paused schedule resumes by itself; unset means that somebody has to resume it.
+	PausedUntil *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
+	// Who paused it.
+	PausedBy string `protobuf:"bytes,12,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
+	// The number of the newest change, see ListRevisions; 0 means that none was recorded.
+	Revision int64 `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
+	// How late it has launched; only of a single schedule, and unset before the first launch.
+	Lateness      *Lateness `protobuf:"bytes,14,opt,name=lateness,proto3" json:"lateness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +339,107 @@ func (x *Schedule) GetCursor() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Schedule) GetPausedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PausedUntil
+	}
+	return nil
+}
+
+func (x *Schedule) GetPausedBy() string {
+	if x != nil {
+		return x.PausedBy
+	}
+	return ""
+}
+
+func (x *Schedule) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Schedule) GetLateness() *Lateness {
+	if x != nil {
+		return x.Lateness
+	}
+	return nil
+}
+
+// Lateness is how long after their slots the latest of a schedule's scheduled firings were launched.
+type Lateness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the latest one.
+	Last *durationpb.Duration `protobuf:"bytes,1,opt,name=last,proto3" json:"last,omitempty"`
+	// The median.
+	P50 *durationpb.Duration `protobuf:"bytes,2,opt,name=p50,proto3" json:"p50,omitempty"`
+	// What 99 of a hundred do not exceed.
+	P99 *durationpb.Duration `protobuf:"bytes,3,opt,name=p99,proto3" json:"p99,omitempty"`
+	// How many firings were looked at, 100 at most.
+	Firings       uint32 `protobuf:"varint,4,opt,name=firings,proto3" json:"firings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lateness) Reset() {
+	*x = Lateness{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lateness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lateness) ProtoMessage() {}
+
+func (x *Lateness) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lateness.ProtoReflect.Descriptor instead.
+func (*Lateness) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lateness) GetLast() *durationpb.Duration {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Lateness) GetP50() *durationpb.Duration {
+	if x != nil {
+		return x.P50
+	}
+	return nil
+}
+
+func (x *Lateness) GetP99() *durationpb.Duration {
+	if x != nil {
+		return x.P99
+	}
+	return nil
+}
+
+func (x *Lateness) GetFirings() uint32 {
+	if x != nil {
+		return x.Firings
+	}
+	return 0
+}
+
 // Firing is the record of what became of one slot, or of a run of missed slots.
 type Firing struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -292,14 +462,15 @@ type Firing struct {
 	// settled_at minus slot, for a launched one.
 	Lateness *durationpb.Duration `protobuf:"bytes,11,opt,name=lateness,proto3" json:"lateness,omitempty"`
 	// The name of the execution, for a pending or launched one.
-	Execution     string `protobuf:"bytes,12,opt,name=execution,proto3" json:"execution,omitempty"`
+	Execution     string     `protobuf:"bytes,12,opt,name=execution,proto3" json:"execution,omitempty"`
+	Kind          FiringKind `protobuf:"varint,13,opt,name=kind,proto3,enum=tminus.v1.FiringKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Firing) Reset() {
 	*x = Firing{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[1]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +482,7 @@ func (x *Firing) String() string {
 func (*Firing) ProtoMessage() {}
 
 func (x *Firing) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[1]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +495,7 @@ func (x *Firing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Firing.ProtoReflect.Descriptor instead.
 func (*Firing) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{1}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Firing) GetLaunchPlan() *core.Identifier {
@@ -411,6 +582,441 @@ func (x *Firing) GetExecution() string {
 	return ""
 }
 
+func (x *Firing) GetKind() FiringKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FiringKind_FIRING_KIND_UNSPECIFIED
+}
+
+// Revision is the state of a schedule from a change on.
+type Revision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the changes to one schedule from 1 on.
+	Number int64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The launch plan, in the version that is in force.
+	LaunchPlan *core.Identifier `protobuf:"bytes,2,opt,name=launch_plan,json=launchPlan,proto3" json:"launch_plan,omitempty"`
+	// The cron or rate expression in its canonical form.
+	Expression string `protobuf:"bytes,3,opt,name=expression,proto3" json:"expression,omitempty"`
+	// The IANA name of the zone in which a cron expression is read.
+	Timezone string `protobuf:"bytes,4,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// The policy annotations in force, without their prefix.
+	Policy map[string]string `protobuf:"bytes,5,rep,name=policy,proto3" json:"policy,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether the launch plan is active.
+	Active bool `protobuf:"varint,6,opt,name=active,proto3" json:"active,omitempty"`
+	// Why it is paused; empty when it is not.
+	Paused string `protobuf:"bytes,7,opt,name=paused,proto3" json:"paused,omitempty"`
+	// When it resumes by itself; unset means that somebody has to resume it.
+	PausedUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
+	// What was done: activate, deactivate, pause, resume, skip, unskip.
+	Action string `protobuf:"bytes,9,opt,name=action,proto3" json:"action,omitempty"`
+	// Who did it, as far as the client said.
+	By string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
+	// Why.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
+	// The slots after this instant are decided by this revision, up to that of the next one.
+	From          *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revision) Reset() {
+	*x = Revision{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revision) ProtoMessage() {}
+
+func (x *Revision) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revision.ProtoReflect.Descriptor instead.
+func (*Revision) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Revision) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Revision) GetLaunchPlan() *core.Identifier {
+	if x != nil {
+		return x.LaunchPlan
+	}
+	return nil
+}
+
+func (x *Revision) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
+}
+
+func (x *Revision) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *Revision) GetPolicy() map[string]string {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Revision) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Revision) GetPaused() string {
+	if x != nil {
+		return x.Paused
+	}
+	return ""
+}
+
+func (x *Revision) GetPausedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PausedUntil
+	}
+	return nil
+}
+
+func (x *Revision) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Revision) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Revision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Revision) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Revision) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+// Backfill is a range of slots that is launched late, bit by bit.
+type Backfill struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The launch plan, in the version that is launched.
+	LaunchPlan *core.Identifier `protobuf:"bytes,2,opt,name=launch_plan,json=launchPlan,proto3" json:"launch_plan,omitempty"`
+	// FIRING_KIND_BACKFILL, or FIRING_KIND_CATCH_UP for what came due while nothing could fire.
+	Kind FiringKind `protobuf:"varint,3,opt,name=kind,proto3,enum=tminus.v1.FiringKind" json:"kind,omitempty"`
+	// The slots are from first to last, both inclusive.
+	First *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first,proto3" json:"first,omitempty"`
+	Last  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
+	// Whether the latest slots are launched first.
+	NewestFirst bool `protobuf:"varint,6,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	// How many slots are recorded in a minute at most; 0 means as many as the engine sees fit.
+	PerMinute uint32 `protobuf:"varint,7,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
+	// The outcomes that are launched again beside OUTCOME_MISSED.
+	Include []Outcome `protobuf:"varint,8,rep,packed,name=include,proto3,enum=tminus.v1.Outcome" json:"include,omitempty"`
+	// Who asked for it, as far as the client said.
+	By string `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	// Why.
+	Reason    string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// When it was done or cancelled; unset until then.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// Whether it came to its end; if it has ended and did not, it was cancelled.
+	Done bool `protobuf:"varint,13,opt,name=done,proto3" json:"done,omitempty"`
+	// Why it was cancelled.
+	Cancelled string `protobuf:"bytes,14,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// How many slots the range has, how many of them it has not come to yet.
+	Slots     int64 `protobuf:"varint,15,opt,name=slots,proto3" json:"slots,omitempty"`
+	SlotsLeft int64 `protobuf:"varint,16,opt,name=slots_left,json=slotsLeft,proto3" json:"slots_left,omitempty"`
+	// How many firings it made, how many of them were launched, how many are dead.
+	Recorded      int64 `protobuf:"varint,17,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	Launched      int64 `protobuf:"varint,18,opt,name=launched,proto3" json:"launched,omitempty"`
+	Failed        int64 `protobuf:"varint,19,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Backfill) Reset() {
+	*x = Backfill{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Backfill) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Backfill) ProtoMessage() {}
+
+func (x *Backfill) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Backfill.ProtoReflect.Descriptor instead.
+func (*Backfill) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Backfill) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Backfill) GetLaunchPlan() *core.Identifier {
+	if x != nil {
+		return x.LaunchPlan
+	}
+	return nil
+}
+
+func (x *Backfill) GetKind() FiringKind {
+	if x != nil {
+		return x.Kind
+	}
+	return FiringKind_FIRING_KIND_UNSPECIFIED
+}
+
+func (x *Backfill) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Backfill) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Backfill) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+func (x *Backfill) GetPerMinute() uint32 {
+	if x != nil {
+		return x.PerMinute
+	}
+	return 0
+}
+
+func (x *Backfill) GetInclude() []Outcome {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *Backfill) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Backfill) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Backfill) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Backfill) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Backfill) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *Backfill) GetCancelled() string {
+	if x != nil {
+		return x.Cancelled
+	}
+	return ""
+}
+
+func (x *Backfill) GetSlots() int64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Backfill) GetSlotsLeft() int64 {
+	if x != nil {
+		return x.SlotsLeft
+	}
+	return 0
+}
+
+func (x *Backfill) GetRecorded() int64 {
+	if x != nil {
+		return x.Recorded
+	}
+	return 0
+}
+
+func (x *Backfill) GetLaunched() int64 {
+	if x != nil {
+		return x.Launched
+	}
+	return 0
+}
+
+func (x *Backfill) GetFailed() int64 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+// Coming is a slot of the future.
+type Coming struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The launch plan, in the version that is active.
+	LaunchPlan *core.Identifier       `protobuf:"bytes,1,opt,name=launch_plan,json=launchPlan,proto3" json:"launch_plan,omitempty"`
+	Slot       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
+	// When it is to launch: the slot, put off by jitter.
+	LaunchAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=launch_at,json=launchAt,proto3" json:"launch_at,omitempty"`
+	// Whether it does not launch at its time, because it has a firing already: it was skipped or run ahead.
+	Skipped       bool `protobuf:"varint,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coming) Reset() {
+	*x = Coming{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coming) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coming) ProtoMessage() {}
+
+func (x *Coming) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coming.ProtoReflect.Descriptor instead.
+func (*Coming) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Coming) GetLaunchPlan() *core.Identifier {
+	if x != nil {
+		return x.LaunchPlan
+	}
+	return nil
+}
+
+func (x *Coming) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *Coming) GetLaunchAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LaunchAt
+	}
+	return nil
+}
+
+func (x *Coming) GetSkipped() bool {
+	if x != nil {
+		return x.Skipped
+	}
+	return false
+}
+
 // Asks for a page of schedules.
 type ListSchedulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +1037,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[2]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -443,7 +1049,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[2]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -456,7 +1062,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{2}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSchedulesRequest) GetProject() string {
@@ -513,7 +1119,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[3]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +1131,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[3]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +1144,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{3}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*Schedule {
@@ -569,7 +1175,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[4]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +1187,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[4]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +1200,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{4}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetScheduleRequest) GetProject() string {
@@ -635,7 +1241,7 @@ type GetScheduleResponse struct {
 
 func (x *GetScheduleResponse) Reset() {
 	*x = GetScheduleResponse{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[5]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +1253,7 @@ func (x *GetScheduleResponse) String() string {
 func (*GetScheduleResponse) ProtoMessage() {}
 
 func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[5]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +1266,7 @@ func (x *GetScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleResponse.ProtoReflect.Descriptor instead.
 func (*GetScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{5}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetScheduleResponse) GetSchedule() *Schedule {
@@ -687,7 +1293,7 @@ type ListFiringsRequest struct {
 
 func (x *ListFiringsRequest) Reset() {
 	*x = ListFiringsRequest{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[6]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -699,7 +1305,7 @@ func (x *ListFiringsRequest) String() string {
 func (*ListFiringsRequest) ProtoMessage() {}
 
 func (x *ListFiringsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[6]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -712,7 +1318,7 @@ func (x *ListFiringsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFiringsRequest.ProtoReflect.Descriptor instead.
 func (*ListFiringsRequest) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{6}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListFiringsRequest) GetProject() string {
@@ -768,7 +1374,7 @@ type ListFiringsResponse struct {
 
 func (x *ListFiringsResponse) Reset() {
 	*x = ListFiringsResponse{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[7]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +1386,7 @@ func (x *ListFiringsResponse) String() string {
 func (*ListFiringsResponse) ProtoMessage() {}
 
 func (x *ListFiringsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[7]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +1399,7 @@ func (x *ListFiringsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFiringsResponse.ProtoReflect.Descriptor instead.
 func (*ListFiringsResponse) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{7}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListFiringsResponse) GetFirings() []*Firing {
@@ -808,6 +1414,2348 @@ func (x *ListFiringsResponse) GetToken() string {
 		return x.Token
 	}
 	return ""
+}
+
+// Says which dead firings to launch again.
+type RedriveFiringsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty fields do not restrict.
+	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Only the firing of this slot.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	// 0 means 1000, 10000 is the most; who wants more asks again until fewer are redriven.
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveFiringsRequest) Reset() {
+	*x = RedriveFiringsRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveFiringsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveFiringsRequest) ProtoMessage() {}
+
+func (x *RedriveFiringsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveFiringsRequest.ProtoReflect.Descriptor instead.
+func (*RedriveFiringsRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RedriveFiringsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *RedriveFiringsRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *RedriveFiringsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RedriveFiringsRequest) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *RedriveFiringsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RedriveFiringsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// How many firings are pending again.
+type RedriveFiringsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Redriven      uint32                 `protobuf:"varint,1,opt,name=redriven,proto3" json:"redriven,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveFiringsResponse) Reset() {
+	*x = RedriveFiringsResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveFiringsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveFiringsResponse) ProtoMessage() {}
+
+func (x *RedriveFiringsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveFiringsResponse.ProtoReflect.Descriptor instead.
+func (*RedriveFiringsResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RedriveFiringsResponse) GetRedriven() uint32 {
+	if x != nil {
+		return x.Redriven
+	}
+	return 0
+}
+
+// Says what to pause.
+type PauseScheduleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Why, for whoever finds it paused; required.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When to resume by itself; unset means when somebody resumes it.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleRequest) Reset() {
+	*x = PauseScheduleRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleRequest) ProtoMessage() {}
+
+func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
+func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PauseScheduleRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PauseScheduleRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// The schedule as it is now.
+type PauseScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseScheduleResponse) Reset() {
+	*x = PauseScheduleResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseScheduleResponse) ProtoMessage() {}
+
+func (x *PauseScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseScheduleResponse.ProtoReflect.Descriptor instead.
+func (*PauseScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PauseScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// Says what to resume.
+type ResumeScheduleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeScheduleRequest) Reset() {
+	*x = ResumeScheduleRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeScheduleRequest) ProtoMessage() {}
+
+func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeScheduleRequest.ProtoReflect.Descriptor instead.
+func (*ResumeScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ResumeScheduleRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ResumeScheduleRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *ResumeScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResumeScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The schedule as it is now.
+type ResumeScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeScheduleResponse) Reset() {
+	*x = ResumeScheduleResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeScheduleResponse) ProtoMessage() {}
+
+func (x *ResumeScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeScheduleResponse.ProtoReflect.Descriptor instead.
+func (*ResumeScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ResumeScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// Says which slot to skip.
+type SkipSlotRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// A coming slot; unset means the next one that is not skipped.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipSlotRequest) Reset() {
+	*x = SkipSlotRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipSlotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipSlotRequest) ProtoMessage() {}
+
+func (x *SkipSlotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipSlotRequest.ProtoReflect.Descriptor instead.
+func (*SkipSlotRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SkipSlotRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *SkipSlotRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *SkipSlotRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SkipSlotRequest) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *SkipSlotRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The slot that is skipped, and the schedule as it is now.
+type SkipSlotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slot          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	Schedule      *Schedule              `protobuf:"bytes,2,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipSlotResponse) Reset() {
+	*x = SkipSlotResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipSlotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipSlotResponse) ProtoMessage() {}
+
+func (x *SkipSlotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipSlotResponse.ProtoReflect.Descriptor instead.
+func (*SkipSlotResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SkipSlotResponse) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *SkipSlotResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// Says which skipped slot is to fire after all.
+type UnskipSlotRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// A coming slot that was skipped; required.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnskipSlotRequest) Reset() {
+	*x = UnskipSlotRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnskipSlotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnskipSlotRequest) ProtoMessage() {}
+
+func (x *UnskipSlotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnskipSlotRequest.ProtoReflect.Descriptor instead.
+func (*UnskipSlotRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UnskipSlotRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *UnskipSlotRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *UnskipSlotRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UnskipSlotRequest) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *UnskipSlotRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The schedule as it is now.
+type UnskipSlotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnskipSlotResponse) Reset() {
+	*x = UnskipSlotResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnskipSlotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnskipSlotResponse) ProtoMessage() {}
+
+func (x *UnskipSlotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnskipSlotResponse.ProtoReflect.Descriptor instead.
+func (*UnskipSlotResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *UnskipSlotResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// Says what to launch now.
+type RunScheduleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The slot to launch, which is what the kickoff input gets; in whole seconds,
+	// and in the future only where the schedule has one. Unset means now.
+	Slot *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunScheduleRequest) Reset() {
+	*x = RunScheduleRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunScheduleRequest) ProtoMessage() {}
+
+func (x *RunScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunScheduleRequest.ProtoReflect.Descriptor instead.
+func (*RunScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RunScheduleRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *RunScheduleRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *RunScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RunScheduleRequest) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *RunScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The firing, which is launched at once.
+type RunScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Firing        *Firing                `protobuf:"bytes,1,opt,name=firing,proto3" json:"firing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunScheduleResponse) Reset() {
+	*x = RunScheduleResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunScheduleResponse) ProtoMessage() {}
+
+func (x *RunScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunScheduleResponse.ProtoReflect.Descriptor instead.
+func (*RunScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RunScheduleResponse) GetFiring() *Firing {
+	if x != nil {
+		return x.Firing
+	}
+	return nil
+}
+
+// Says which revision to bring back.
+type RollbackScheduleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision's number.
+	Revision int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackScheduleRequest) Reset() {
+	*x = RollbackScheduleRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackScheduleRequest) ProtoMessage() {}
+
+func (x *RollbackScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackScheduleRequest.ProtoReflect.Descriptor instead.
+func (*RollbackScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RollbackScheduleRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *RollbackScheduleRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *RollbackScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RollbackScheduleRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackScheduleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The schedule as it is now.
+type RollbackScheduleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackScheduleResponse) Reset() {
+	*x = RollbackScheduleResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackScheduleResponse) ProtoMessage() {}
+
+func (x *RollbackScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackScheduleResponse.ProtoReflect.Descriptor instead.
+func (*RollbackScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RollbackScheduleResponse) GetSchedule() *Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// Asks for a page of a schedule's revisions.
+type ListRevisionsRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// 0 means 100, 1000 is the most.
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The token of an earlier answer.
+	Token         string `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsRequest) Reset() {
+	*x = ListRevisionsRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListRevisionsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// A page of revisions, newest first.
+type ListRevisionsResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Revisions []*Revision            `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	// Asks for what follows; empty when nothing does.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsResponse) Reset() {
+	*x = ListRevisionsResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListRevisionsResponse) GetRevisions() []*Revision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *ListRevisionsResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// Says which slots to launch late.
+type CreateBackfillRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// The range, both ends inclusive; it cannot reach into the future.
+	First *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first,proto3" json:"first,omitempty"`
+	Last  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
+	// Whether to launch the latest slots first.
+	NewestFirst bool `protobuf:"varint,6,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	// How many slots to record in a minute at most; 0 leaves it to the engine.
+	PerMinute uint32 `protobuf:"varint,7,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
+	// What to launch beside slots without a firing and missed ones:
+	// OUTCOME_SKIPPED, OUTCOME_DEAD or both.
+	Include []Outcome `protobuf:"varint,8,rep,packed,name=include,proto3,enum=tminus.v1.Outcome" json:"include,omitempty"`
+	// Change nothing; only say what would be launched.
+	DryRun bool `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// How many of the slots to return in the plan; 0 means 10, 1000 is the most.
+	Show uint32 `protobuf:"varint,10,opt,name=show,proto3" json:"show,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateBackfillRequest) Reset() {
+	*x = CreateBackfillRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBackfillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBackfillRequest) ProtoMessage() {}
+
+func (x *CreateBackfillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBackfillRequest.ProtoReflect.Descriptor instead.
+func (*CreateBackfillRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CreateBackfillRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *CreateBackfillRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *CreateBackfillRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateBackfillRequest) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *CreateBackfillRequest) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *CreateBackfillRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+func (x *CreateBackfillRequest) GetPerMinute() uint32 {
+	if x != nil {
+		return x.PerMinute
+	}
+	return 0
+}
+
+func (x *CreateBackfillRequest) GetInclude() []Outcome {
+	if x != nil {
+		return x.Include
+	}
+	return nil
+}
+
+func (x *CreateBackfillRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *CreateBackfillRequest) GetShow() uint32 {
+	if x != nil {
+		return x.Show
+	}
+	return 0
+}
+
+func (x *CreateBackfillRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// What a backfill comes to.
+type CreateBackfillResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset after a dry run, and when there is nothing to launch.
+	Backfill      *Backfill     `protobuf:"bytes,1,opt,name=backfill,proto3" json:"backfill,omitempty"`
+	Plan          *BackfillPlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateBackfillResponse) Reset() {
+	*x = CreateBackfillResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateBackfillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateBackfillResponse) ProtoMessage() {}
+
+func (x *CreateBackfillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateBackfillResponse.ProtoReflect.Descriptor instead.
+func (*CreateBackfillResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CreateBackfillResponse) GetBackfill() *Backfill {
+	if x != nil {
+		return x.Backfill
+	}
+	return nil
+}
+
+func (x *CreateBackfillResponse) GetPlan() *BackfillPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+// BackfillPlan says what is in a range of slots, and what of it is launched.
+type BackfillPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The launch plan, in the version that is launched.
+	LaunchPlan *core.Identifier `protobuf:"bytes,1,opt,name=launch_plan,json=launchPlan,proto3" json:"launch_plan,omitempty"`
+	// How many slots the range has.
+	Slots int64 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`
+	// How many of them are launched.
+	ToLaunch int64 `protobuf:"varint,3,opt,name=to_launch,json=toLaunch,proto3" json:"to_launch,omitempty"`
+	// The first of those, in the order of time.
+	Next []*timestamppb.Timestamp `protobuf:"bytes,4,rep,name=next,proto3" json:"next,omitempty"`
+	// The slots that stay as they are, by what became of them.
+	Kept          []*OutcomeCount `protobuf:"bytes,5,rep,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackfillPlan) Reset() {
+	*x = BackfillPlan{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackfillPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackfillPlan) ProtoMessage() {}
+
+func (x *BackfillPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackfillPlan.ProtoReflect.Descriptor instead.
+func (*BackfillPlan) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BackfillPlan) GetLaunchPlan() *core.Identifier {
+	if x != nil {
+		return x.LaunchPlan
+	}
+	return nil
+}
+
+func (x *BackfillPlan) GetSlots() int64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *BackfillPlan) GetToLaunch() int64 {
+	if x != nil {
+		return x.ToLaunch
+	}
+	return 0
+}
+
+func (x *BackfillPlan) GetNext() []*timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *BackfillPlan) GetKept() []*OutcomeCount {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+// OutcomeCount is how many slots have an outcome.
+type OutcomeCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=tminus.v1.Outcome" json:"outcome,omitempty"`
+	Slots         int64                  `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutcomeCount) Reset() {
+	*x = OutcomeCount{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutcomeCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutcomeCount) ProtoMessage() {}
+
+func (x *OutcomeCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutcomeCount.ProtoReflect.Descriptor instead.
+func (*OutcomeCount) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *OutcomeCount) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *OutcomeCount) GetSlots() int64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+// Asks for a page of backfills.
+type ListBackfillsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty fields do not restrict.
+	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Only those that have not ended.
+	OpenOnly bool `protobuf:"varint,4,opt,name=open_only,json=openOnly,proto3" json:"open_only,omitempty"`
+	// 0 means 100, 1000 is the most.
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The token of an earlier answer.
+	Token         string `protobuf:"bytes,6,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBackfillsRequest) Reset() {
+	*x = ListBackfillsRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBackfillsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBackfillsRequest) ProtoMessage() {}
+
+func (x *ListBackfillsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBackfillsRequest.ProtoReflect.Descriptor instead.
+func (*ListBackfillsRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListBackfillsRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *ListBackfillsRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *ListBackfillsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListBackfillsRequest) GetOpenOnly() bool {
+	if x != nil {
+		return x.OpenOnly
+	}
+	return false
+}
+
+func (x *ListBackfillsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListBackfillsRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// A page of backfills, newest first.
+type ListBackfillsResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Backfills []*Backfill            `protobuf:"bytes,1,rep,name=backfills,proto3" json:"backfills,omitempty"`
+	// Asks for what follows; empty when nothing does.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBackfillsResponse) Reset() {
+	*x = ListBackfillsResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBackfillsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBackfillsResponse) ProtoMessage() {}
+
+func (x *ListBackfillsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBackfillsResponse.ProtoReflect.Descriptor instead.
+func (*ListBackfillsResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListBackfillsResponse) GetBackfills() []*Backfill {
+	if x != nil {
+		return x.Backfills
+	}
+	return nil
+}
+
+func (x *ListBackfillsResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// Names a backfill.
+type GetBackfillRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBackfillRequest) Reset() {
+	*x = GetBackfillRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBackfillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBackfillRequest) ProtoMessage() {}
+
+func (x *GetBackfillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBackfillRequest.ProtoReflect.Descriptor instead.
+func (*GetBackfillRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetBackfillRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// The backfill asked for.
+type GetBackfillResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Backfill      *Backfill              `protobuf:"bytes,1,opt,name=backfill,proto3" json:"backfill,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBackfillResponse) Reset() {
+	*x = GetBackfillResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBackfillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBackfillResponse) ProtoMessage() {}
+
+func (x *GetBackfillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBackfillResponse.ProtoReflect.Descriptor instead.
+func (*GetBackfillResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetBackfillResponse) GetBackfill() *Backfill {
+	if x != nil {
+		return x.Backfill
+	}
+	return nil
+}
+
+// Says which backfill to end.
+type CancelBackfillRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelBackfillRequest) Reset() {
+	*x = CancelBackfillRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelBackfillRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelBackfillRequest) ProtoMessage() {}
+
+func (x *CancelBackfillRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelBackfillRequest.ProtoReflect.Descriptor instead.
+func (*CancelBackfillRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CancelBackfillRequest) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CancelBackfillRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The backfill as it is now.
+type CancelBackfillResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Backfill      *Backfill              `protobuf:"bytes,1,opt,name=backfill,proto3" json:"backfill,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelBackfillResponse) Reset() {
+	*x = CancelBackfillResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelBackfillResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelBackfillResponse) ProtoMessage() {}
+
+func (x *CancelBackfillResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelBackfillResponse.ProtoReflect.Descriptor instead.
+func (*CancelBackfillResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CancelBackfillResponse) GetBackfill() *Backfill {
+	if x != nil {
+		return x.Backfill
+	}
+	return nil
+}
+
+// Asks for coming slots.
+type PreviewSchedulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty fields do not restrict.
+	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Slots after this instant; unset, or in the past, means now.
+	From *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// Slots up to this instant, inclusive; unset means no end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// 0 means 100, 1000 is the most.
+	Limit         uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewSchedulesRequest) Reset() {
+	*x = PreviewSchedulesRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewSchedulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewSchedulesRequest) ProtoMessage() {}
+
+func (x *PreviewSchedulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewSchedulesRequest.ProtoReflect.Descriptor instead.
+func (*PreviewSchedulesRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PreviewSchedulesRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *PreviewSchedulesRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *PreviewSchedulesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PreviewSchedulesRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PreviewSchedulesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *PreviewSchedulesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// The coming slots, in the order of time.
+type PreviewSchedulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Coming        []*Coming              `protobuf:"bytes,1,rep,name=coming,proto3" json:"coming,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewSchedulesResponse) Reset() {
+	*x = PreviewSchedulesResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewSchedulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewSchedulesResponse) ProtoMessage() {}
+
+func (x *PreviewSchedulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewSchedulesResponse.ProtoReflect.Descriptor instead.
+func (*PreviewSchedulesResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *PreviewSchedulesResponse) GetComing() []*Coming {
+	if x != nil {
+		return x.Coming
+	}
+	return nil
+}
+
+// Asks for the launches per minute.
+type PreviewHerdRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty fields do not restrict.
+	Project string `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	// Launches of slots after this instant; unset, or in the past, means now.
+	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Launches up to this instant, inclusive; unset means a day after from, and 31
+	// days are the most.
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// How many of the busiest minutes to return; 0 means 60, 10000 is the most.
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewHerdRequest) Reset() {
+	*x = PreviewHerdRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewHerdRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewHerdRequest) ProtoMessage() {}
+
+func (x *PreviewHerdRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewHerdRequest.ProtoReflect.Descriptor instead.
+func (*PreviewHerdRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PreviewHerdRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *PreviewHerdRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *PreviewHerdRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PreviewHerdRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *PreviewHerdRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// The launches per minute.
+type PreviewHerdResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The busiest first; of equal ones, the earlier. Minutes without a launch are left out.
+	Minutes []*HerdMinute `protobuf:"bytes,1,rep,name=minutes,proto3" json:"minutes,omitempty"`
+	// How many schedules fire in the window.
+	Schedules int64 `protobuf:"varint,2,opt,name=schedules,proto3" json:"schedules,omitempty"`
+	// How many launches there are in the window.
+	Launches int64 `protobuf:"varint,3,opt,name=launches,proto3" json:"launches,omitempty"`
+	// The window: launches of slots after from, up to and including until.
+	From          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewHerdResponse) Reset() {
+	*x = PreviewHerdResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewHerdResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewHerdResponse) ProtoMessage() {}
+
+func (x *PreviewHerdResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewHerdResponse.ProtoReflect.Descriptor instead.
+func (*PreviewHerdResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PreviewHerdResponse) GetMinutes() []*HerdMinute {
+	if x != nil {
+		return x.Minutes
+	}
+	return nil
+}
+
+func (x *PreviewHerdResponse) GetSchedules() int64 {
+	if x != nil {
+		return x.Schedules
+	}
+	return 0
+}
+
+func (x *PreviewHerdResponse) GetLaunches() int64 {
+	if x != nil {
+		return x.Launches
+	}
+	return 0
+}
+
+func (x *PreviewHerdResponse) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *PreviewHerdResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// HerdMinute is a minute and how many launches are planned in it, jitter applied.
+type HerdMinute struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Minute        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=minute,proto3" json:"minute,omitempty"`
+	Launches      int64                  `protobuf:"varint,2,opt,name=launches,proto3" json:"launches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HerdMinute) Reset() {
+	*x = HerdMinute{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HerdMinute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HerdMinute) ProtoMessage() {}
+
+func (x *HerdMinute) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HerdMinute.ProtoReflect.Descriptor instead.
+func (*HerdMinute) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *HerdMinute) GetMinute() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Minute
+	}
+	return nil
+}
+
+func (x *HerdMinute) GetLaunches() int64 {
+	if x != nil {
+		return x.Launches
+	}
+	return 0
+}
+
+// Says what to compare the schedule in force with.
+type DiffScheduleRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Project string                 `protobuf:"bytes,1,opt,name=project,proto3" json:"project,omitempty"`
+	Domain  string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Name    string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// What would be activated.
+	//
+	// Types that are valid to be assigned to After:
+	//
+	//	*DiffScheduleRequest_Version
+	//	*DiffScheduleRequest_Spec
+	After isDiffScheduleRequest_After `protobuf_oneof:"after"`
+	// How many coming slots of each side to compare; 0 means 10, 100 is the most.
+	Next          uint32 `protobuf:"varint,6,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffScheduleRequest) Reset() {
+	*x = DiffScheduleRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffScheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffScheduleRequest) ProtoMessage() {}
+
+func (x *DiffScheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffScheduleRequest.ProtoReflect.Descriptor instead.
+func (*DiffScheduleRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *DiffScheduleRequest) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *DiffScheduleRequest) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *DiffScheduleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DiffScheduleRequest) GetAfter() isDiffScheduleRequest_After {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *DiffScheduleRequest) GetVersion() string {
+	if x != nil {
+		if x, ok := x.After.(*DiffScheduleRequest_Version); ok {
+			return x.Version
+		}
+	}
+	return ""
+}
+
+func (x *DiffScheduleRequest) GetSpec() *admin.LaunchPlanSpec {
+	if x != nil {
+		if x, ok := x.After.(*DiffScheduleRequest_Spec); ok {
+			return x.Spec
+		}
+	}
+	return nil
+}
+
+func (x *DiffScheduleRequest) GetNext() uint32 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+type isDiffScheduleRequest_After interface {
+	isDiffScheduleRequest_After()
+}
+
+type DiffScheduleRequest_Version struct {
+	// A registered version of the launch plan.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3,oneof"`
+}
+
+type DiffScheduleRequest_Spec struct {
+	// A launch plan as it would be registered.
+	Spec *admin.LaunchPlanSpec `protobuf:"bytes,5,opt,name=spec,proto3,oneof"`
+}
+
+func (*DiffScheduleRequest_Version) isDiffScheduleRequest_After() {}
+
+func (*DiffScheduleRequest_Spec) isDiffScheduleRequest_After() {}
+
+// The schedule in force, and what an activation makes of it.
+type DiffScheduleResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Before *Timing                `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After  *Timing                `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The next slots of both sides in the order of time, as many of each as asked for.
+	Slots         []*SlotChange `protobuf:"bytes,3,rep,name=slots,proto3" json:"slots,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffScheduleResponse) Reset() {
+	*x = DiffScheduleResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffScheduleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffScheduleResponse) ProtoMessage() {}
+
+func (x *DiffScheduleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffScheduleResponse.ProtoReflect.Descriptor instead.
+func (*DiffScheduleResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *DiffScheduleResponse) GetBefore() *Timing {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *DiffScheduleResponse) GetAfter() *Timing {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *DiffScheduleResponse) GetSlots() []*SlotChange {
+	if x != nil {
+		return x.Slots
+	}
+	return nil
+}
+
+// Timing is one side of a difference.
+type Timing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version; empty for what is not registered.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The cron or rate expression in its canonical form; empty when there is no schedule.
+	Expression string `protobuf:"bytes,2,opt,name=expression,proto3" json:"expression,omitempty"`
+	// The IANA name of the zone in which a cron expression is read.
+	Timezone string `protobuf:"bytes,3,opt,name=timezone,proto3" json:"timezone,omitempty"`
+	// The policy annotations, without their prefix.
+	Policy map[string]string `protobuf:"bytes,4,rep,name=policy,proto3" json:"policy,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Why it has no coming slots though there is a schedule: it is inactive, paused, has ended…
+	Silent        string `protobuf:"bytes,5,opt,name=silent,proto3" json:"silent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Timing) Reset() {
+	*x = Timing{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timing) ProtoMessage() {}
+
+func (x *Timing) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timing.ProtoReflect.Descriptor instead.
+func (*Timing) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Timing) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Timing) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
+}
+
+func (x *Timing) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *Timing) GetPolicy() map[string]string {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Timing) GetSilent() string {
+	if x != nil {
+		return x.Silent
+	}
+	return ""
+}
+
+// SlotChange is a coming slot of either side of a difference, or of both.
+type SlotChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Slot  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Whether the schedule in force fires then.
+	Before bool `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	// Whether it fires then after the activation.
+	After         bool `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlotChange) Reset() {
+	*x = SlotChange{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlotChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlotChange) ProtoMessage() {}
+
+func (x *SlotChange) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlotChange.ProtoReflect.Descriptor instead.
+func (*SlotChange) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SlotChange) GetSlot() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Slot
+	}
+	return nil
+}
+
+func (x *SlotChange) GetBefore() bool {
+	if x != nil {
+		return x.Before
+	}
+	return false
+}
+
+func (x *SlotChange) GetAfter() bool {
+	if x != nil {
+		return x.After
+	}
+	return false
 }
 
 // Names the execution whose logs are wanted.
@@ -826,7 +3774,7 @@ type ReadLogsRequest struct {
 
 func (x *ReadLogsRequest) Reset() {
 	*x = ReadLogsRequest{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[8]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +3786,7 @@ func (x *ReadLogsRequest) String() string {
 func (*ReadLogsRequest) ProtoMessage() {}
 
 func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[8]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +3799,7 @@ func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{8}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReadLogsRequest) GetProject() string {
@@ -902,7 +3850,7 @@ type ReadLogsResponse struct {
 
 func (x *ReadLogsResponse) Reset() {
 	*x = ReadLogsResponse{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[9]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -914,7 +3862,7 @@ func (x *ReadLogsResponse) String() string {
 func (*ReadLogsResponse) ProtoMessage() {}
 
 func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[9]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -927,7 +3875,7 @@ func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{9}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ReadLogsResponse) GetNode() string {
@@ -962,7 +3910,7 @@ var File_tminus_v1_schedule_proto protoreflect.FileDescriptor
 
 const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\n" +
-	"\x18tminus/v1/schedule.proto\x12\ttminus.v1\x1a\x1eflyteidl/core/identifier.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x03\n" +
+	"\x18tminus/v1/schedule.proto\x12\ttminus.v1\x1a flyteidl/admin/launch_plan.proto\x1a\x1eflyteidl/core/identifier.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x04\n" +
 	"\bSchedule\x12:\n" +
 	"\vlaunch_plan\x18\x01 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
 	"launchPlan\x12\x1e\n" +
@@ -977,10 +3925,19 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\aproblem\x18\b \x01(\tR\aproblem\x12.\n" +
 	"\x04next\x18\t \x03(\v2\x1a.google.protobuf.TimestampR\x04next\x122\n" +
 	"\x06cursor\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x06cursor\x1a9\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x06cursor\x12=\n" +
+	"\fpaused_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vpausedUntil\x12\x1b\n" +
+	"\tpaused_by\x18\f \x01(\tR\bpausedBy\x12\x1a\n" +
+	"\brevision\x18\r \x01(\x03R\brevision\x12/\n" +
+	"\blateness\x18\x0e \x01(\v2\x13.tminus.v1.LatenessR\blateness\x1a9\n" +
 	"\vPolicyEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x01\n" +
+	"\bLateness\x12-\n" +
+	"\x04last\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04last\x12+\n" +
+	"\x03p50\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03p50\x12+\n" +
+	"\x03p99\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03p99\x12\x18\n" +
+	"\afirings\x18\x04 \x01(\rR\afirings\"\xd8\x04\n" +
 	"\x06Firing\x12:\n" +
 	"\vlaunch_plan\x18\x01 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
 	"launchPlan\x12.\n" +
@@ -998,7 +3955,60 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"settled_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tsettledAt\x125\n" +
 	"\blateness\x18\v \x01(\v2\x19.google.protobuf.DurationR\blateness\x12\x1c\n" +
-	"\texecution\x18\f \x01(\tR\texecution\"\xa9\x01\n" +
+	"\texecution\x18\f \x01(\tR\texecution\x12)\n" +
+	"\x04kind\x18\r \x01(\x0e2\x15.tminus.v1.FiringKindR\x04kind\"\x99\x04\n" +
+	"\bRevision\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x03R\x06number\x12:\n" +
+	"\vlaunch_plan\x18\x02 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
+	"launchPlan\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x03 \x01(\tR\n" +
+	"expression\x12\x1a\n" +
+	"\btimezone\x18\x04 \x01(\tR\btimezone\x127\n" +
+	"\x06policy\x18\x05 \x03(\v2\x1f.tminus.v1.Revision.PolicyEntryR\x06policy\x12\x16\n" +
+	"\x06active\x18\x06 \x01(\bR\x06active\x12\x16\n" +
+	"\x06paused\x18\a \x01(\tR\x06paused\x12=\n" +
+	"\fpaused_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vpausedUntil\x12\x16\n" +
+	"\x06action\x18\t \x01(\tR\x06action\x12\x0e\n" +
+	"\x02by\x18\n" +
+	" \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12.\n" +
+	"\x04from\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x1a9\n" +
+	"\vPolicyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa4\x05\n" +
+	"\bBackfill\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12:\n" +
+	"\vlaunch_plan\x18\x02 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
+	"launchPlan\x12)\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x15.tminus.v1.FiringKindR\x04kind\x120\n" +
+	"\x05first\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12!\n" +
+	"\fnewest_first\x18\x06 \x01(\bR\vnewestFirst\x12\x1d\n" +
+	"\n" +
+	"per_minute\x18\a \x01(\rR\tperMinute\x12,\n" +
+	"\ainclude\x18\b \x03(\x0e2\x12.tminus.v1.OutcomeR\ainclude\x12\x0e\n" +
+	"\x02by\x18\t \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"created_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x125\n" +
+	"\bended_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x12\n" +
+	"\x04done\x18\r \x01(\bR\x04done\x12\x1c\n" +
+	"\tcancelled\x18\x0e \x01(\tR\tcancelled\x12\x14\n" +
+	"\x05slots\x18\x0f \x01(\x03R\x05slots\x12\x1d\n" +
+	"\n" +
+	"slots_left\x18\x10 \x01(\x03R\tslotsLeft\x12\x1a\n" +
+	"\brecorded\x18\x11 \x01(\x03R\brecorded\x12\x1a\n" +
+	"\blaunched\x18\x12 \x01(\x03R\blaunched\x12\x16\n" +
+	"\x06failed\x18\x13 \x01(\x03R\x06failed\"\xc7\x01\n" +
+	"\x06Coming\x12:\n" +
+	"\vlaunch_plan\x18\x01 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
+	"launchPlan\x12.\n" +
+	"\x04slot\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x127\n" +
+	"\tlaunch_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blaunchAt\x12\x18\n" +
+	"\askipped\x18\x04 \x01(\bR\askipped\"\xa9\x01\n" +
 	"\x14ListSchedulesRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
@@ -1026,7 +4036,172 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\x05token\x18\x06 \x01(\tR\x05token\"X\n" +
 	"\x13ListFiringsResponse\x12+\n" +
 	"\afirings\x18\x01 \x03(\v2\x11.tminus.v1.FiringR\afirings\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\"\x83\x01\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xbb\x01\n" +
+	"\x15RedriveFiringsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04slot\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"4\n" +
+	"\x16RedriveFiringsResponse\x12\x1a\n" +
+	"\bredriven\x18\x01 \x01(\rR\bredriven\"\xa6\x01\n" +
+	"\x14PauseScheduleRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"H\n" +
+	"\x15PauseScheduleResponse\x12/\n" +
+	"\bschedule\x18\x01 \x01(\v2\x13.tminus.v1.ScheduleR\bschedule\"u\n" +
+	"\x15ResumeScheduleRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"I\n" +
+	"\x16ResumeScheduleResponse\x12/\n" +
+	"\bschedule\x18\x01 \x01(\v2\x13.tminus.v1.ScheduleR\bschedule\"\x9f\x01\n" +
+	"\x0fSkipSlotRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04slot\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"s\n" +
+	"\x10SkipSlotResponse\x12.\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12/\n" +
+	"\bschedule\x18\x02 \x01(\v2\x13.tminus.v1.ScheduleR\bschedule\"\xa1\x01\n" +
+	"\x11UnskipSlotRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04slot\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"E\n" +
+	"\x12UnskipSlotResponse\x12/\n" +
+	"\bschedule\x18\x01 \x01(\v2\x13.tminus.v1.ScheduleR\bschedule\"\xa2\x01\n" +
+	"\x12RunScheduleRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04slot\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"@\n" +
+	"\x13RunScheduleResponse\x12)\n" +
+	"\x06firing\x18\x01 \x01(\v2\x11.tminus.v1.FiringR\x06firing\"\x93\x01\n" +
+	"\x17RollbackScheduleRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x03R\brevision\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"K\n" +
+	"\x18RollbackScheduleResponse\x12/\n" +
+	"\bschedule\x18\x01 \x01(\v2\x13.tminus.v1.ScheduleR\bschedule\"\x88\x01\n" +
+	"\x14ListRevisionsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\tR\x05token\"`\n" +
+	"\x15ListRevisionsResponse\x121\n" +
+	"\trevisions\x18\x01 \x03(\v2\x13.tminus.v1.RevisionR\trevisions\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xf4\x02\n" +
+	"\x15CreateBackfillRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x120\n" +
+	"\x05first\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12!\n" +
+	"\fnewest_first\x18\x06 \x01(\bR\vnewestFirst\x12\x1d\n" +
+	"\n" +
+	"per_minute\x18\a \x01(\rR\tperMinute\x12,\n" +
+	"\ainclude\x18\b \x03(\x0e2\x12.tminus.v1.OutcomeR\ainclude\x12\x17\n" +
+	"\adry_run\x18\t \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04show\x18\n" +
+	" \x01(\rR\x04show\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\"v\n" +
+	"\x16CreateBackfillResponse\x12/\n" +
+	"\bbackfill\x18\x01 \x01(\v2\x13.tminus.v1.BackfillR\bbackfill\x12+\n" +
+	"\x04plan\x18\x02 \x01(\v2\x17.tminus.v1.BackfillPlanR\x04plan\"\xda\x01\n" +
+	"\fBackfillPlan\x12:\n" +
+	"\vlaunch_plan\x18\x01 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
+	"launchPlan\x12\x14\n" +
+	"\x05slots\x18\x02 \x01(\x03R\x05slots\x12\x1b\n" +
+	"\tto_launch\x18\x03 \x01(\x03R\btoLaunch\x12.\n" +
+	"\x04next\x18\x04 \x03(\v2\x1a.google.protobuf.TimestampR\x04next\x12+\n" +
+	"\x04kept\x18\x05 \x03(\v2\x17.tminus.v1.OutcomeCountR\x04kept\"R\n" +
+	"\fOutcomeCount\x12,\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x12.tminus.v1.OutcomeR\aoutcome\x12\x14\n" +
+	"\x05slots\x18\x02 \x01(\x03R\x05slots\"\xa5\x01\n" +
+	"\x14ListBackfillsRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1b\n" +
+	"\topen_only\x18\x04 \x01(\bR\bopenOnly\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\tR\x05token\"`\n" +
+	"\x15ListBackfillsResponse\x121\n" +
+	"\tbackfills\x18\x01 \x03(\v2\x13.tminus.v1.BackfillR\tbackfills\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"$\n" +
+	"\x12GetBackfillRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\"F\n" +
+	"\x13GetBackfillResponse\x12/\n" +
+	"\bbackfill\x18\x01 \x01(\v2\x13.tminus.v1.BackfillR\bbackfill\"?\n" +
+	"\x15CancelBackfillRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"I\n" +
+	"\x16CancelBackfillResponse\x12/\n" +
+	"\bbackfill\x18\x01 \x01(\v2\x13.tminus.v1.BackfillR\bbackfill\"\xd7\x01\n" +
+	"\x17PreviewSchedulesRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\"E\n" +
+	"\x18PreviewSchedulesResponse\x12)\n" +
+	"\x06coming\x18\x01 \x03(\v2\x11.tminus.v1.ComingR\x06coming\"\xbe\x01\n" +
+	"\x12PreviewHerdRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\xe2\x01\n" +
+	"\x13PreviewHerdResponse\x12/\n" +
+	"\aminutes\x18\x01 \x03(\v2\x15.tminus.v1.HerdMinuteR\aminutes\x12\x1c\n" +
+	"\tschedules\x18\x02 \x01(\x03R\tschedules\x12\x1a\n" +
+	"\blaunches\x18\x03 \x01(\x03R\blaunches\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\\\n" +
+	"\n" +
+	"HerdMinute\x122\n" +
+	"\x06minute\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x06minute\x12\x1a\n" +
+	"\blaunches\x18\x02 \x01(\x03R\blaunches\"\xca\x01\n" +
+	"\x13DiffScheduleRequest\x12\x18\n" +
+	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1a\n" +
+	"\aversion\x18\x04 \x01(\tH\x00R\aversion\x124\n" +
+	"\x04spec\x18\x05 \x01(\v2\x1e.flyteidl.admin.LaunchPlanSpecH\x00R\x04spec\x12\x12\n" +
+	"\x04next\x18\x06 \x01(\rR\x04nextB\a\n" +
+	"\x05after\"\x97\x01\n" +
+	"\x14DiffScheduleResponse\x12)\n" +
+	"\x06before\x18\x01 \x01(\v2\x11.tminus.v1.TimingR\x06before\x12'\n" +
+	"\x05after\x18\x02 \x01(\v2\x11.tminus.v1.TimingR\x05after\x12+\n" +
+	"\x05slots\x18\x03 \x03(\v2\x15.tminus.v1.SlotChangeR\x05slots\"\xe8\x01\n" +
+	"\x06Timing\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x02 \x01(\tR\n" +
+	"expression\x12\x1a\n" +
+	"\btimezone\x18\x03 \x01(\tR\btimezone\x125\n" +
+	"\x06policy\x18\x04 \x03(\v2\x1d.tminus.v1.Timing.PolicyEntryR\x06policy\x12\x16\n" +
+	"\x06silent\x18\x05 \x01(\tR\x06silent\x1a9\n" +
+	"\vPolicyEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"j\n" +
+	"\n" +
+	"SlotChange\x12.\n" +
+	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\bR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\bR\x05after\"\x83\x01\n" +
 	"\x0fReadLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
@@ -1048,11 +4223,34 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\x10OUTCOME_LAUNCHED\x10\x02\x12\x13\n" +
 	"\x0fOUTCOME_SKIPPED\x10\x03\x12\x12\n" +
 	"\x0eOUTCOME_MISSED\x10\x04\x12\x10\n" +
-	"\fOUTCOME_DEAD\x10\x052\xf4\x02\n" +
+	"\fOUTCOME_DEAD\x10\x05*\x90\x01\n" +
+	"\n" +
+	"FiringKind\x12\x1b\n" +
+	"\x17FIRING_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15FIRING_KIND_SCHEDULED\x10\x01\x12\x18\n" +
+	"\x14FIRING_KIND_CATCH_UP\x10\x02\x12\x18\n" +
+	"\x14FIRING_KIND_BACKFILL\x10\x03\x12\x16\n" +
+	"\x12FIRING_KIND_MANUAL\x10\x042\xf4\x12\n" +
 	"\x0fScheduleService\x12p\n" +
 	"\rListSchedules\x12\x1f.tminus.v1.ListSchedulesRequest\x1a .tminus.v1.ListSchedulesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/tminus/v1/schedules\x12\x84\x01\n" +
 	"\vGetSchedule\x12\x1d.tminus.v1.GetScheduleRequest\x1a\x1e.tminus.v1.GetScheduleResponse\"6\x82\xd3\xe4\x93\x020\x12./tminus/v1/schedules/{project}/{domain}/{name}\x12h\n" +
-	"\vListFirings\x12\x1d.tminus.v1.ListFiringsRequest\x1a\x1e.tminus.v1.ListFiringsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/tminus/v1/firings2\x86\x01\n" +
+	"\vListFirings\x12\x1d.tminus.v1.ListFiringsRequest\x1a\x1e.tminus.v1.ListFiringsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/tminus/v1/firings\x12|\n" +
+	"\x0eRedriveFirings\x12 .tminus.v1.RedriveFiringsRequest\x1a!.tminus.v1.RedriveFiringsResponse\"%\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/tminus/v1/firings/redrive\x12\x93\x01\n" +
+	"\rPauseSchedule\x12\x1f.tminus.v1.PauseScheduleRequest\x1a .tminus.v1.PauseScheduleResponse\"?\x82\xd3\xe4\x93\x029:\x01*\"4/tminus/v1/schedules/{project}/{domain}/{name}/pause\x12\x97\x01\n" +
+	"\x0eResumeSchedule\x12 .tminus.v1.ResumeScheduleRequest\x1a!.tminus.v1.ResumeScheduleResponse\"@\x82\xd3\xe4\x93\x02::\x01*\"5/tminus/v1/schedules/{project}/{domain}/{name}/resume\x12\x83\x01\n" +
+	"\bSkipSlot\x12\x1a.tminus.v1.SkipSlotRequest\x1a\x1b.tminus.v1.SkipSlotResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/tminus/v1/schedules/{project}/{domain}/{name}/skip\x12\x8b\x01\n" +
+	"\n" +
+	"UnskipSlot\x12\x1c.tminus.v1.UnskipSlotRequest\x1a\x1d.tminus.v1.UnskipSlotResponse\"@\x82\xd3\xe4\x93\x02::\x01*\"5/tminus/v1/schedules/{project}/{domain}/{name}/unskip\x12\x8b\x01\n" +
+	"\vRunSchedule\x12\x1d.tminus.v1.RunScheduleRequest\x1a\x1e.tminus.v1.RunScheduleResponse\"=\x82\xd3\xe4\x93\x027:\x01*\"2/tminus/v1/schedules/{project}/{domain}/{name}/run\x12\x9f\x01\n" +
+	"\x10RollbackSchedule\x12\".tminus.v1.RollbackScheduleRequest\x1a#.tminus.v1.RollbackScheduleResponse\"B\x82\xd3\xe4\x93\x02<:\x01*\"7/tminus/v1/schedules/{project}/{domain}/{name}/rollback\x12\x94\x01\n" +
+	"\rListRevisions\x12\x1f.tminus.v1.ListRevisionsRequest\x1a .tminus.v1.ListRevisionsResponse\"@\x82\xd3\xe4\x93\x02:\x128/tminus/v1/schedules/{project}/{domain}/{name}/revisions\x12\x9a\x01\n" +
+	"\x0eCreateBackfill\x12 .tminus.v1.CreateBackfillRequest\x1a!.tminus.v1.CreateBackfillResponse\"C\x82\xd3\xe4\x93\x02=:\x01*\"8/tminus/v1/schedules/{project}/{domain}/{name}/backfills\x12p\n" +
+	"\rListBackfills\x12\x1f.tminus.v1.ListBackfillsRequest\x1a .tminus.v1.ListBackfillsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/tminus/v1/backfills\x12o\n" +
+	"\vGetBackfill\x12\x1d.tminus.v1.GetBackfillRequest\x1a\x1e.tminus.v1.GetBackfillResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/tminus/v1/backfills/{id}\x12\x82\x01\n" +
+	"\x0eCancelBackfill\x12 .tminus.v1.CancelBackfillRequest\x1a!.tminus.v1.CancelBackfillResponse\"+\x82\xd3\xe4\x93\x02%:\x01*\" /tminus/v1/backfills/{id}/cancel\x12w\n" +
+	"\x10PreviewSchedules\x12\".tminus.v1.PreviewSchedulesRequest\x1a#.tminus.v1.PreviewSchedulesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/tminus/v1/preview\x12e\n" +
+	"\vPreviewHerd\x12\x1d.tminus.v1.PreviewHerdRequest\x1a\x1e.tminus.v1.PreviewHerdResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/tminus/v1/herd\x12\x8f\x01\n" +
+	"\fDiffSchedule\x12\x1e.tminus.v1.DiffScheduleRequest\x1a\x1f.tminus.v1.DiffScheduleResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/tminus/v1/schedules/{project}/{domain}/{name}/diff2\x86\x01\n" +
 	"\n" +
 	"LogService\x12x\n" +
 	"\bReadLogs\x12\x1a.tminus.v1.ReadLogsRequest\x1a\x1b.tminus.v1.ReadLogsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/tminus/v1/logs/{project}/{domain}/{name}0\x01B#Z!tminus.dev/gen/tminus/v1;tminusv1b\x06proto3"
@@ -1069,56 +4267,190 @@ func file_tminus_v1_schedule_proto_rawDescGZIP() []byte {
 	return file_tminus_v1_schedule_proto_rawDescData
 }
 
-var file_tminus_v1_schedule_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_tminus_v1_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_tminus_v1_schedule_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_tminus_v1_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_tminus_v1_schedule_proto_goTypes = []any{
-	(Outcome)(0),                  // 0: tminus.v1.Outcome
-	(ReadLogsResponse_Stream)(0),  // 1: tminus.v1.ReadLogsResponse.Stream
-	(*Schedule)(nil),              // 2: tminus.v1.Schedule
-	(*Firing)(nil),                // 3: tminus.v1.Firing
-	(*ListSchedulesRequest)(nil),  // 4: tminus.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil), // 5: tminus.v1.ListSchedulesResponse
-	(*GetScheduleRequest)(nil),    // 6: tminus.v1.GetScheduleRequest
-	(*GetScheduleResponse)(nil),   // 7: tminus.v1.GetScheduleResponse
-	(*ListFiringsRequest)(nil),    // 8: tminus.v1.ListFiringsRequest
-	(*ListFiringsResponse)(nil),   // 9: tminus.v1.ListFiringsResponse
-	(*ReadLogsRequest)(nil),       // 10: tminus.v1.ReadLogsRequest
-	(*ReadLogsResponse)(nil),      // 11: tminus.v1.ReadLogsResponse
-	nil,                           // 12: tminus.v1.Schedule.PolicyEntry
-	(*core.Identifier)(nil),       // 13: flyteidl.core.Identifier
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(Outcome)(0),                     // 0: tminus.v1.Outcome
+	(FiringKind)(0),                  // 1: tminus.v1.FiringKind
+	(ReadLogsResponse_Stream)(0),     // 2: tminus.v1.ReadLogsResponse.Stream
+	(*Schedule)(nil),                 // 3: tminus.v1.Schedule
+	(*Lateness)(nil),                 // 4: tminus.v1.Lateness
+	(*Firing)(nil),                   // 5: tminus.v1.Firing
+	(*Revision)(nil),                 // 6: tminus.v1.Revision
+	(*Backfill)(nil),                 // 7: tminus.v1.Backfill
+	(*Coming)(nil),                   // 8: tminus.v1.Coming
+	(*ListSchedulesRequest)(nil),     // 9: tminus.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),    // 10: tminus.v1.ListSchedulesResponse
+	(*GetScheduleRequest)(nil),       // 11: tminus.v1.GetScheduleRequest
+	(*GetScheduleResponse)(nil),      // 12: tminus.v1.GetScheduleResponse
+	(*ListFiringsRequest)(nil),       // 13: tminus.v1.ListFiringsRequest
+	(*ListFiringsResponse)(nil),      // 14: tminus.v1.ListFiringsResponse
+	(*RedriveFiringsRequest)(nil),    // 15: tminus.v1.RedriveFiringsRequest
+	(*RedriveFiringsResponse)(nil),   // 16: tminus.v1.RedriveFiringsResponse
+	(*PauseScheduleRequest)(nil),     // 17: tminus.v1.PauseScheduleRequest
+	(*PauseScheduleResponse)(nil),    // 18: tminus.v1.PauseScheduleResponse
+	(*ResumeScheduleRequest)(nil),    // 19: tminus.v1.ResumeScheduleRequest
+	(*ResumeScheduleResponse)(nil),   // 20: tminus.v1.ResumeScheduleResponse
+	(*SkipSlotRequest)(nil),          // 21: tminus.v1.SkipSlotRequest
+	(*SkipSlotResponse)(nil),         // 22: tminus.v1.SkipSlotResponse
+	(*UnskipSlotRequest)(nil),        // 23: tminus.v1.UnskipSlotRequest
+	(*UnskipSlotResponse)(nil),       // 24: tminus.v1.UnskipSlotResponse
+	(*RunScheduleRequest)(nil),       // 25: tminus.v1.RunScheduleRequest
+	(*RunScheduleResponse)(nil),      // 26: tminus.v1.RunScheduleResponse
+	(*RollbackScheduleRequest)(nil),  // 27: tminus.v1.RollbackScheduleRequest
+	(*RollbackScheduleResponse)(nil), // 28: tminus.v1.RollbackScheduleResponse
+	(*ListRevisionsRequest)(nil),     // 29: tminus.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),    // 30: tminus.v1.ListRevisionsResponse
+	(*CreateBackfillRequest)(nil),    // 31: tminus.v1.CreateBackfillRequest
+	(*CreateBackfillResponse)(nil),   // 32: tminus.v1.CreateBackfillResponse
+	(*BackfillPlan)(nil),             // 33: tminus.v1.BackfillPlan
+	(*OutcomeCount)(nil),             // 34: tminus.v1.OutcomeCount
+	(*ListBackfillsRequest)(nil),     // 35: tminus.v1.ListBackfillsRequest
+	(*ListBackfillsResponse)(nil),    // 36: tminus.v1.ListBackfillsResponse
+	(*GetBackfillRequest)(nil),       // 37: tminus.v1.GetBackfillRequest
+	(*GetBackfillResponse)(nil),      // 38: tminus.v1.GetBackfillResponse
+	(*CancelBackfillRequest)(nil),    // 39: tminus.v1.CancelBackfillRequest
+	(*CancelBackfillResponse)(nil),   // 40: tminus.v1.CancelBackfillResponse
+	(*PreviewSchedulesRequest)(nil),  // 41: tminus.v1.PreviewSchedulesRequest
+	(*PreviewSchedulesResponse)(nil), // 42: tminus.v1.PreviewSchedulesResponse
+	(*PreviewHerdRequest)(nil),       // 43: tminus.v1.PreviewHerdRequest
+	(*PreviewHerdResponse)(nil),      // 44: tminus.v1.PreviewHerdResponse
+	(*HerdMinute)(nil),               // 45: tminus.v1.HerdMinute
+	(*DiffScheduleRequest)(nil),      // 46: tminus.v1.DiffScheduleRequest
+	(*DiffScheduleResponse)(nil),     // 47: tminus.v1.DiffScheduleResponse
+	(*Timing)(nil),                   // 48: tminus.v1.Timing
+	(*SlotChange)(nil),               // 49: tminus.v1.SlotChange
+	(*ReadLogsRequest)(nil),          // 50: tminus.v1.ReadLogsRequest
+	(*ReadLogsResponse)(nil),         // 51: tminus.v1.ReadLogsResponse
+	nil,                              // 52: tminus.v1.Schedule.PolicyEntry
+	nil,                              // 53: tminus.v1.Revision.PolicyEntry
+	nil,                              // 54: tminus.v1.Timing.PolicyEntry
+	(*core.Identifier)(nil),          // 55: flyteidl.core.Identifier
+	(*timestamppb.Timestamp)(nil),    // 56: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 57: google.protobuf.Duration
+	(*admin.LaunchPlanSpec)(nil),     // 58: flyteidl.admin.LaunchPlanSpec
 }
 var file_tminus_v1_schedule_proto_depIdxs = []int32{
-	13, // 0: tminus.v1.Schedule.launch_plan:type_name -> flyteidl.core.Identifier
-	12, // 1: tminus.v1.Schedule.policy:type_name -> tminus.v1.Schedule.PolicyEntry
-	14, // 2: tminus.v1.Schedule.next:type_name -> google.protobuf.Timestamp
-	14, // 3: tminus.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
-	13, // 4: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
-	14, // 5: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
-	14, // 6: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
-	0,  // 7: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
-	14, // 8: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
-	14, // 9: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
-	14, // 10: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
-	15, // 11: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
-	2,  // 12: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
-	2,  // 13: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	3,  // 14: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
-	1,  // 15: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
-	4,  // 16: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
-	6,  // 17: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
-	8,  // 18: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
-	10, // 19: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
-	5,  // 20: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
-	7,  // 21: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
-	9,  // 22: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
-	11, // 23: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
-	20, // [20:24] is the sub-list for method output_type
-	16, // [16:20] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	55, // 0: tminus.v1.Schedule.launch_plan:type_name -> flyteidl.core.Identifier
+	52, // 1: tminus.v1.Schedule.policy:type_name -> tminus.v1.Schedule.PolicyEntry
+	56, // 2: tminus.v1.Schedule.next:type_name -> google.protobuf.Timestamp
+	56, // 3: tminus.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
+	56, // 4: tminus.v1.Schedule.paused_until:type_name -> google.protobuf.Timestamp
+	4,  // 5: tminus.v1.Schedule.lateness:type_name -> tminus.v1.Lateness
+	57, // 6: tminus.v1.Lateness.last:type_name -> google.protobuf.Duration
+	57, // 7: tminus.v1.Lateness.p50:type_name -> google.protobuf.Duration
+	57, // 8: tminus.v1.Lateness.p99:type_name -> google.protobuf.Duration
+	55, // 9: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
+	56, // 10: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
+	56, // 11: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
+	0,  // 12: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
+	56, // 13: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
+	56, // 14: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
+	56, // 15: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
+	57, // 16: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
+	1,  // 17: tminus.v1.Firing.kind:type_name -> tminus.v1.FiringKind
+	55, // 18: tminus.v1.Revision.launch_plan:type_name -> flyteidl.core.Identifier
+	53, // 19: tminus.v1.Revision.policy:type_name -> tminus.v1.Revision.PolicyEntry
+	56, // 20: tminus.v1.Revision.paused_until:type_name -> google.protobuf.Timestamp
+	56, // 21: tminus.v1.Revision.at:type_name -> google.protobuf.Timestamp
+	56, // 22: tminus.v1.Revision.from:type_name -> google.protobuf.Timestamp
+	55, // 23: tminus.v1.Backfill.launch_plan:type_name -> flyteidl.core.Identifier
+	1,  // 24: tminus.v1.Backfill.kind:type_name -> tminus.v1.FiringKind
+	56, // 25: tminus.v1.Backfill.first:type_name -> google.protobuf.Timestamp
+	56, // 26: tminus.v1.Backfill.last:type_name -> google.protobuf.Timestamp
+	0,  // 27: tminus.v1.Backfill.include:type_name -> tminus.v1.Outcome
+	56, // 28: tminus.v1.Backfill.created_at:type_name -> google.protobuf.Timestamp
+	56, // 29: tminus.v1.Backfill.ended_at:type_name -> google.protobuf.Timestamp
+	55, // 30: tminus.v1.Coming.launch_plan:type_name -> flyteidl.core.Identifier
+	56, // 31: tminus.v1.Coming.slot:type_name -> google.protobuf.Timestamp
+	56, // 32: tminus.v1.Coming.launch_at:type_name -> google.protobuf.Timestamp
+	3,  // 33: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
+	3,  // 34: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	5,  // 35: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
+	56, // 36: tminus.v1.RedriveFiringsRequest.slot:type_name -> google.protobuf.Timestamp
+	56, // 37: tminus.v1.PauseScheduleRequest.until:type_name -> google.protobuf.Timestamp
+	3,  // 38: tminus.v1.PauseScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	3,  // 39: tminus.v1.ResumeScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	56, // 40: tminus.v1.SkipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	56, // 41: tminus.v1.SkipSlotResponse.slot:type_name -> google.protobuf.Timestamp
+	3,  // 42: tminus.v1.SkipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	56, // 43: tminus.v1.UnskipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	3,  // 44: tminus.v1.UnskipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	56, // 45: tminus.v1.RunScheduleRequest.slot:type_name -> google.protobuf.Timestamp
+	5,  // 46: tminus.v1.RunScheduleResponse.firing:type_name -> tminus.v1.Firing
+	3,  // 47: tminus.v1.RollbackScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	6,  // 48: tminus.v1.ListRevisionsResponse.revisions:type_name -> tminus.v1.Revision
+	56, // 49: tminus.v1.CreateBackfillRequest.first:type_name -> google.protobuf.Timestamp
+	56, // 50: tminus.v1.CreateBackfillRequest.last:type_name -> google.protobuf.Timestamp
+	0,  // 51: tminus.v1.CreateBackfillRequest.include:type_name -> tminus.v1.Outcome
+	7,  // 52: tminus.v1.CreateBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	33, // 53: tminus.v1.CreateBackfillResponse.plan:type_name -> tminus.v1.BackfillPlan
+	55, // 54: tminus.v1.BackfillPlan.launch_plan:type_name -> flyteidl.core.Identifier
+	56, // 55: tminus.v1.BackfillPlan.next:type_name -> google.protobuf.Timestamp
+	34, // 56: tminus.v1.BackfillPlan.kept:type_name -> tminus.v1.OutcomeCount
+	0,  // 57: tminus.v1.OutcomeCount.outcome:type_name -> tminus.v1.Outcome
+	7,  // 58: tminus.v1.ListBackfillsResponse.backfills:type_name -> tminus.v1.Backfill
+	7,  // 59: tminus.v1.GetBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	7,  // 60: tminus.v1.CancelBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	56, // 61: tminus.v1.PreviewSchedulesRequest.from:type_name -> google.protobuf.Timestamp
+	56, // 62: tminus.v1.PreviewSchedulesRequest.until:type_name -> google.protobuf.Timestamp
+	8,  // 63: tminus.v1.PreviewSchedulesResponse.coming:type_name -> tminus.v1.Coming
+	56, // 64: tminus.v1.PreviewHerdRequest.from:type_name -> google.protobuf.Timestamp
+	56, // 65: tminus.v1.PreviewHerdRequest.until:type_name -> google.protobuf.Timestamp
+	45, // 66: tminus.v1.PreviewHerdResponse.minutes:type_name -> tminus.v1.HerdMinute
+	56, // 67: tminus.v1.PreviewHerdResponse.from:type_name -> google.protobuf.Timestamp
+	56, // 68: tminus.v1.PreviewHerdResponse.until:type_name -> google.protobuf.Timestamp
+	56, // 69: tminus.v1.HerdMinute.minute:type_name -> google.protobuf.Timestamp
+	58, // 70: tminus.v1.DiffScheduleRequest.spec:type_name -> flyteidl.admin.LaunchPlanSpec
+	48, // 71: tminus.v1.DiffScheduleResponse.before:type_name -> tminus.v1.Timing
+	48, // 72: tminus.v1.DiffScheduleResponse.after:type_name -> tminus.v1.Timing
+	49, // 73: tminus.v1.DiffScheduleResponse.slots:type_name -> tminus.v1.SlotChange
+	54, // 74: tminus.v1.Timing.policy:type_name -> tminus.v1.Timing.PolicyEntry
+	56, // 75: tminus.v1.SlotChange.slot:type_name -> google.protobuf.Timestamp
+	2,  // 76: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
+	9,  // 77: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
+	11, // 78: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
+	13, // 79: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
+	15, // 80: tminus.v1.ScheduleService.RedriveFirings:input_type -> tminus.v1.RedriveFiringsRequest
+	17, // 81: tminus.v1.ScheduleService.PauseSchedule:input_type -> tminus.v1.PauseScheduleRequest
+	19, // 82: tminus.v1.ScheduleService.ResumeSchedule:input_type -> tminus.v1.ResumeScheduleRequest
+	21, // 83: tminus.v1.ScheduleService.SkipSlot:input_type -> tminus.v1.SkipSlotRequest
+	23, // 84: tminus.v1.ScheduleService.UnskipSlot:input_type -> tminus.v1.UnskipSlotRequest
+	25, // 85: tminus.v1.ScheduleService.RunSchedule:input_type -> tminus.v1.RunScheduleRequest
+	27, // 86: tminus.v1.ScheduleService.RollbackSchedule:input_type -> tminus.v1.RollbackScheduleRequest
+	29, // 87: tminus.v1.ScheduleService.ListRevisions:input_type -> tminus.v1.ListRevisionsRequest
+	31, // 88: tminus.v1.ScheduleService.CreateBackfill:input_type -> tminus.v1.CreateBackfillRequest
+	35, // 89: tminus.v1.ScheduleService.ListBackfills:input_type -> tminus.v1.ListBackfillsRequest
+	37, // 90: tminus.v1.ScheduleService.GetBackfill:input_type -> tminus.v1.GetBackfillRequest
+	39, // 91: tminus.v1.ScheduleService.CancelBackfill:input_type -> tminus.v1.CancelBackfillRequest
+	41, // 92: tminus.v1.ScheduleService.PreviewSchedules:input_type -> tminus.v1.PreviewSchedulesRequest
+	43, // 93: tminus.v1.ScheduleService.PreviewHerd:input_type -> tminus.v1.PreviewHerdRequest
+	46, // 94: tminus.v1.ScheduleService.DiffSchedule:input_type -> tminus.v1.DiffScheduleRequest
+	50, // 95: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
+	10, // 96: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
+	12, // 97: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
+	14, // 98: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
+	16, // 99: tminus.v1.ScheduleService.RedriveFirings:output_type -> tminus.v1.RedriveFiringsResponse
+	18, // 100: tminus.v1.ScheduleService.PauseSchedule:output_type -> tminus.v1.PauseScheduleResponse
+	20, // 101: tminus.v1.ScheduleService.ResumeSchedule:output_type -> tminus.v1.ResumeScheduleResponse
+	22, // 102: tminus.v1.ScheduleService.SkipSlot:output_type -> tminus.v1.SkipSlotResponse
+	24, // 103: tminus.v1.ScheduleService.UnskipSlot:output_type -> tminus.v1.UnskipSlotResponse
+	26, // 104: tminus.v1.ScheduleService.RunSchedule:output_type -> tminus.v1.RunScheduleResponse
+	28, // 105: tminus.v1.ScheduleService.RollbackSchedule:output_type -> tminus.v1.RollbackScheduleResponse
+	30, // 106: tminus.v1.ScheduleService.ListRevisions:output_type -> tminus.v1.ListRevisionsResponse
+	32, // 107: tminus.v1.ScheduleService.CreateBackfill:output_type -> tminus.v1.CreateBackfillResponse
+	36, // 108: tminus.v1.ScheduleService.ListBackfills:output_type -> tminus.v1.ListBackfillsResponse
+	38, // 109: tminus.v1.ScheduleService.GetBackfill:output_type -> tminus.v1.GetBackfillResponse
+	40, // 110: tminus.v1.ScheduleService.CancelBackfill:output_type -> tminus.v1.CancelBackfillResponse
+	42, // 111: tminus.v1.ScheduleService.PreviewSchedules:output_type -> tminus.v1.PreviewSchedulesResponse
+	44, // 112: tminus.v1.ScheduleService.PreviewHerd:output_type -> tminus.v1.PreviewHerdResponse
+	47, // 113: tminus.v1.ScheduleService.DiffSchedule:output_type -> tminus.v1.DiffScheduleResponse
+	51, // 114: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
+	96, // [96:115] is the sub-list for method output_type
+	77, // [77:96] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_tminus_v1_schedule_proto_init() }
@@ -1126,13 +4458,17 @@ func file_tminus_v1_schedule_proto_init() {
 	if File_tminus_v1_schedule_proto != nil {
 		return
 	}
+	file_tminus_v1_schedule_proto_msgTypes[43].OneofWrappers = []any{
+		(*DiffScheduleRequest_Version)(nil),
+		(*DiffScheduleRequest_Spec)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tminus_v1_schedule_proto_rawDesc), len(file_tminus_v1_schedule_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   11,
+			NumEnums:      3,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -4,8 +4,8 @@
 // - protoc             (unknown)
 // source: tminus/v1/schedule.proto
 
-// What tminus knows beyond Flyte's own API: schedules, what became of their
-// slots, and what the tasks of an execution wrote.
+// What tminus knows beyond Flyte's own API: schedules and how to operate them,
+// what became of their slots, and what the tasks of an execution wrote.
 
 package tminusv1
 
@@ -22,16 +22,38 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ScheduleService_ListSchedules_FullMethodName = "/tminus.v1.ScheduleService/ListSchedules"
-	ScheduleService_GetSchedule_FullMethodName   = "/tminus.v1.ScheduleService/GetSchedule"
-	ScheduleService_ListFirings_FullMethodName   = "/tminus.v1.ScheduleService/ListFirings"
+	ScheduleService_ListSchedules_FullMethodName    = "/tminus.v1.ScheduleService/ListSchedules"
+	ScheduleService_GetSchedule_FullMethodName      = "/tminus.v1.ScheduleService/GetSchedule"
+	ScheduleService_ListFirings_FullMethodName      = "/tminus.v1.ScheduleService/ListFirings"
+	ScheduleService_RedriveFirings_FullMethodName   = "/tminus.v1.ScheduleService/RedriveFirings"
+	ScheduleService_PauseSchedule_FullMethodName    = "/tminus.v1.ScheduleService/PauseSchedule"
+	ScheduleService_ResumeSchedule_FullMethodName   = "/tminus.v1.ScheduleService/ResumeSchedule"
+	ScheduleService_SkipSlot_FullMethodName         = "/tminus.v1.ScheduleService/SkipSlot"
+	ScheduleService_UnskipSlot_FullMethodName       = "/tminus.v1.ScheduleService/UnskipSlot"
+	ScheduleService_RunSchedule_FullMethodName      = "/tminus.v1.ScheduleService/RunSchedule"
+	ScheduleService_RollbackSchedule_FullMethodName = "/tminus.v1.ScheduleService/RollbackSchedule"
+	ScheduleService_ListRevisions_FullMethodName    = "/tminus.v1.ScheduleService/ListRevisions"
+	ScheduleService_CreateBackfill_FullMethodName   = "/tminus.v1.ScheduleService/CreateBackfill"
+	ScheduleService_ListBackfills_FullMethodName    = "/tminus.v1.ScheduleService/ListBackfills"
+	ScheduleService_GetBackfill_FullMethodName      = "/tminus.v1.ScheduleService/GetBackfill"
+	ScheduleService_CancelBackfill_FullMethodName   = "/tminus.v1.ScheduleService/CancelBackfill"
+	ScheduleService_PreviewSchedules_FullMethodName = "/tminus.v1.ScheduleService/PreviewSchedules"
+	ScheduleService_PreviewHerd_FullMethodName      = "/tminus.v1.ScheduleService/PreviewHerd"
+	ScheduleService_DiffSchedule_FullMethodName     = "/tminus.v1.ScheduleService/DiffSchedule"
 )
 
 // ScheduleServiceClient is the client API for ScheduleService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ScheduleService shows the schedules of launch plans and the ledger of their slots.
+// ScheduleService shows the schedules of launch plans and the ledger of their slots, and operates them.
+//
+// Every change is recorded with who made it and why. Why is the reason in the
+// request. Who is what the client says in the request metadata tminus-principal
+// (the header Tminus-Principal over REST), such as ada@laptop, and otherwise a
+// word on the client's program: a claim, not proof, for nobody is asked for
+// any. UpdateLaunchPlan, which is Flyte's, takes its reason from the metadata
+// tminus-reason. Both are percent-encoded where they are not printable ASCII.
 type ScheduleServiceClient interface {
 	// ListSchedules lists schedules, the one that fires next first.
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
@@ -39,6 +61,47 @@ type ScheduleServiceClient interface {
 	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*GetScheduleResponse, error)
 	// ListFirings lists what became of slots, newest first.
 	ListFirings(ctx context.Context, in *ListFiringsRequest, opts ...grpc.CallOption) (*ListFiringsResponse, error)
+	// RedriveFirings makes dead firings pending again, with a launch deadline that begins now.
+	RedriveFirings(ctx context.Context, in *RedriveFiringsRequest, opts ...grpc.CallOption) (*RedriveFiringsResponse, error)
+	// PauseSchedule stops an active schedule from firing, and skips what was
+	// recorded and not launched yet. Pausing again replaces the reason and the end.
+	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
+	// ResumeSchedule makes a paused schedule fire again, from now on: the slots of
+	// the pause do not launch. One that is not paused is left as it is.
+	ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error)
+	// SkipSlot records one coming slot as skipped, ahead of time.
+	SkipSlot(ctx context.Context, in *SkipSlotRequest, opts ...grpc.CallOption) (*SkipSlotResponse, error)
+	// UnskipSlot takes back what SkipSlot did, while the slot is still to come.
+	UnskipSlot(ctx context.Context, in *UnskipSlotRequest, opts ...grpc.CallOption) (*UnskipSlotResponse, error)
+	// RunSchedule launches a slot now: one of the past that has no firing, one
+	// that is to come, which then does not fire again, or the present second.
+	RunSchedule(ctx context.Context, in *RunScheduleRequest, opts ...grpc.CallOption) (*RunScheduleResponse, error)
+	// RollbackSchedule brings back what a revision says: its version of the launch
+	// plan active, or none. It is a change like any other, with a revision of its
+	// own, and no slot of the past launches because of it.
+	RollbackSchedule(ctx context.Context, in *RollbackScheduleRequest, opts ...grpc.CallOption) (*RollbackScheduleResponse, error)
+	// ListRevisions lists the changes to a schedule, newest first.
+	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
+	// CreateBackfill launches the slots of a range that were not launched, bit by
+	// bit and beside those that come due. Executions are named as if they had been
+	// launched on time, so none is launched twice.
+	CreateBackfill(ctx context.Context, in *CreateBackfillRequest, opts ...grpc.CallOption) (*CreateBackfillResponse, error)
+	// ListBackfills lists backfills, and the catch-ups after outages, newest first.
+	ListBackfills(ctx context.Context, in *ListBackfillsRequest, opts ...grpc.CallOption) (*ListBackfillsResponse, error)
+	// GetBackfill shows one backfill, and how far it has come.
+	GetBackfill(ctx context.Context, in *GetBackfillRequest, opts ...grpc.CallOption) (*GetBackfillResponse, error)
+	// CancelBackfill ends a backfill: slots that it did not record stay as they
+	// are. What it launched goes on. One that has ended is left as it is.
+	CancelBackfill(ctx context.Context, in *CancelBackfillRequest, opts ...grpc.CallOption) (*CancelBackfillResponse, error)
+	// PreviewSchedules lists the coming slots of one or of many schedules in the
+	// order of time, and when each is to launch, with all policies applied:
+	// exclusions, bounds, max-runs, jitter, skipped slots.
+	PreviewSchedules(ctx context.Context, in *PreviewSchedulesRequest, opts ...grpc.CallOption) (*PreviewSchedulesResponse, error)
+	// PreviewHerd counts the launches in each minute to come, over many schedules, the busiest minute first.
+	PreviewHerd(ctx context.Context, in *PreviewHerdRequest, opts ...grpc.CallOption) (*PreviewHerdResponse, error)
+	// DiffSchedule compares the coming slots of a launch plan's schedule with those
+	// after an activation, of a version or of a launch plan that is not registered yet.
+	DiffSchedule(ctx context.Context, in *DiffScheduleRequest, opts ...grpc.CallOption) (*DiffScheduleResponse, error)
 }
 
 type scheduleServiceClient struct {
@@ -79,11 +142,168 @@ func (c *scheduleServiceClient) ListFirings(ctx context.Context, in *ListFirings
 	return out, nil
 }
 
+func (c *scheduleServiceClient) RedriveFirings(ctx context.Context, in *RedriveFiringsRequest, opts ...grpc.CallOption) (*RedriveFiringsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RedriveFiringsResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_RedriveFirings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseScheduleResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_PauseSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeScheduleResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_ResumeSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) SkipSlot(ctx context.Context, in *SkipSlotRequest, opts ...grpc.CallOption) (*SkipSlotResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SkipSlotResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_SkipSlot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) UnskipSlot(ctx context.Context, in *UnskipSlotRequest, opts ...grpc.CallOption) (*UnskipSlotResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnskipSlotResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_UnskipSlot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) RunSchedule(ctx context.Context, in *RunScheduleRequest, opts ...grpc.CallOption) (*RunScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RunScheduleResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_RunSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) RollbackSchedule(ctx context.Context, in *RollbackScheduleRequest, opts ...grpc.CallOption) (*RollbackScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RollbackScheduleResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_RollbackSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRevisionsResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_ListRevisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) CreateBackfill(ctx context.Context, in *CreateBackfillRequest, opts ...grpc.CallOption) (*CreateBackfillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateBackfillResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_CreateBackfill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) ListBackfills(ctx context.Context, in *ListBackfillsRequest, opts ...grpc.CallOption) (*ListBackfillsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBackfillsResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_ListBackfills_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) GetBackfill(ctx context.Context, in *GetBackfillRequest, opts ...grpc.CallOption) (*GetBackfillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetBackfillResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_GetBackfill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) CancelBackfill(ctx context.Context, in *CancelBackfillRequest, opts ...grpc.CallOption) (*CancelBackfillResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelBackfillResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_CancelBackfill_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) PreviewSchedules(ctx context.Context, in *PreviewSchedulesRequest, opts ...grpc.CallOption) (*PreviewSchedulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewSchedulesResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_PreviewSchedules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) PreviewHerd(ctx context.Context, in *PreviewHerdRequest, opts ...grpc.CallOption) (*PreviewHerdResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewHerdResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_PreviewHerd_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) DiffSchedule(ctx context.Context, in *DiffScheduleRequest, opts ...grpc.CallOption) (*DiffScheduleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiffScheduleResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_DiffSchedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ScheduleServiceServer is the server API for ScheduleService service.
 // All implementations must embed UnimplementedScheduleServiceServer
 // for forward compatibility.
 //
-// ScheduleService shows the schedules of launch plans and the ledger of their slots.
+// ScheduleService shows the schedules of launch plans and the ledger of their slots, and operates them.
+//
+// Every change is recorded with who made it and why. Why is the reason in the
+// request. Who is what the client says in the request metadata tminus-principal
+// (the header Tminus-Principal over REST), such as ada@laptop, and otherwise a
+// word on the client's program: a claim, not proof, for nobody is asked for
+// any. UpdateLaunchPlan, which is Flyte's, takes its reason from the metadata
+// tminus-reason. Both are percent-encoded where they are not printable ASCII.
 type ScheduleServiceServer interface {
 	// ListSchedules lists schedules, the one that fires next first.
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
@@ -91,6 +311,47 @@ type ScheduleServiceServer interface {
 	GetSchedule(context.Context, *GetScheduleRequest) (*GetScheduleResponse, error)
 	// ListFirings lists what became of slots, newest first.
 	ListFirings(context.Context, *ListFiringsRequest) (*ListFiringsResponse, error)
+	// RedriveFirings makes dead firings pending again, with a launch deadline that begins now.
+	RedriveFirings(context.Context, *RedriveFiringsRequest) (*RedriveFiringsResponse, error)
+	// PauseSchedule stops an active schedule from firing, and skips what was
+	// recorded and not launched yet. Pausing again replaces the reason and the end.
+	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
+	// ResumeSchedule makes a paused schedule fire again, from now on: the slots of
+	// the pause do not launch. One that is not paused is left as it is.
+	ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error)
+	// SkipSlot records one coming slot as skipped, ahead of time.
+	SkipSlot(context.Context, *SkipSlotRequest) (*SkipSlotResponse, error)
+	// UnskipSlot takes back what SkipSlot did, while the slot is still to come.
+	UnskipSlot(context.Context, *UnskipSlotRequest) (*UnskipSlotResponse, error)
+	// RunSchedule launches a slot now: one of the past that has no firing, one
+	// that is to come, which then does not fire again, or the present second.
+	RunSchedule(context.Context, *RunScheduleRequest) (*RunScheduleResponse, error)
+	// RollbackSchedule brings back what a revision says: its version of the launch
+	// plan active, or none. It is a change like any other, with a revision of its
+	// own, and no slot of the past launches because of it.
+	RollbackSchedule(context.Context, *RollbackScheduleRequest) (*RollbackScheduleResponse, error)
+	// ListRevisions lists the changes to a schedule, newest first.
+	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
+	// CreateBackfill launches the slots of a range that were not launched, bit by
+	// bit and beside those that come due. Executions are named as if they had been
+	// launched on time, so none is launched twice.
+	CreateBackfill(context.Context, *CreateBackfillRequest) (*CreateBackfillResponse, error)
+	// ListBackfills lists backfills, and the catch-ups after outages, newest first.
+	ListBackfills(context.Context, *ListBackfillsRequest) (*ListBackfillsResponse, error)
+	// GetBackfill shows one backfill, and how far it has come.
+	GetBackfill(context.Context, *GetBackfillRequest) (*GetBackfillResponse, error)
+	// CancelBackfill ends a backfill: slots that it did not record stay as they
+	// are. What it launched goes on. One that has ended is left as it is.
+	CancelBackfill(context.Context, *CancelBackfillRequest) (*CancelBackfillResponse, error)
+	// PreviewSchedules lists the coming slots of one or of many schedules in the
+	// order of time, and when each is to launch, with all policies applied:
+	// exclusions, bounds, max-runs, jitter, skipped slots.
+	PreviewSchedules(context.Context, *PreviewSchedulesRequest) (*PreviewSchedulesResponse, error)
+	// PreviewHerd counts the launches in each minute to come, over many schedules, the busiest minute first.
+	PreviewHerd(context.Context, *PreviewHerdRequest) (*PreviewHerdResponse, error)
+	// DiffSchedule compares the coming slots of a launch plan's schedule with those
+	// after an activation, of a version or of a launch plan that is not registered yet.
+	DiffSchedule(context.Context, *DiffScheduleRequest) (*DiffScheduleResponse, error)
 	mustEmbedUnimplementedScheduleServiceServer()
 }
 
@@ -109,6 +370,51 @@ func (UnimplementedScheduleServiceServer) GetSchedule(context.Context, *GetSched
 }
 func (UnimplementedScheduleServiceServer) ListFirings(context.Context, *ListFiringsRequest) (*ListFiringsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListFirings not implemented")
+}
+func (UnimplementedScheduleServiceServer) RedriveFirings(context.Context, *RedriveFiringsRequest) (*RedriveFiringsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RedriveFirings not implemented")
+}
+func (UnimplementedScheduleServiceServer) PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) SkipSlot(context.Context, *SkipSlotRequest) (*SkipSlotResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SkipSlot not implemented")
+}
+func (UnimplementedScheduleServiceServer) UnskipSlot(context.Context, *UnskipSlotRequest) (*UnskipSlotResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnskipSlot not implemented")
+}
+func (UnimplementedScheduleServiceServer) RunSchedule(context.Context, *RunScheduleRequest) (*RunScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RunSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) RollbackSchedule(context.Context, *RollbackScheduleRequest) (*RollbackScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollbackSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
+}
+func (UnimplementedScheduleServiceServer) CreateBackfill(context.Context, *CreateBackfillRequest) (*CreateBackfillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateBackfill not implemented")
+}
+func (UnimplementedScheduleServiceServer) ListBackfills(context.Context, *ListBackfillsRequest) (*ListBackfillsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBackfills not implemented")
+}
+func (UnimplementedScheduleServiceServer) GetBackfill(context.Context, *GetBackfillRequest) (*GetBackfillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetBackfill not implemented")
+}
+func (UnimplementedScheduleServiceServer) CancelBackfill(context.Context, *CancelBackfillRequest) (*CancelBackfillResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelBackfill not implemented")
+}
+func (UnimplementedScheduleServiceServer) PreviewSchedules(context.Context, *PreviewSchedulesRequest) (*PreviewSchedulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewSchedules not implemented")
+}
+func (UnimplementedScheduleServiceServer) PreviewHerd(context.Context, *PreviewHerdRequest) (*PreviewHerdResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewHerd not implemented")
+}
+func (UnimplementedScheduleServiceServer) DiffSchedule(context.Context, *DiffScheduleRequest) (*DiffScheduleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiffSchedule not implemented")
 }
 func (UnimplementedScheduleServiceServer) mustEmbedUnimplementedScheduleServiceServer() {}
 func (UnimplementedScheduleServiceServer) testEmbeddedByValue()                         {}
@@ -185,6 +491,276 @@ func _ScheduleService_ListFirings_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ScheduleService_RedriveFirings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RedriveFiringsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).RedriveFirings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_RedriveFirings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).RedriveFirings(ctx, req.(*RedriveFiringsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_PauseSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).PauseSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_PauseSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).PauseSchedule(ctx, req.(*PauseScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_ResumeSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).ResumeSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_ResumeSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).ResumeSchedule(ctx, req.(*ResumeScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_SkipSlot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SkipSlotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).SkipSlot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_SkipSlot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).SkipSlot(ctx, req.(*SkipSlotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_UnskipSlot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnskipSlotRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).UnskipSlot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_UnskipSlot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).UnskipSlot(ctx, req.(*UnskipSlotRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_RunSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RunScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).RunSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_RunSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).RunSchedule(ctx, req.(*RunScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_RollbackSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).RollbackSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_RollbackSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).RollbackSchedule(ctx, req.(*RollbackScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRevisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).ListRevisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_ListRevisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).ListRevisions(ctx, req.(*ListRevisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_CreateBackfill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateBackfillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).CreateBackfill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_CreateBackfill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).CreateBackfill(ctx, req.(*CreateBackfillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_ListBackfills_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBackfillsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).ListBackfills(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_ListBackfills_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).ListBackfills(ctx, req.(*ListBackfillsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_GetBackfill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetBackfillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).GetBackfill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_GetBackfill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).GetBackfill(ctx, req.(*GetBackfillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_CancelBackfill_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelBackfillRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).CancelBackfill(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_CancelBackfill_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).CancelBackfill(ctx, req.(*CancelBackfillRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_PreviewSchedules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewSchedulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).PreviewSchedules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_PreviewSchedules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).PreviewSchedules(ctx, req.(*PreviewSchedulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_PreviewHerd_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewHerdRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).PreviewHerd(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_PreviewHerd_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).PreviewHerd(ctx, req.(*PreviewHerdRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_DiffSchedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiffScheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).DiffSchedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_DiffSchedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).DiffSchedule(ctx, req.(*DiffScheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ScheduleService_ServiceDesc is the grpc.ServiceDesc for ScheduleService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -203,6 +779,66 @@ var ScheduleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListFirings",
 			Handler:    _ScheduleService_ListFirings_Handler,
+		},
+		{
+			MethodName: "RedriveFirings",
+			Handler:    _ScheduleService_RedriveFirings_Handler,
+		},
+		{
+			MethodName: "PauseSchedule",
+			Handler:    _ScheduleService_PauseSchedule_Handler,
+		},
+		{
+			MethodName: "ResumeSchedule",
+			Handler:    _ScheduleService_ResumeSchedule_Handler,
+		},
+		{
+			MethodName: "SkipSlot",
+			Handler:    _ScheduleService_SkipSlot_Handler,
+		},
+		{
+			MethodName: "UnskipSlot",
+			Handler:    _ScheduleService_UnskipSlot_Handler,
+		},
+		{
+			MethodName: "RunSchedule",
+			Handler:    _ScheduleService_RunSchedule_Handler,
+		},
+		{
+			MethodName: "RollbackSchedule",
+			Handler:    _ScheduleService_RollbackSchedule_Handler,
+		},
+		{
+			MethodName: "ListRevisions",
+			Handler:    _ScheduleService_ListRevisions_Handler,
+		},
+		{
+			MethodName: "CreateBackfill",
+			Handler:    _ScheduleService_CreateBackfill_Handler,
+		},
+		{
+			MethodName: "ListBackfills",
+			Handler:    _ScheduleService_ListBackfills_Handler,
+		},
+		{
+			MethodName: "GetBackfill",
+			Handler:    _ScheduleService_GetBackfill_Handler,
+		},
+		{
+			MethodName: "CancelBackfill",
+			Handler:    _ScheduleService_CancelBackfill_Handler,
+		},
+		{
+			MethodName: "PreviewSchedules",
+			Handler:    _ScheduleService_PreviewSchedules_Handler,
+		},
+		{
+			MethodName: "PreviewHerd",
+			Handler:    _ScheduleService_PreviewHerd_Handler,
+		},
+		{
+			MethodName: "DiffSchedule",
+			Handler:    _ScheduleService_DiffSchedule_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -128,6 +128,11 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 	if err := judge(ctx, tx, c.Now, judged, claimed); err != nil {
 		return err
 	}
+	place := make(map[firingKey]int, len(due))
+	for i := range due {
+		place[keyOf(due[i])] = i
+	}
+	slices.SortFunc(claimed.Launch, func(a, b schedule.Firing) int { return place[keyOf(a)] - place[keyOf(b)] })
 	args := make([]any, 0, len(claimFirings.Columns)*len(claimed.Launch))
 	for i := range claimed.Launch {
 		f := &claimed.Launch[i]

@@ -1,9 +1,11 @@
 package relational
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -11,14 +13,13 @@ import (
 	"tminus.dev/internal/store"
 )
 
-// selectDue reads what schedule.Plan looks at. The version is left out: firings
-// refer to its row.
-const selectDue = `SELECT id, plan_id, project_id, project, domain, name, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
+// selectDue reads what schedule.Plan looks at.
+const selectDue = `SELECT id, plan_id, project_id, project, domain, name, version, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
 	WHERE next_at <= ? ORDER BY next_at, priority DESC, id LIMIT ?`
 
 func scanDue(rows *sql.Rows) (s scheduleRow, err error) {
 	var policy string
-	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name,
+	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
 		&s.Spec.Expression, &policy, &s.Paused, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs)
 	s.Active = true
 	s.decode(policy)
@@ -97,19 +98,30 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 	return a, nil
 }
 
-// claimPlanned claims planned firings that launch at once and whatever runs.
-func claimPlanned(all []plannedRow, session int64, now time.Time, most int) (claimed []schedule.Firing) {
+// claimPlanned claims planned firings that launch at once and whatever runs, the
+// highest priority first, unless one with a higher priority has to be judged.
+func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []schedule.Firing {
+	var free []*schedule.Firing
+	least := math.MinInt
 	for _, r := range all {
 		for i := range r.planned.Firings {
-			f := &r.planned.Firings[i]
-			if len(claimed) == most {
-				return claimed
-			}
-			if f.Outcome == schedule.Pending && !f.Behind && f.Unconditional() && !f.AttemptAt.After(now) {
-				f.Owner, f.Tried = session, true
-				claimed = append(claimed, *f)
+			switch f := &r.planned.Firings[i]; {
+			case f.Outcome != schedule.Pending || f.Behind || f.AttemptAt.After(now):
+			case f.Unconditional():
+				free = append(free, f)
+			default:
+				least = max(least, f.Priority)
 			}
 		}
+	}
+	slices.SortStableFunc(free, func(a, b *schedule.Firing) int { return cmp.Compare(b.Priority, a.Priority) })
+	claimed := make([]schedule.Firing, 0, min(len(free), most))
+	for _, f := range free {
+		if len(claimed) == most || f.Priority < least {
+			break
+		}
+		f.Owner, f.Tried = session, true
+		claimed = append(claimed, *f)
 	}
 	return claimed
 }

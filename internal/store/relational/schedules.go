@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -14,15 +15,14 @@ import (
 
 var scheduleEntity = entity{
 	noun: "schedules", prefix: "schedule",
-	columns: "s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, p.version, s.expression, s.kickoff_input, s.policy," +
+	columns: "s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.kickoff_input, s.policy," +
 		" s.active, s.paused, s.paused_by, s.paused_until, s.problem, s.cursor, s.anchor, s.next_at, s.runs, s.revision, s.updated_at",
-	// CROSS keeps schedules the outer loop, in the order of its index.
-	from: "schedules s {outer} JOIN launch_plans p ON p.id = s.plan_id",
+	from: "schedules s",
 	fields: map[string]field{
 		"project":    {column: "s.project"},
 		"domain":     {column: "s.domain"},
 		"name":       {column: "s.name"},
-		"version":    {column: "p.version"},
+		"version":    {column: "s.version"},
 		"expression": {column: "s.expression"},
 		"active":     {column: "s.active", kind: enum, values: truths},
 		"paused":     {column: "s.paused"},
@@ -92,6 +92,32 @@ func (db *DB) Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, e
 // Schedules lists schedules, by default the next to fire first.
 func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error) {
 	return list(ctx, db, &scheduleEntity, q, scanListed)
+}
+
+// EachSchedule visits schedules in the order in which they fire next.
+func (db *DB) EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error {
+	q.Limit, q.Offset = math.MaxInt32, 0
+	text, args, err := scheduleEntity.query(q, nil)
+	if err != nil {
+		return fmt.Errorf("list schedules: %w", err)
+	}
+	rows, err := db.reading().query(ctx, text, args...)
+	if err != nil {
+		return db.failed(ctx, "list schedules", err)
+	}
+	var stopped error
+	err = Each(rows, func(rows *sql.Rows) error {
+		s, err := scanListed(rows)
+		if err != nil {
+			return err
+		}
+		stopped = visit(s)
+		return stopped
+	})
+	if stopped != nil {
+		return stopped
+	}
+	return db.failed(ctx, "list schedules", err)
 }
 
 const ofName = "s.project = ? AND s.domain = ? AND s.name = ?"
@@ -195,15 +221,15 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	if err != nil {
 		return err
 	}
-	err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, plan_id, expression, kickoff_input, policy, priority,
+	err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, version, plan_id, expression, kickoff_input, policy, priority,
 			active, paused, paused_by, problem, cursor, anchor, next_at, runs, revision, updated_at)
-		VALUES (coalesce((SELECT id FROM projects WHERE identifier = ?), 0), ?, ?, ?, ?, ?, ?, ?, ?, 1, '', '', '', ?, ?, ?, 0, 0, ?)
-		ON CONFLICT (project, domain, name) DO UPDATE SET plan_id = excluded.plan_id, expression = excluded.expression,
+		VALUES (coalesce((SELECT id FROM projects WHERE identifier = ?), 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', '', '', ?, ?, ?, 0, 0, ?)
+		ON CONFLICT (project, domain, name) DO UPDATE SET version = excluded.version, plan_id = excluded.plan_id, expression = excluded.expression,
 			kickoff_input = excluded.kickoff_input, policy = excluded.policy, priority = excluded.priority,
 			active = 1, paused = '', paused_by = '', paused_until = NULL, problem = '',
 			cursor = excluded.cursor, anchor = excluded.anchor, next_at = excluded.next_at, runs = 0, updated_at = excluded.updated_at
 		RETURNING id`,
-		id.Project, id.Project, id.Domain, id.Name, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
+		id.Project, id.Project, id.Domain, id.Name, id.Version, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
 		micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At)).Scan(&s.ID)
 	if err != nil {
 		return err
@@ -377,7 +403,7 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		if err != nil {
 			return err
 		}
-		f = schedule.Manual(s.Schedule, slot, c.At)
+		f = schedule.RunNow(s.Schedule, slot, c.At)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
 		if err == nil && n == 0 {
 			return store.ErrExists

@@ -10,7 +10,7 @@ import (
 	"tminus.dev/internal/store"
 )
 
-const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.expression, s.policy, s.paused, s.cursor, s.anchor, s.next_at, s.runs
+const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.cursor, s.anchor, s.next_at, s.runs
 	FROM schedules s WHERE s.id > ? ORDER BY s.id LIMIT ?`
 
 // Sweep checks schedules without trusting what planning keeps of them.

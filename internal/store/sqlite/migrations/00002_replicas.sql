@@ -17,11 +17,13 @@ CREATE TABLE engine (
 INSERT INTO engine (id, awake_at, since) VALUES (1, 0, 0);
 
 ALTER TABLE schedules ADD COLUMN project_id INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE schedules ADD COLUMN version TEXT NOT NULL DEFAULT ''; -- the one in force, which is that of plan_id
 ALTER TABLE schedules ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE schedules ADD COLUMN paused_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE schedules ADD COLUMN paused_until INTEGER;
 ALTER TABLE schedules ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 UPDATE schedules SET project_id = coalesce((SELECT id FROM projects WHERE identifier = project), 0),
+    version = (SELECT version FROM launch_plans WHERE id = plan_id),
     priority = coalesce(CASE WHEN policy = '' THEN 0 ELSE json_extract(policy, '$.priority') END, 0);
 DROP INDEX schedules_due;
 CREATE INDEX schedules_due ON schedules (next_at, priority DESC);
