@@ -36,8 +36,8 @@ type Alerter struct {
 	channels []*channel
 	wake     chan struct{}
 	seed     maphash.Seed
-	// state is how it went with the store.
-	state trouble
+	// state is how it went with the store, overflow whether there was room for what was observed.
+	state, overflow trouble
 	// reread is when lasting is to be read again; watch's own.
 	reread time.Time
 
@@ -135,15 +135,29 @@ func (a *Alerter) take(v verdict) {
 		a.dropped++
 		return
 	}
+	if v.trouble {
+		a.forgetStop(id) // It runs again.
+	}
 	a.pending[id] = before.then(v)
 	signal(a.wake)
 }
 
-// Problems lists what keeps people from being told at present, or did since the last success; none when all is well.
+// forgetStop drops a stop from the good news that is kept.
+func (a *Alerter) forgetStop(id store.AlertID) {
+	for _, news := range []map[store.AlertID]verdict{a.former, a.recent} {
+		if v, kept := news[id]; kept && v.Event == Stopped {
+			delete(news, id)
+		}
+	}
+}
+
+// Problems lists what keeps people from being told, until it works again; observations that were dropped, for an hour.
 func (a *Alerter) Problems() []Problem {
 	var problems []Problem
-	if p, bad := a.state.problem("alerts"); bad {
-		problems = append(problems, p)
+	for _, t := range []*trouble{&a.state, &a.overflow} {
+		if p, bad := t.problem("alerts"); bad {
+			problems = append(problems, p)
+		}
 	}
 	for _, c := range a.channels {
 		if p, bad := c.state.problem(c.name); bad {
@@ -187,6 +201,7 @@ func (a *Alerter) watch(ctx context.Context) {
 			continue
 		}
 		failed = 0
+		a.state.note("", 0)
 		a.noteDropped(ctx)
 		wait := poll
 		if early > 0 {
@@ -209,10 +224,10 @@ func (a *Alerter) noteDropped(ctx context.Context) {
 	a.dropped = 0
 	a.mu.Unlock()
 	if dropped == 0 {
-		a.state.note("", 0)
+		a.overflow.expire(time.Hour)
 		return
 	}
-	a.state.note(fmt.Sprintf("%d observations came faster than they can be recorded, and were dropped", dropped), dropped)
+	a.overflow.note("observations came faster than they can be recorded, and some were dropped", dropped)
 	a.cfg.Log.ErrorContext(ctx, "observations came faster than they can be recorded", slog.Int("dropped", dropped))
 }
 

@@ -67,6 +67,15 @@ func (t *trouble) note(text string, lost int) {
 	t.lost += lost
 }
 
+// expire forgets what is older than d.
+func (t *trouble) expire(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.since) > d {
+		t.text = ""
+	}
+}
+
 // problem is t for people; ok is false when all is well.
 func (t *trouble) problem(where string) (p Problem, ok bool) {
 	t.mu.Lock()
