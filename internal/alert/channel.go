@@ -2,10 +2,12 @@ package alert
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -212,24 +214,19 @@ func pause(failures int) time.Duration {
 func (c *channel) redact(s string) string {
 	for _, x := range c.secrets {
 		value, err := x.read()
-		if err != nil || value == "" {
+		if err != nil {
 			continue
 		}
-		s = strings.ReplaceAll(s, value, "***")
-		if _, rest, found := strings.Cut(value, "://"); found {
-			host, path, _ := strings.Cut(rest, "/")
-			if user, _, found := strings.Cut(host, "@"); found {
-				s = strings.ReplaceAll(s, user, "***")
+		forms := []string{value}
+		if u, err := url.Parse(value); err == nil && u.Host != "" {
+			forms = append(forms, u.RequestURI(), u.Path, u.RawQuery, u.User.String(), base64.StdEncoding.EncodeToString([]byte(u.User.String())))
+			if password, given := u.User.Password(); given {
+				forms = append(forms, password)
 			}
-			if len(path) > 1 {
-				s = strings.ReplaceAll(s, path, "***")
-			}
-			if bare, query, found := strings.Cut(path, "?"); found {
-				for _, part := range []string{bare, query} {
-					if len(part) > 1 {
-						s = strings.ReplaceAll(s, part, "***")
-					}
-				}
+		}
+		for _, f := range forms {
+			if len(f) > 1 { // Not "/".
+				s = strings.ReplaceAll(s, f, "***")
 			}
 		}
 	}

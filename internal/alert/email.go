@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"net"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wneessen/go-mail"
@@ -64,34 +67,59 @@ func newEmailTrusting(c Config, trust *tls.Config) (*channel, error) {
 		trust = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	trust.ServerName = host
+	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(smtpTimeout), mail.WithTLSConfig(trust)}
+	switch security {
+	case tlsImplicit:
+		options = append(options, mail.WithSSL())
+	case tlsNone:
+		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
+	default:
+		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
+	}
 	send := func(ctx context.Context, m store.AlertMessage) error {
 		secret, err := password.read()
 		if err != nil {
 			return err
 		}
-		options := []mail.Option{mail.WithPort(port), mail.WithTimeout(smtpTimeout), mail.WithTLSConfig(trust)}
-		switch security {
-		case tlsImplicit:
-			options = append(options, mail.WithSSL())
-		case tlsNone:
-			options = append(options, mail.WithTLSPolicy(mail.NoTLS))
-		default:
-			options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
-		}
-		if e.Username != "" {
-			options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(e.Username), mail.WithPassword(secret))
-		}
 		message, err := letter(m, from, to, subject, body)
 		if err != nil {
 			return err
+		}
+		options := slices.Clip(options)
+		if e.Username != "" {
+			options = append(options, mail.WithUsername(e.Username), mail.WithPassword(secret), mail.WithOpportunisticSMTPAuth(logins...))
+		}
+		line := &line{}
+		defer line.hangUp()
+		defer context.AfterFunc(ctx, line.hangUp)()
+		if security == tlsImplicit {
+			options = append(options, mail.WithDialContextFunc(line.dial(&tls.Dialer{Config: trust})))
+		} else {
+			options = append(options, mail.WithDialContextFunc(line.dial(&net.Dialer{})))
 		}
 		client, err := mail.NewClient(host, options...)
 		if err != nil {
 			return err
 		}
-		return post(ctx, client, message)
+		err = client.DialAndSendWithContext(ctx, message)
+		var refusal *mail.SendError
+		switch {
+		case message.IsDelivered():
+			return nil // What goes wrong in saying goodbye must not send it again.
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &refusal) && refusal.Reason == mail.ErrSMTPDataClose && refusal.ErrorCode() >= 500:
+			return &failure{error: err, refused: true} // The message is what the server does not like.
+		}
+		return err
 	}
 	return newChannel(channelEmail, send, password), nil
+}
+
+// logins are the ways to log in, the first that the server knows being taken;
+// only over TLS does anybody log in.
+var logins = []mail.SMTPAuthType{
+	mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1, mail.SMTPAuthPlain, mail.SMTPAuthLogin, mail.SMTPAuthCramMD5,
 }
 
 // letter is m as an e-mail. Its Message-ID is that of every attempt.
@@ -113,20 +141,38 @@ func letter(m store.AlertMessage, from string, to []string, subject, body text) 
 	return x, nil
 }
 
-// post hands a message to a server. Once the server has taken it, nothing that
-// goes wrong in saying goodbye counts: the message would be sent again.
-func post(ctx context.Context, client *mail.Client, message *mail.Msg) error {
-	conversation, err := client.DialToSMTPClientWithContext(ctx)
-	if err != nil {
-		return err
+// line is a connection that ends when it has to: the library leaves one open on
+// which the conversation failed, and does not look at its context.
+type line struct {
+	mu     sync.Mutex
+	conn   net.Conn
+	hungUp bool
+}
+
+func (l *line) dial(d interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+},
+) mail.DialContextFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.hungUp {
+			return nil, errors.Join(net.ErrClosed, c.Close())
+		}
+		l.conn = c
+		return c, nil
 	}
-	defer client.CloseWithSMTPClient(conversation) //nolint:errcheck // See above.
-	// A server that stalls is left when there is no more time.
-	defer context.AfterFunc(ctx, func() { conversation.Close() })()
-	err = client.SendWithSMTPClient(conversation, message)
-	var e *mail.SendError
-	if errors.As(err, &e) && e.Reason == mail.ErrSMTPDataClose && e.ErrorCode() >= 500 {
-		return &failure{error: err, refused: true} // The message is what it does not like.
+}
+
+func (l *line) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hungUp = true
+	if l.conn != nil {
+		l.conn.Close()
 	}
-	return err
 }
