@@ -169,7 +169,7 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		told     []string // within two minutes
 	}
 	const (
-		late6   = "late a: slot 2000-01-01T00:01:00Z is 6m0s late, limit 5m0s"
+		late6   = "late a: slot 2000-01-01T00:01:00Z is 6m late, limit 5m"
 		missed1 = "missed a: slot 2000-01-01T00:01:00Z was missed"
 		dead1   = "dead a: the launch of slot 2000-01-01T00:01:00Z was given up"
 		failed3 = "failing a: 3 executions failed in a row, that of slot 2000-01-01T00:01:00Z the last"
@@ -188,14 +188,14 @@ func TestWhatPeopleAreTold(t *testing.T) {
 			{[]alert.Observation{launched(1, 6*time.Minute)}, []string{"began " + late6}},
 			{[]alert.Observation{launched(2, 7*time.Minute)}, nil},
 			{[]alert.Observation{launched(3, 8*time.Minute)}, nil},
-			{[]alert.Observation{launched(4, 0)}, []string{"ended late a: slot 2000-01-01T00:03:00Z is 8m0s late, limit 5m0s"}},
+			{[]alert.Observation{launched(4, 0)}, []string{"ended late a: slot 2000-01-01T00:03:00Z is 8m late, limit 5m"}},
 		}},
 		{"a slot that waits, is launched late, and the next is not", []step{
 			{[]alert.Observation{waiting(1, 5*time.Minute)}, nil},
 			{[]alert.Observation{waiting(1, 6*time.Minute)}, []string{"began " + late6}},
 			{[]alert.Observation{waiting(1, 7*time.Minute), waiting(1, 8*time.Minute)}, nil},
 			{[]alert.Observation{launched(1, 9*time.Minute)}, nil},
-			{[]alert.Observation{launched(2, 0)}, []string{"ended late a: slot 2000-01-01T00:01:00Z is 9m0s late, limit 5m0s"}},
+			{[]alert.Observation{launched(2, 0)}, []string{"ended late a: slot 2000-01-01T00:01:00Z is 9m late, limit 5m"}},
 		}},
 		{"the schedule's own limit", []step{
 			{[]alert.Observation{{Schedule: plan("a"), Event: alert.Launched, Slot: at(1), Lateness: 6 * time.Minute, Limit: time.Hour}}, nil},
@@ -219,7 +219,7 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		{"dead, and then launched, however late", []step{
 			{[]alert.Observation{died(1)}, []string{"began " + dead1}},
 			{[]alert.Observation{launched(2, 10*time.Minute)}, []string{
-				"began late a: slot 2000-01-01T00:02:00Z is 10m0s late, limit 5m0s", "ended " + dead1,
+				"began late a: slot 2000-01-01T00:02:00Z is 10m late, limit 5m", "ended " + dead1,
 			}},
 		}},
 		{"failing, and then a success", []step{
@@ -325,8 +325,8 @@ func TestAStormIsOneMessageAndOneIncident(t *testing.T) {
 		a.Observe(storm(n, waiting(1, 6*time.Minute))...)
 		time.Sleep(2 * time.Minute)
 		same(t, "told", hook.told(), []string{
-			"began late s00000: slot 2000-01-01T00:01:00Z is 6m0s late, limit 5m0s",
-			"began late s00001: slot 2000-01-01T00:01:00Z is 6m0s late, limit 5m0s",
+			"began late s00000: slot 2000-01-01T00:01:00Z is 6m late, limit 5m",
+			"began late s00001: slot 2000-01-01T00:01:00Z is 6m late, limit 5m",
 			"began and 9998 more",
 		})
 		incidents := pager.told()
@@ -342,7 +342,7 @@ func TestAStormIsOneMessageAndOneIncident(t *testing.T) {
 		same(t, "incidents", pager.told(), []string(nil))
 		a.Observe(storm(n, launched(3, 0))...)
 		time.Sleep(2 * time.Minute)
-		same(t, "the last recovery", hook.told(), []string{"ended late s09999: slot 2000-01-01T00:01:00Z is 6m0s late, limit 5m0s"})
+		same(t, "the last recovery", hook.told(), []string{"ended late s09999: slot 2000-01-01T00:01:00Z is 6m late, limit 5m"})
 		same(t, "incidents at last", pager.told(), []string{"resolve " + incident + " of 1"})
 		same(t, "alerts left", len(s.open()), 0)
 	})

@@ -226,15 +226,11 @@ func (e Email) server() (host string, port int, security string, err error) {
 		return "", 0, "", invalid.Field("alerts.email.smtp", "%q: the port must be a number from 1 to 65535", e.SMTP)
 	}
 	security = e.TLS
-	switch security {
-	case tlsStart, tlsImplicit, tlsNone:
-	case "":
+	if security == "" {
 		security = tlsStart
 		if port == 465 {
 			security = tlsImplicit
 		}
-	default:
-		return "", 0, "", invalid.Field("alerts.email.tls", "%q: use one of %s, %s, %s", e.TLS, tlsStart, tlsImplicit, tlsNone)
 	}
 	return host, port, security, nil
 }

@@ -83,7 +83,7 @@ func TestTemplatesOfTheConfiguration(t *testing.T) {
 		PagerDuty: alert.PagerDuty{URL: url, RoutingKey: key32, Summary: "{{.From}}\n{{range .Began.Alerts}}{{.LaunchPlan}} {{.Lateness}} > {{.Limit}}, {{instant .Since}}{{else}}-{{end}}"},
 	}
 	sent(t, attempt(t, cfg, about(t, cfg, store.AlertBook{Now: morning.Now, Alerts: []store.Alert{nightly}})...))
-	if body := string((<-taken).body); !strings.Contains(body, `"summary":"prod nightly-report 12m0s \u003e 5m0s, 2026-11-24T06:05:00Z"`) {
+	if body := string((<-taken).body); !strings.Contains(body, `"summary":"prod nightly-report 5m1s \u003e 5m, 2026-11-24T06:05:01Z"`) {
 		t.Errorf("body: %s", body)
 	}
 }

@@ -33,6 +33,9 @@ func newEmailTrusting(c Config, trust *tls.Config) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !slices.Contains([]string{"", tlsStart, tlsImplicit, tlsNone}, e.TLS) {
+		return nil, invalid.Field("alerts.email.tls", "%q: use one of %s, %s, %s", e.TLS, tlsStart, tlsImplicit, tlsNone)
+	}
 	if e.SMTP == "" && e.From == "" && e.To == "" {
 		return nil, nil //nolint:nilnil // No channel.
 	}

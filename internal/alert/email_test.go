@@ -196,7 +196,7 @@ func TestMailIsWhatIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "Subject: " + subject + "\n\n" + strings.TrimSpace(strings.ReplaceAll(string(body), "\r\n", "\n"))
+	text := "Subject: " + subject + "\n\n" + strings.TrimSpace(strings.NewReplacer("\r\n", "\n", "-- \r", "--").Replace(string(body)))
 	same(t, "text", text, documented(t, "The default mail reads"))
 	same(t, "Message-ID", m.Header.Get("Message-ID"), "<ID-email@example.com>")
 	same(t, "Auto-Submitted", m.Header.Get("Auto-Submitted"), "auto-generated")

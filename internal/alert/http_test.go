@@ -21,21 +21,21 @@ import (
 	"tminus.dev/internal/store"
 )
 
-// nightly and weekly are alerts as the documentation shows them.
+// nightly and hourly are alerts as the documentation shows them.
 var (
 	nightly = store.Alert{
 		AlertID: store.AlertID{Schedule: plan("nightly-report"), Kind: store.AlertLate},
-		Slot:    time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC), Lateness: 12 * time.Minute, Limit: 5 * time.Minute,
-		Reason: "unavailable: connection refused", Since: time.Date(2026, 11, 24, 6, 5, 0, 0, time.UTC),
+		Slot:    time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC), Lateness: 5*time.Minute + time.Second, Limit: 5 * time.Minute,
+		Reason: "unavailable: connection refused", Since: time.Date(2026, 11, 24, 6, 5, 1, 0, time.UTC),
 	}
-	weekly = store.Alert{
-		AlertID: store.AlertID{Schedule: plan("weekly-cleanup"), Kind: store.AlertMissed},
-		Slot:    time.Date(2026, 11, 22, 3, 0, 0, 0, time.UTC), Count: 2, Reason: "not running; catch-up is none within 24h0m0s",
-		Since:   time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC),
-		EndedAt: time.Date(2026, 11, 24, 6, 10, 0, 0, time.UTC), EndSlot: time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC),
-		ToldAt: time.Date(2026, 11, 22, 9, 0, 10, 0, time.UTC),
+	hourly = store.Alert{
+		AlertID: store.AlertID{Schedule: plan("hourly-sync"), Kind: store.AlertMissed},
+		Slot:    time.Date(2026, 11, 24, 5, 5, 0, 0, time.UTC), Count: 2, Reason: "not running; catch-up is none within 24h0m0s",
+		Since:   time.Date(2026, 11, 24, 5, 40, 0, 0, time.UTC),
+		EndedAt: time.Date(2026, 11, 24, 6, 5, 2, 0, time.UTC), EndSlot: time.Date(2026, 11, 24, 6, 5, 0, 0, time.UTC),
+		ToldAt: time.Date(2026, 11, 24, 5, 40, 10, 0, time.UTC),
 	}
-	morning = store.AlertBook{Now: time.Date(2026, 11, 24, 6, 12, 0, 0, time.UTC), Alerts: []store.Alert{nightly, weekly}}
+	morning = store.AlertBook{Now: time.Date(2026, 11, 24, 6, 5, 11, 0, time.UTC), Alerts: []store.Alert{nightly, hourly}}
 )
 
 const key32 = "0123456789abcdef0123456789abcdef"
@@ -245,7 +245,7 @@ func TestPagerDutyTakesWhatIsDocumented(t *testing.T) {
 		}
 		same(t, "routing key", event["routing_key"], any(key32))
 		same(t, "action", event["event_action"], any(action))
-		same(t, "dedup key", event["dedup_key"], any([]string{"tminus/late/default/production/nightly-report", "tminus/missed/default/production/weekly-cleanup"}[i]))
+		same(t, "dedup key", event["dedup_key"], any([]string{"tminus/late/default/production/nightly-report", "tminus/missed/default/production/hourly-sync"}[i]))
 		payload, has := event["payload"].(map[string]any)
 		if same(t, "has a payload", has, action == "trigger"); !has {
 			continue
@@ -268,7 +268,7 @@ func TestPagerDutyTakesAStormAsOne(t *testing.T) {
 		x.Schedule.Name = fmt.Sprintf("s%02d", i)
 		b.Alerts = append(b.Alerts, x)
 	}
-	gravest := weekly
+	gravest := hourly
 	gravest.Kind, gravest.EndedAt, gravest.ToldAt = store.AlertDead, time.Time{}, time.Time{}
 	b.Alerts = append(b.Alerts, gravest)
 	messages := about(t, cfg, b)

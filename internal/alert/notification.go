@@ -85,17 +85,24 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// String is such as 1h2m, 12m30s or 850ms.
+// String is such as 1h2m, 12m, 30s or 850ms.
 func (s Seconds) String() string {
 	d := time.Duration(s)
 	switch {
 	case d >= time.Hour:
-		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+		d = d.Round(time.Minute)
 	case d >= time.Second:
-		return d.Round(time.Second).String()
+		d = d.Round(time.Second)
 	default:
-		return d.Round(time.Millisecond).String()
+		d = d.Round(time.Millisecond)
 	}
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // notice is what is said of a.

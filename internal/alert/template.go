@@ -39,7 +39,7 @@ STILL LASTING ({{.Lasting.Count}})
 RECOVERED ({{.Ended.Count}})
 {{template "section" .Ended}}{{end}}
 {{"-- "}}
-tminus {{.From}}, {{instant .At}}, notification {{.ID}}
+{{.From}}, {{instant .At}}, notification {{.ID}}
 `
 
 	defaultSlack = `{{define "notice"}}• *{{.Kind}}* {{.Schedule}}: {{.What}}, since {{instant .Since}}{{if .Reason}}
