@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -282,6 +283,10 @@ func (db *DB) Settle(ctx context.Context, firings []schedule.Firing) (written in
 }
 
 func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int, error) {
+	firings, err := undead(ctx, tx, firings)
+	if err != nil {
+		return 0, err
+	}
 	args := make([]any, 0, len(settleFirings.Columns)*len(firings))
 	for i := range firings {
 		f := &firings[i]
@@ -294,6 +299,37 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 	}
 	return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
 }
+
+// undead finds out which of the firings that are given up have been launched all
+// the same: an answer may have been lost, and the ones after it failed.
+func undead(ctx context.Context, tx transaction, firings []schedule.Firing) ([]schedule.Firing, error) {
+	cloned := false
+	for i := range firings {
+		f := &firings[i]
+		if f.Outcome != schedule.Dead || !f.Tried {
+			continue
+		}
+		x, err := get(ctx, tx.session, &executionEntity, scanExecution, executionNamed, f.LaunchPlan.Project, f.LaunchPlan.Domain, f.Execution())
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for its execution: %w", err)
+		}
+		if !x.Launches(f.LaunchPlan.Key, f.Slot) {
+			continue
+		}
+		if !cloned {
+			firings, cloned = slices.Clone(firings), true
+			f = &firings[i]
+		}
+		f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", x.CreatedAt
+	}
+	return firings, nil
+}
+
+// isMissing says that err is that there is no such record.
+func isMissing(err error) bool { return errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound) }
 
 // outcomes and kinds are known in the database by their places here.
 var (

@@ -220,9 +220,13 @@ type Sessions interface {
 type Housekeeping interface {
 	// Sweep checks up to limit of the schedules whose number is above after, by
 	// number: whether what is kept as their next slot is the one after their
-	// cursor. It also releases firings that are claimed by a session that is not
-	// there. What was wrong is repaired, and told.
-	Sweep(ctx context.Context, after int64, now time.Time, limit int) (store.Swept, error)
+	// cursor, and whether each slot after since, up to a minute ago, that their
+	// revisions have has an outcome or is in a backlog. One that has none launches
+	// late where catch-up allows a slot of its age, and was missed otherwise; slots
+	// of schedules with MaxRuns are not looked at. At the end it also releases
+	// firings that are claimed by a session that is not there. What was wrong is
+	// repaired, and told.
+	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
 	// Prune deletes up to limit firings and as many executions, the oldest first.
 	// Pending firings and open executions stay. Nodes and tasks go with their
 	// executions, of which it returns the keys alone.
