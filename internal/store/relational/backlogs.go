@@ -32,6 +32,11 @@ var backlogEntity = entity{
 	order: "b.id DESC", tie: []string{"b.id"},
 }
 
+var (
+	selectDueBacklogs = "SELECT " + backlogEntity.columns + " FROM " + backlogEntity.from + " WHERE b.next_at <= ? ORDER BY b.next_at, b.id LIMIT ?"
+	selectBacklogsOf  = "SELECT " + backlogEntity.columns + " FROM " + backlogEntity.from + " WHERE b.schedule_id = ? AND b.next_at IS NOT NULL ORDER BY b.id"
+)
+
 // backlogRow is a backlog with the schedule as it was when it began.
 type backlogRow struct {
 	store.Backlog
@@ -182,8 +187,7 @@ func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, n
 
 // cancelCatchUp ends what a schedule that stops still has to catch up.
 func cancelCatchUp(ctx context.Context, tx transaction, s *scheduleRow, reason string, now time.Time) error {
-	open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
-		" WHERE b.schedule_id = ? AND b.next_at IS NOT NULL ORDER BY b.id"+tx.lockRows("b"), s.ID)
+	open, err := collect(ctx, tx.session, scanBacklog, selectBacklogsOf+tx.lockRows("b"), s.ID)
 	if err != nil {
 		return fmt.Errorf("read backlogs: %w", err)
 	}
@@ -202,8 +206,7 @@ const maxBacklogs = 200
 func (db *DB) Fill(ctx context.Context, now time.Time, limit int) (recorded int, err error) {
 	err = db.update(ctx, "fill backlogs", func(tx transaction) error {
 		recorded = 0
-		open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
-			" WHERE b.next_at <= ? ORDER BY b.next_at, b.id LIMIT ?"+tx.takeRows("b"), micros(now), maxBacklogs)
+		open, err := collect(ctx, tx.session, scanBacklog, selectDueBacklogs+tx.takeRows("b"), micros(now), maxBacklogs)
 		if err != nil {
 			return err
 		}

@@ -127,11 +127,13 @@ func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []sc
 	return claimed
 }
 
+const selectOwned = `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`
+
 // owned are those of claimed that are the session's in the ledger: where a slot
 // had a firing already, that one stands, even where the session launches it.
 func owned(ctx context.Context, tx transaction, session int64, claimed []schedule.Firing) ([]schedule.Firing, error) {
 	there := make(map[firingKey]bool)
-	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`, session)
+	keys, err := collect(ctx, tx.session, scanKey, selectOwned, session)
 	if err != nil {
 		return nil, err
 	}
@@ -374,7 +376,7 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	if err := s.row(ctx, selectNextSlot).Scan(instant{&a.Slot}); err != nil {
 		return a, db.failed(ctx, "read the next slot", err)
 	}
-	if err := s.row(ctx, `SELECT min(next_at) FROM backlogs`).Scan(instant{&a.Backlog}); err != nil {
+	if err := s.row(ctx, selectNextStep).Scan(instant{&a.Backlog}); err != nil {
 		return a, db.failed(ctx, "read the next step of a backlog", err)
 	}
 	queues, err := collect(ctx, s, scanQueue, selectQueues, 0, int64(behindQueues<<1-1))
@@ -393,7 +395,10 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	return a, nil
 }
 
-const selectNextSlot = `SELECT min(next_at) FROM schedules`
+const (
+	selectNextSlot = `SELECT min(next_at) FROM schedules`
+	selectNextStep = `SELECT min(next_at) FROM backlogs WHERE next_at IS NOT NULL`
+)
 
 // queue is one that has firings, and when the first of them is due.
 type queue struct {

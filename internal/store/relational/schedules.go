@@ -32,7 +32,7 @@ var scheduleEntity = entity{
 		"runs":       {column: "s.runs", kind: integer},
 		"updated_at": {column: "s.updated_at", kind: instants},
 	},
-	order: "s.next_at ASC NULLS LAST, s.id", tie: []string{"s.id"},
+	order: "s.next_at ASC NULLS LAST, s.priority DESC, s.id", tie: []string{"s.id"},
 }
 
 // scheduleRow is a schedule with what it takes to plan it.
