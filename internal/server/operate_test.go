@@ -19,6 +19,7 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 )
 
 func pauseSchedule(a *api) func(in, *tminusv1.PauseScheduleRequest, ...opt) (*tminusv1.PauseScheduleResponse, error) {
@@ -369,18 +370,24 @@ func TestLateness(t *testing.T) {
 	if got := a.schedule(t, "often", 1).GetLateness(); got != nil {
 		t.Errorf("nothing was launched, and yet %v", got)
 	}
+	// An engine was there all the time.
 	now := time.Now().Add(11 * time.Minute)
-	if _, err := a.db.Advance(ctx, now, time.Time{}, 10); err != nil {
-		t.Fatal(err)
+	var beat store.Beat
+	for at := time.Now(); !at.After(now); at = at.Add(30 * time.Second) {
+		var err error
+		if beat, err = a.db.Beat(ctx, beat.Session, at, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 	}
-	due, err := a.db.Due(ctx, now, 10)
-	if err != nil || len(due) != 10 {
-		t.Fatalf("%d firings are due, %v", len(due), err)
+	advanced, err := a.db.Advance(ctx, beat.Session, now, 10, 10)
+	if err != nil || len(advanced.Launch) != 10 {
+		t.Fatalf("%d firings are due, %v", len(advanced.Launch), err)
 	}
-	for i := range due {
-		due[i].Outcome, due[i].SettledAt = schedule.Launched, due[i].Slot.Add(time.Duration(i+1)*time.Second)
+	for i := range advanced.Launch {
+		f := &advanced.Launch[i]
+		f.Outcome, f.SettledAt = schedule.Launched, f.Slot.Add(time.Duration(i+1)*time.Second)
 	}
-	if err := a.db.Settle(ctx, due); err != nil {
+	if _, err := a.db.Settle(ctx, advanced.Launch); err != nil {
 		t.Fatal(err)
 	}
 	got := a.schedule(t, "often", 1).GetLateness()

@@ -50,7 +50,7 @@ func TestGetSchedule(t *testing.T) {
 	got := a.schedule(t, "daily", 3)
 	want := &tminusv1.Schedule{
 		LaunchPlan: planID("daily", "1"), Expression: "0 6 * * *", Timezone: "Europe/Oslo", KickoffInput: "at",
-		Policy: map[string]string{"timezone": "Europe/Oslo"}, Active: true, Cursor: got.GetCursor(), Next: got.GetNext(),
+		Policy: map[string]string{"timezone": "Europe/Oslo"}, Active: true, Revision: 1, Cursor: got.GetCursor(), Next: got.GetNext(),
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("schedule (-want +got):\n%s", diff)
