@@ -66,6 +66,9 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				}
 				continue
 			}
+			if err := lookAhead(ctx, tx, &due[i]); err != nil {
+				return err
+			}
 			p, err := plan(&due[i], now, since)
 			all = append(all, plannedRow{&due[i], p, err})
 			if firings += len(p.Firings); firings >= maxBatch {
@@ -97,6 +100,20 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 		return store.Advanced{}, err
 	}
 	return a, nil
+}
+
+// lookAhead finds the slots that s need not plan any more, where that matters.
+func lookAhead(ctx context.Context, tx transaction, s *scheduleRow) (err error) {
+	if s.Spec.Policy.MaxRuns == 0 {
+		return nil
+	}
+	s.Ahead, err = collect(ctx, tx.session, scanSlot, `SELECT slot FROM firings WHERE schedule_id = ? AND slot > ?`, s.ID, micros(s.Cursor))
+	return err
+}
+
+func scanSlot(rows *sql.Rows) (slot time.Time, err error) {
+	err = rows.Scan(instant{&slot})
+	return slot, err
 }
 
 // claimPlanned claims planned firings that launch at once and whatever runs, the

@@ -170,6 +170,9 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	if s.Paused != "" || s.Problem != "" {
 		return passOver(ctx, tx, s, now)
 	}
+	if err := lookAhead(ctx, tx, s); err != nil {
+		return err
+	}
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(s, now, since)
 		if err != nil {
@@ -443,10 +446,13 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		}
 		f = schedule.RunNow(s.Schedule, slot, c.At)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
-		if err == nil && n == 0 {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
 			return store.ErrExists
 		}
-		return err
+		return revise(ctx, tx, &s, "run "+slot.UTC().Format(time.RFC3339), c)
 	})
 	return f, err
 }
@@ -476,6 +482,7 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 			return err
 		}
 		rows := make([]any, 0, len(reviveFirings.Columns)*len(dead))
+		revised := make(map[int64]bool)
 		for i, f := range dead {
 			s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", f.ScheduleID)
 			if err != nil {
@@ -484,6 +491,12 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 			f = schedule.Again(s.Schedule, f, c.At.Add(time.Duration(i)*time.Microsecond))
 			if rows, err = reviveArgs(rows, &f, s.project, 1<<4); err != nil {
 				return err
+			}
+			if !revised[s.ID] {
+				revised[s.ID] = true
+				if err := revise(ctx, tx, &s, "redrive", c); err != nil {
+					return err
+				}
 			}
 		}
 		redriven, err = tx.bulk(ctx, reviveFirings, rows, nil)
