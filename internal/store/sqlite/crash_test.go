@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,29 +51,41 @@ func write(ctx context.Context, dir string) error {
 		if err := db.CreatePlan(ctx, store.Plan{ID: crashPlan, CreatedAt: now, UpdatedAt: now}); err != nil {
 			return err
 		}
-		if err := db.Activate(ctx, crashPlan, &schedule.Spec{Expression: "* * * * *"}, now, now); err != nil {
+		if err := db.Activate(ctx, crashPlan, &schedule.Spec{Expression: "* * * * *"}, store.Change{At: now}); err != nil {
 			return err
 		}
 	}
+	begun, err := db.Beat(ctx, 0, now, time.Hour)
+	if err != nil {
+		return err
+	}
 	for {
-		now = now.Add(time.Duration(1+rand.IntN(300)) * time.Minute)
-		if _, err := db.Advance(ctx, now, crashStart, 10); err != nil {
+		for range 1 + rand.IntN(300) { // Beats without a break, so that no slot is missed.
+			now = now.Add(time.Minute)
+			if begun, err = db.Beat(ctx, begun.Session, now, time.Hour); err != nil {
+				return err
+			}
+		}
+		if _, err := db.Advance(ctx, begun.Session, now, 10, 0); err != nil {
 			return err
 		}
-		due, err := db.Due(ctx, now, 1000)
+		claimed, err := db.Claim(ctx, store.Claim{Session: begun.Session, Now: now, Share: func(projects []string) []int {
+			return slices.Repeat([]int{1000}, len(projects))
+		}})
 		if err != nil {
 			return err
 		}
-		for _, f := range due {
+		launched := claimed.Launch
+		for _, f := range launched {
 			fmt.Println("planned", f.Slot.Format(time.RFC3339))
 		}
-		for i := range due {
-			due[i].Outcome, due[i].SettledAt = schedule.Launched, now
+		for i := range launched {
+			launched[i].Outcome, launched[i].SettledAt = schedule.Launched, now
 		}
-		if err := db.Settle(ctx, due); err != nil {
+		if _, err := db.Settle(ctx, launched); err != nil {
 			return err
 		}
-		for _, f := range due {
+		for _, f := range launched {
 			fmt.Println("launched", f.Slot.Format(time.RFC3339))
 		}
 	}

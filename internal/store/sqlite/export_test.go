@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"io/fs"
-
-	"tminus.dev/internal/ident"
 )
 
 // OpenMigrated is Open with other migrations than the embedded ones.
@@ -16,10 +14,9 @@ func OpenMigrated(ctx context.Context, cfg Config, migrations fs.FS) (*DB, error
 // Migrations are the embedded ones.
 func Migrations() fs.FS { return migrations }
 
-// Corrupt implements storetest.Corrupter.
-func (db *DB) Corrupt(ctx context.Context, key ident.Key, expression string) error {
-	_, err := db.write.ExecContext(ctx, `UPDATE schedules SET expression = ? WHERE project = ? AND domain = ? AND name = ?`,
-		expression, key.Project, key.Domain, key.Name)
+// Exec implements storetest.Corrupter.
+func (db *DB) Exec(ctx context.Context, statement string) error {
+	_, err := db.write.ExecContext(ctx, statement)
 	return err
 }
 

@@ -149,8 +149,8 @@ func TestReopenKeepsEverything(t *testing.T) {
 	}
 	for _, err := range []error{
 		db.CreatePlan(ctx, store.Plan{ID: plan, Spec: []byte("spec"), CreatedAt: noon, UpdatedAt: noon}),
-		db.Activate(ctx, plan, &schedule.Spec{Expression: "* * * * *"}, noon, noon),
-		second(db.Advance(ctx, noon.Add(time.Hour), noon, 10)),
+		db.Activate(ctx, plan, &schedule.Spec{Expression: "* * * * *"}, store.Change{At: noon}),
+		second(db.Advance(ctx, 0, noon.Add(time.Hour), 10, 0)),
 		second(db.CreateExecutions(ctx, []store.Execution{{Key: plan.Key, Phase: store.Running, CreatedAt: noon}})),
 	} {
 		if err != nil {
@@ -195,7 +195,7 @@ func TestOpenLeavesANewerDatabaseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := contents(t, dir)
-	refused(t, dir, "version 99", "up to 1", dir)
+	refused(t, dir, "version 99", "up to 2", dir)
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("the files changed (-before +after):\n%s", diff)
 	}

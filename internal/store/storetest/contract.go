@@ -25,7 +25,11 @@ type Store interface {
 	Projects
 	Definitions
 	Plans
+	Schedules
+	Backlogs
 	Ledger
+	Sessions
+	Housekeeping
 	Executions
 	Parts
 	// Now is the one clock by which slots are due: the database's, where it has one.
@@ -70,59 +74,149 @@ type Plans interface {
 
 	// Activate makes id the one active version of its launch plan and, in the
 	// same transaction, spec (nil when it has no schedule) the one that fires.
-	// Slots of the old schedule that are due by now are planned first, with the
-	// old spec (since as in Advance), so that none is lost. Firings that are
-	// pending then launch all the same, as the version they were planned under;
-	// but when spec is nil they are skipped, as in Deactivate. The new schedule
-	// counts from now, or from the old cursor where that is later, so that no
+	// Slots of the old schedule up to c.At are decided first, with the old spec,
+	// so that none is lost. Firings that are pending then launch all the same, as
+	// the version they were planned under, and so does what is left of backlogs;
+	// but when spec is nil the schedule stops as in Deactivate. The new schedule
+	// counts from c.At, or from the old cursor where that is later, so that no
 	// slot is decided twice; a rate that did not change keeps its anchor, unless
-	// the launch plan was inactive in between. Activating the version that is active
-	// resumes a schedule that is paused or has a problem, from the same instant,
-	// and changes nothing else. A spec that cannot be planned is an error, and then
-	// nothing changes.
-	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, now, since time.Time) error
+	// the launch plan was inactive in between. Activating the version that is
+	// active resumes a schedule that is paused or has a problem, as Resume does,
+	// and changes nothing else. A spec that cannot be planned is an error, and
+	// then nothing changes.
+	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
 	// Deactivate makes id inactive; if it was the active version its schedule
-	// stops, after the slots due by now are planned. In the same transaction its
-	// pending firings, of any version, become skipped: Due lists none of them
-	// again. A version that is not active stays as it is, and so does the one
-	// that is.
-	Deactivate(ctx context.Context, id ident.ID, now, since time.Time) error
+	// stops, after the slots up to c.At are decided. A version that is not active
+	// stays as it is, and so does the one that is.
+	//
+	// When a schedule stops, nothing of it launches any more, whatever the
+	// version and the kind: in the same transaction pending firings become
+	// skipped, and backlogs end, as by CancelBacklog. A firing whose launch was
+	// begun may have been launched: it gets Stopped, and either its owner settles
+	// it, or the next Claim does, as launched if its execution is there and as
+	// skipped if not.
+	Deactivate(ctx context.Context, id ident.ID, c store.Change) error
 }
 
-// Ledger keeps schedules and what became of their slots.
-type Ledger interface {
-	// Schedule is the schedule of a launch plan that has or had one active. Its
-	// UpdatedAt is when it was last activated, resumed, paused or stopped.
+// Schedules keeps the schedules of launch plans, one for each that has or had
+// an active version with one. What changes a schedule answers store.ErrNotFound
+// unless it is active; one that is paused or has a problem is.
+type Schedules interface {
+	// Schedule is the schedule of a launch plan; store.ErrNotFound when it never
+	// had one. UpdatedAt is when it was last activated, resumed, paused or stopped.
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
 	// Schedules lists schedules, by default the next to fire first.
 	Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error)
-	// Firings lists firings, by default the newest slot first.
+	// Pause makes a schedule stop, as Deactivate does, after the slots up to c.At
+	// are decided. It goes on by itself at until, and not before Resume where that
+	// is zero. The slots of a pause, the one at its end included, are recorded
+	// when it ends, as one skipped range whose reason holds the note and who
+	// paused; an empty note is an error. Pausing what is paused ends that pause
+	// and begins another.
+	Pause(ctx context.Context, key ident.Key, note string, until time.Time, c store.Change) error
+	// Resume makes a schedule that is paused or has a problem fire again after
+	// c.At. Slots up to then that fell to a problem are recorded as one missed
+	// range. It changes nothing where there is neither.
+	Resume(ctx context.Context, key ident.Key, c store.Change) error
+	// Skip records a slot that has not been decided, a whole second, as skipped:
+	// when it comes, that stands. store.ErrExists when the slot has a firing or
+	// the cursor has passed it.
+	Skip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error
+	// Unskip takes back the Skip of a slot after c.At and the cursor; store.ErrNotFound when there is none.
+	Unskip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error
+	// RunNow records a pending firing of kind manual for slot, a whole second, due
+	// at c.At; a pause does not keep it back. store.ErrExists when the slot has a firing.
+	RunNow(ctx context.Context, key ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
+	// Revisions lists what the schedule of a launch plan was, by default the
+	// newest first. Each of the changes above, and of those in Plans that changed
+	// it, is one; numbers have no gaps.
+	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
+}
+
+// Backlogs keeps ranges of slots that are recorded bit by bit: catch-ups that
+// Advance opens, and backfills.
+type Backlogs interface {
+	// CreateBackfill opens a backfill of the active schedule of a launch plan, as
+	// it is now: from b it takes First, Last, NewestFirst, PerMinute and Include.
+	// store.ErrNotFound as in Schedules.
+	CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog, c store.Change) (store.Backlog, error)
+	// Backlogs lists catch-ups and backfills, by default the newest first.
+	Backlogs(ctx context.Context, q store.Query) ([]store.Backlog, error)
+	// CancelBacklog ends a backlog: those of its firings whose launch was not
+	// begun become skipped, and what a catch-up had left is recorded as one
+	// skipped range. A backlog that has ended stays as it is. store.ErrNotFound.
+	CancelBacklog(ctx context.Context, id int64, c store.Change) (store.Backlog, error)
+	// Fill records the next slots of the backlogs that are due, in one
+	// transaction: in all about limit, and at least one of each. A slot that has a
+	// firing keeps it, unless a backfill's Include names its outcome; then the
+	// firing is pending again, with the version that it had. It returns how many
+	// firings are to launch because of it.
+	Fill(ctx context.Context, now time.Time, limit int) (int, error)
+}
+
+// Ledger keeps what became of slots.
+type Ledger interface {
+	// Firings lists firings, by default the newest slot first. A range, which is
+	// one that is missed or whose Count is above 1, stands for those of its slots
+	// that have no firing of their own.
 	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
 
-	// Advance takes up to limit schedules that are due at now, soonest first,
-	// plans them with schedule.Plan and records firings and cursors in one
-	// transaction. A slot that has a firing keeps it. A schedule that cannot be
-	// planned gets its Problem and is due no more. It returns how many schedules
-	// it took: fewer than limit, though more are due, when those have very many slots.
-	Advance(ctx context.Context, now, since time.Time, limit int) (int, error)
-	// Due lists up to limit pending firings whose AttemptAt is not after now,
-	// by priority, then AttemptAt.
-	Due(ctx context.Context, now time.Time, limit int) ([]schedule.Firing, error)
-	// Settle records what became of pending firings, in one transaction:
-	// Outcome, Reason, Attempts, AttemptAt, SettledAt. A firing that is not
-	// pending any more stays as it is, and so does one that is not there; but a
-	// launch that was under way while its schedule stopped did happen, so
-	// launched takes the place of skipped.
-	Settle(ctx context.Context, firings []schedule.Firing) error
-	// Pause stops an active schedule, with the reason, until it is activated
-	// again; store.ErrNotFound when the launch plan has no active schedule. Slots
-	// due by now that are not planned yet are planned first, as missed ones; in
-	// the same transaction the schedule's pending firings, of any version, become
-	// skipped, and their reason holds this one.
-	Pause(ctx context.Context, key ident.Key, reason string, now time.Time) error
-	// NextDue is the next slot for which Advance, and the next attempt for which Due, have
-	// something to do; zero for never.
-	NextDue(ctx context.Context) (slot, attempt time.Time, err error)
+	// Advance takes up to limit schedules that are due at now, the soonest first,
+	// plans them with schedule.Plan and records firings, backlogs and cursors in
+	// one transaction. Slots before the Since of a Beat, or before now when the
+	// last Beat is more than a minute ago, are missed. A slot that has a firing
+	// keeps it. A schedule that cannot be planned gets its Problem and is due no
+	// more; one whose pause has ended goes on. It takes fewer than limit, though
+	// more are due, when those have very many slots.
+	//
+	// Up to claim of the firings that it recorded, are due and launch whatever
+	// runs are claimed for the session and returned, the highest priority first;
+	// with a claim above 0 the answer is store.ErrGone when the session is over.
+	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
+	// Claim takes firings that nobody has claimed and whose AttemptAt is not after
+	// now, in one of two lanes. c.Share is told the projects that have some, and
+	// answers in the same places how many of each to take at most: the highest
+	// priority first, then the earliest AttemptAt. Their overlap policies and
+	// limits decide with schedule.Judge in the same transaction, whatever others
+	// claim at the same time: those that launch become the session's, Tried, and
+	// all else that was decided is recorded. store.ErrGone when the session is over.
+	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
+	// Settle records what became of pending firings, in one transaction: Outcome,
+	// Reason, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
+	// that is not pending any more, or whose Owner in the ledger is another, stays
+	// as it is. One that was Stopped meanwhile and is still pending keeps its
+	// AttemptAt. It returns how many it wrote.
+	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
+	// Agenda is when Advance, Claim and Fill next have something to do.
+	Agenda(ctx context.Context) (store.Agenda, error)
+	// Redrive makes up to limit dead firings pending again, due at c.At behind
+	// live ones, the earliest slot first, with the deadline of their schedule. It
+	// returns how many.
+	Redrive(ctx context.Context, q store.RedriveQuery, limit int, c store.Change) (int, error)
+}
+
+// Sessions tells the engines on one database apart.
+type Sessions interface {
+	// Beat renews a session until now and lease, or begins one: when session is
+	// 0, or is over. A session is over at the end of its lease, and when its end
+	// lies so far ahead that the clock must have been set back; Beat ends those
+	// and releases what they had claimed. Session numbers are never used twice.
+	Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (store.Beat, error)
+	// Leave ends a session and releases what it had claimed. One that is over stays so.
+	Leave(ctx context.Context, session int64) error
+}
+
+// Housekeeping checks the ledger and keeps it small.
+type Housekeeping interface {
+	// Sweep checks up to limit of the schedules whose number is above after, by
+	// number: whether what is kept as their next slot is the one after their
+	// cursor. It also releases firings that are claimed by a session that is not
+	// there. What was wrong is repaired, and told.
+	Sweep(ctx context.Context, after int64, now time.Time, limit int) (store.Swept, error)
+	// Prune deletes up to limit firings and as many executions, the oldest first.
+	// Pending firings and open executions stay. Nodes and tasks go with their
+	// executions, of which it returns the keys alone.
+	Prune(ctx context.Context, r store.Retention, limit int) (store.Pruned, error)
 }
 
 // Executions keeps executions.
@@ -134,7 +228,9 @@ type Executions interface {
 	Executions(ctx context.Context, q store.Query) ([]store.Execution, error)
 	// UpdateExecution applies change to the stored execution in one transaction.
 	// When change returns an error nothing is stored and the error is returned as
-	// it is. The Key cannot change. change must not use the store.
+	// it is. The Key cannot change. change must not use the store. When the
+	// execution has ended after it, the firings of its launch plan that wait for
+	// that are due at its UpdatedAt.
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
 	// OpenExecutions lists up to limit executions that have not ended and are in
 	// one of the phases (none means any), oldest first.

@@ -16,14 +16,104 @@ import (
 
 // Corrupter is what a database adds to Store for Exercise alone.
 type Corrupter interface {
-	// Corrupt puts an expression into a stored schedule, past all checks.
-	Corrupt(ctx context.Context, key ident.Key, expression string) error
+	// Exec runs a statement past all checks.
+	Exec(ctx context.Context, statement string) error
 }
+
+// exec runs a statement past all checks.
+func exec(t fataler, s Store, format string, args ...any) {
+	t.Helper()
+	corrupter, ok := s.(Corrupter)
+	if !ok {
+		t.Fatalf("%T is no Corrupter", s)
+	}
+	if err := corrupter.Exec(context.Background(), fmt.Sprintf(format, args...)); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// fataler is a *testing.T or a *rapid.T.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// corrupt puts an expression into a stored schedule.
+func corrupt(t *testing.T, s Store, k ident.Key, expression string) {
+	t.Helper()
+	exec(t, s, "UPDATE schedules SET expression = '%s' WHERE name = '%s'", expression, k.Name)
+}
+
+// awake makes slots missed that are before since, however long ago the last beat was.
+func awake(t fataler, s Store, since time.Time) {
+	t.Helper()
+	exec(t, s, "UPDATE engine SET since = %d, awake_at = %d", since.UnixMicro(), farOff.AddDate(1, 0, 0).UnixMicro())
+}
+
+// farOff is when the sessions of tests beat that are not about sessions: they
+// last, and leave since when there were beats as it is.
+var farOff = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// session begins a session that lasts.
+func session(t *testing.T, s Store) int64 {
+	t.Helper()
+	return must(s.Beat(t.Context(), 0, farOff, time.Hour))(t).Session
+}
+
+// everything is a Share of all there is.
+func everything(projects []string) []int {
+	shares := make([]int, len(projects))
+	for i := range shares {
+		shares[i] = 10_000
+	}
+	return shares
+}
+
+// claim claims all that is due in the live lane, and then all that is behind it.
+func claim(t *testing.T, s Store, session int64, now time.Time) []schedule.Firing {
+	t.Helper()
+	live := must(s.Claim(t.Context(), store.Claim{Session: session, Now: now, Share: everything}))(t)
+	behind := must(s.Claim(t.Context(), store.Claim{Session: session, Now: now, Share: everything, Behind: true}))(t)
+	return append(live.Launch, behind.Launch...)
+}
+
+// settle settles firings, all of which must be the caller's.
+func settle(t *testing.T, s Store, fs ...schedule.Firing) {
+	t.Helper()
+	same(t, "firings settled", must(s.Settle(t.Context(), fs))(t), len(fs))
+}
+
+// launched is f after a launch that was accepted.
+func launched(f schedule.Firing, now time.Time) schedule.Firing {
+	f.Outcome, f.SettledAt = schedule.Launched, now
+	return f
+}
+
+// failed is f after a launch that is tried again.
+func failed(f schedule.Firing, again time.Time) schedule.Firing {
+	f.Attempts, f.Reason, f.AttemptAt = f.Attempts+1, "no answer", again
+	return f
+}
+
+// dead is f after a launch that was refused.
+func dead(f schedule.Firing, now time.Time) schedule.Firing {
+	f.Outcome, f.Reason, f.SettledAt = schedule.Dead, "refused", now
+	return f
+}
+
+// ada changes something at an instant.
+func ada(at time.Time) store.Change { return store.Change{By: "ada", Why: "a test", At: at} }
 
 // Exercise runs the contract on databases that open opens. Each must be empty,
 // implement Corrupter, and close itself when its test ends.
 func Exercise(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
+	fresh := func(t *testing.T) Store {
+		t.Helper()
+		s := open(t)
+		awake(t, s, noon)
+		return s
+	}
 	for _, subject := range []struct {
 		name string
 		run  func(t *testing.T, open func(t *testing.T) Store)
@@ -35,10 +125,21 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"activation", exerciseActivation},
 		{"pause", exercisePause},
 		{"stop", exerciseStop},
+		{"stop under way", exerciseUnderWay},
+		{"skip and run now", exerciseManual},
+		{"revisions", exerciseRevisions},
 		{"clock behind the cursor", exerciseClockBehind},
 		{"advance", exerciseAdvance},
 		{"launches", exerciseLaunches},
 		{"firings", exerciseFirings},
+		{"redrive", exerciseRedrive},
+		{"sessions", exerciseSessions},
+		{"claims", exerciseClaims},
+		{"policies", exercisePolicies},
+		{"catch-up", exerciseCatchUp},
+		{"backfill", exerciseBackfill},
+		{"sweep", exerciseSweep},
+		{"prune", exercisePrune},
 		{"every slot once", exerciseSlots},
 		{"every slot of an active schedule", exerciseHistory},
 		{"executions", exerciseExecutions},
@@ -48,7 +149,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"clock", exerciseClock},
 		{"cancellation", exerciseCancellation},
 	} {
-		t.Run(subject.name, func(t *testing.T) { subject.run(t, open) })
+		t.Run(subject.name, func(t *testing.T) { subject.run(t, fresh) })
 	}
 }
 
@@ -121,26 +222,21 @@ func scheduled(t *testing.T, s Store, name string, spec *schedule.Spec) ident.ID
 	t.Helper()
 	i := id(name, "v1")
 	register(t, s, i)
-	check(t, s.Activate(t.Context(), i, spec, noon, noon))
+	check(t, s.Activate(t.Context(), i, spec, ada(noon)))
 	return i
 }
 
 // advance plans everything that is due.
-func advance(t *testing.T, s Store, now, since time.Time) {
+func advance(t *testing.T, s Store, now time.Time) {
 	t.Helper()
-	for {
-		n := must(s.Advance(t.Context(), now, since, 100))(t)
-		if n == 0 {
-			return
-		}
+	for must(s.Advance(t.Context(), 0, now, 100, 0))(t).Schedules > 0 {
 	}
 }
 
-// due is what is to be launched by now, in that order.
-func due(t *testing.T, s Store, now time.Time, limit int) []string {
-	t.Helper()
+// names are launch plans and slots.
+func names(fs []schedule.Firing) []string {
 	var names []string
-	for _, f := range must(s.Due(t.Context(), now, limit))(t) {
+	for _, f := range fs {
 		names = append(names, f.LaunchPlan.Name+f.Slot.Format(" 15:04"))
 	}
 	return names
@@ -149,17 +245,26 @@ func due(t *testing.T, s Store, now time.Time, limit int) []string {
 // ledger is what the ledger says of a launch plan, oldest first and one line a firing.
 func ledger(t *testing.T, s Store, k ident.Key) []string {
 	t.Helper()
-	q := of(k)
-	q.SortBy, q.Ascending = "slot", true
 	var lines []string
-	for _, f := range must(s.Firings(t.Context(), q))(t) {
+	for _, f := range bySlot(t, s, k) {
 		line := fmt.Sprintf("%s %s %s", f.Slot.Format("15:04"), f.LaunchPlan.Version, f.Outcome)
+		if f.Kind != schedule.KindScheduled {
+			line += " " + string(f.Kind)
+		}
 		if f.Count != 1 {
 			line += fmt.Sprintf(" %d to %s", f.Count, f.Last.Format("15:04"))
 		}
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// bySlot is what the ledger has of a launch plan, oldest first.
+func bySlot(t *testing.T, s Store, k ident.Key) []schedule.Firing {
+	t.Helper()
+	q := of(k)
+	q.SortBy, q.Ascending = "slot", true
+	return must(s.Firings(t.Context(), q))(t)
 }
 
 func exerciseClock(t *testing.T, open func(t *testing.T) Store) {
@@ -182,10 +287,13 @@ func exerciseCancellation(t *testing.T, open func(t *testing.T) Store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for name, call := range map[string]func() error{
-			"Advance":       func() error { _, err := s.Advance(ctx, at(1), noon, 10); return err },
-			"Due":           func() error { _, err := s.Due(ctx, at(1), 10); return err },
-			"Settle":        func() error { return s.Settle(ctx, nil) },
-			"Activate":      func() error { return s.Activate(ctx, plan, nil, noon, noon) },
+			"Advance":       func() error { _, err := s.Advance(ctx, 0, at(1), 10, 0); return err },
+			"Claim":         func() error { _, err := s.Claim(ctx, store.Claim{Now: at(1), Share: everything}); return err },
+			"Settle":        func() error { _, err := s.Settle(ctx, nil); return err },
+			"Beat":          func() error { _, err := s.Beat(ctx, 0, noon, time.Minute); return err },
+			"Fill":          func() error { _, err := s.Fill(ctx, noon, 10); return err },
+			"Agenda":        func() error { _, err := s.Agenda(ctx); return err },
+			"Activate":      func() error { return s.Activate(ctx, plan, nil, ada(noon)) },
 			"CreateProject": func() error { return s.CreateProject(ctx, store.Project{ID: "p"}) },
 			"Projects":      func() error { _, err := s.Projects(ctx, store.Query{Limit: 1}); return err },
 			"Plan":          func() error { _, err := s.Plan(ctx, plan); return err },
@@ -206,11 +314,11 @@ func exerciseCancellation(t *testing.T, open func(t *testing.T) Store) {
 		for m := range minutes {
 			ctx, cancel := context.WithCancel(t.Context())
 			go cancel()
-			if _, err := s.Advance(ctx, at(m+1), noon, schedules); err != nil && !errors.Is(err, context.Canceled) {
+			if _, err := s.Advance(ctx, 0, at(m+1), schedules, 0); err != nil && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 		}
-		advance(t, s, at(minutes), noon)
+		advance(t, s, at(minutes))
 		for i := range schedules {
 			same(t, "firings", len(ledger(t, s, key(fmt.Sprint("s", i)))), minutes)
 		}

@@ -146,19 +146,19 @@ func exercisePlans(t *testing.T, open func(t *testing.T) Store) {
 	t.Run("unknown", func(t *testing.T) {
 		_, err := s.Plan(ctx, id("a", "v2"))
 		wantError(t, err, store.ErrNotFound)
-		wantError(t, s.Activate(ctx, id("a", "v2"), nil, noon, noon), store.ErrNotFound)
-		wantError(t, s.Deactivate(ctx, id("a", "v2"), noon, noon), store.ErrNotFound)
+		wantError(t, s.Activate(ctx, id("a", "v2"), nil, ada(noon)), store.ErrNotFound)
+		wantError(t, s.Deactivate(ctx, id("a", "v2"), ada(noon)), store.ErrNotFound)
 	})
 	t.Run("one version is active", func(t *testing.T) {
 		second := plan
 		second.ID, second.ScheduleType = id("a", "v2"), store.NoSchedule
 		check(t, s.CreatePlan(ctx, second))
-		check(t, s.Activate(ctx, plan.ID, nil, at(1), noon))
-		check(t, s.Activate(ctx, second.ID, nil, at(2), noon))
+		check(t, s.Activate(ctx, plan.ID, nil, ada(at(1))))
+		check(t, s.Activate(ctx, second.ID, nil, ada(at(2))))
 		plan.UpdatedAt, second.UpdatedAt, second.Active = at(2), at(2), true
 		same(t, "active", must(s.ActivePlan(ctx, plan.Key))(t), second)
 		same(t, "replaced", must(s.Plan(ctx, plan.ID))(t), plan)
-		check(t, s.Activate(ctx, second.ID, nil, at(3), noon))
+		check(t, s.Activate(ctx, second.ID, nil, ada(at(3))))
 		same(t, "activated again", must(s.Plan(ctx, second.ID))(t), second)
 		for filter, want := range map[[3]string]store.Plan{
 			{"state", "eq", "1"}:             second,
@@ -180,7 +180,7 @@ func exercisePlans(t *testing.T, open func(t *testing.T) Store) {
 		var all sync.WaitGroup
 		for _, i := range ids {
 			all.Go(func() {
-				if err := s.Activate(ctx, i, spec("* * * * *"), noon, noon); err != nil {
+				if err := s.Activate(ctx, i, spec("* * * * *"), ada(noon)); err != nil {
 					t.Error(err)
 				}
 			})

@@ -1,0 +1,309 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+// backlogs lists those of a launch plan.
+func backlogs(t *testing.T, s Store, k ident.Key) []store.Backlog {
+	t.Helper()
+	return must(s.Backlogs(t.Context(), of(k)))(t)
+}
+
+// slots are the minutes of firings that are pending and nobody has claimed, in the order in which they launch.
+func slots(t *testing.T, s Store, k ident.Key) []string {
+	t.Helper()
+	q := of(k)
+	q.Filters = []store.Filter{{Field: "outcome", Op: store.Eq, Values: []string{"pending"}}}
+	firings := must(s.Firings(t.Context(), q))(t)
+	slices.SortFunc(firings, func(a, b schedule.Firing) int { return a.AttemptAt.Compare(b.AttemptAt) })
+	var slots []string
+	for _, f := range firings {
+		slots = append(slots, f.Slot.Format("15:04"))
+	}
+	return slots
+}
+
+func minutes(numbers ...int) []string {
+	var slots []string
+	for _, n := range numbers {
+		slots = append(slots, at(n).Format("15:04"))
+	}
+	return slots
+}
+
+func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
+	late := func(t *testing.T, policy schedule.Policy) (Store, ident.ID) {
+		t.Helper()
+		s := open(t)
+		policy.CatchUp = schedule.CatchUpAll
+		plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: policy})
+		awake(t, s, at(30))
+		advance(t, s, at(30))
+		return s, plan
+	}
+
+	t.Run("of many slots goes bit by bit beside live firing", func(t *testing.T) {
+		s, plan := late(t, schedule.Policy{})
+		ctx := t.Context()
+		same(t, "cursor", must(s.Schedule(ctx, plan.Key))(t).Cursor, at(30))
+		same(t, "runs", must(s.Schedule(ctx, plan.Key))(t).Runs, 30)
+		same(t, "ledger before", ledger(t, s, plan.Key), []string{"12:30 v1 pending"})
+		b := backlogs(t, s, plan.Key)[0]
+		want := store.Backlog{
+			ID: b.ID, ScheduleID: b.ScheduleID, LaunchPlan: plan, Kind: schedule.KindCatchUp, First: at(1), Last: at(29),
+			By: "tminus", Note: "missed while tminus could not fire", CreatedAt: at(30),
+		}
+		same(t, "backlog", b, want)
+		me := session(t, s)
+		same(t, "live", names(claim(t, s, me, at(30))), []string{"a 12:30"})
+
+		same(t, "recorded", must(s.Fill(ctx, at(31), 10))(t), 10)
+		want.Cursor, want.Recorded = at(10), 10
+		same(t, "backlog after a part", backlogs(t, s, plan.Key), []store.Backlog{want})
+		firings := claim(t, s, me, at(32))
+		same(t, "claimed", len(firings), 10)
+		for i, f := range firings {
+			same(t, "firing", f, schedule.Firing{
+				ScheduleID: f.ScheduleID, LaunchPlan: plan, Kind: schedule.KindCatchUp, Slot: at(i + 1), Last: at(i + 1), Count: 1,
+				Outcome: schedule.Pending, Behind: true, Owner: me, Tried: true, AttemptAt: at(31).Add(time.Duration(i) * time.Microsecond),
+				Deadline: at(31).Add(24 * time.Hour), RecordedAt: at(31),
+			})
+		}
+		settle(t, s, launched(firings[0], at(32)), dead(firings[1], at(32)))
+		same(t, "recorded", must(s.Fill(ctx, at(31), 15))(t), 15)
+		same(t, "the rest", must(s.Fill(ctx, at(33), 15))(t), 4)
+		same(t, "after the rest", must(s.Fill(ctx, at(33), 15))(t), 0)
+		want.Cursor, want.Recorded, want.Launched, want.Failed = at(29), 29, 1, 1
+		want.EndedAt, want.Ended = at(33), store.BacklogDone
+		same(t, "backlog in the end", backlogs(t, s, plan.Key), []store.Backlog{want})
+		same(t, "firings", len(ledger(t, s, plan.Key)), 30)
+	})
+
+	t.Run("newest first", func(t *testing.T) {
+		s, plan := late(t, schedule.Policy{CatchUpOrder: schedule.NewestFirst})
+		claim(t, s, session(t, s), at(30))
+		must(s.Fill(t.Context(), at(30), 3))(t)
+		must(s.Fill(t.Context(), at(31), 2))(t)
+		same(t, "slots", slots(t, s, plan.Key)[1:], minutes(29, 28, 27, 26, 25))
+		same(t, "cursor", backlogs(t, s, plan.Key)[0].Cursor, at(25))
+	})
+
+	for _, c := range []struct {
+		name   string
+		stop   func(t *testing.T, s Store, plan ident.ID)
+		reason string
+		ended  string
+	}{
+		{"a pause", func(t *testing.T, s Store, plan ident.ID) {
+			t.Helper()
+			check(t, s.Pause(t.Context(), plan.Key, "maintenance", time.Time{}, ada(at(31).Add(time.Second))))
+		}, "paused before this slot was launched: maintenance", "12:31 v1 skipped"},
+		{"deactivation", func(t *testing.T, s Store, plan ident.ID) {
+			t.Helper()
+			check(t, s.Deactivate(t.Context(), plan, ada(at(31).Add(time.Second))))
+		}, "the launch plan was deactivated before this slot was launched", "12:31 v1 skipped"},
+		{"somebody", func(t *testing.T, s Store, plan ident.ID) {
+			t.Helper()
+			must(s.CancelBacklog(t.Context(), backlogs(t, s, plan.Key)[0].ID, ada(at(31).Add(time.Second))))(t)
+		}, "cancelled by ada: a test", ""},
+	} {
+		t.Run("ended by "+c.name, func(t *testing.T) {
+			s, plan := late(t, schedule.Policy{})
+			must(s.Fill(t.Context(), at(30), 2))(t)
+			c.stop(t, s, plan)
+			b := backlogs(t, s, plan.Key)[0]
+			same(t, "why it ended", b.Ended, c.reason)
+			same(t, "when", b.EndedAt, at(31).Add(time.Second))
+			same(t, "recorded after that", must(s.Fill(t.Context(), at(40), 10))(t), 0)
+			want := []string{"12:01 v1 skipped catch-up", "12:02 v1 skipped catch-up", "12:03 v1 skipped catch-up 27 to 12:29"}
+			if c.ended == "" {
+				want = append(want, "12:30 v1 pending")
+			} else {
+				want = append(want, "12:30 v1 skipped", c.ended)
+			}
+			same(t, "ledger", ledger(t, s, plan.Key), want)
+			same(t, "reason", bySlot(t, s, plan.Key)[2].Reason, c.reason)
+		})
+	}
+
+	t.Run("goes on with the version that missed", func(t *testing.T) {
+		s, plan := late(t, schedule.Policy{})
+		v2 := id("a", "v2")
+		register(t, s, v2)
+		check(t, s.Activate(t.Context(), v2, spec("0 0 1 1 *"), ada(at(30))))
+		must(s.Fill(t.Context(), at(31), 100))(t)
+		got := ledger(t, s, plan.Key)
+		same(t, "firings", len(got), 30)
+		same(t, "the last caught up with", got[28], "12:29 v1 pending catch-up")
+	})
+}
+
+func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
+	for _, c := range []struct {
+		name    string
+		b       store.Backlog
+		fills   []int // what one Fill after the other records, with a limit of 4
+		want    []string
+		pending []string // in the order of launches
+	}{
+		{
+			"what is missing, with both bounds", store.Backlog{First: at(-2), Last: at(2)},
+			[]int{3, 0},
+			[]string{"11:58 v1 pending backfill", "11:59 v1 pending backfill", "12:00 v1 pending backfill"}, minutes(-2, -1, 0),
+		},
+		{
+			"bit by bit", store.Backlog{First: at(-6), Last: at(-1)},
+			[]int{4, 2, 0}, nil, minutes(-6, -5, -4, -3, -2, -1),
+		},
+		{
+			"the newest first", store.Backlog{First: at(-6), Last: at(-1), NewestFirst: true},
+			[]int{4, 2, 0}, nil, minutes(-1, -2, -3, -4, -5, -6),
+		},
+		{
+			"bounds between slots", store.Backlog{First: at(-2).Add(-time.Second), Last: at(-1).Add(time.Second)},
+			[]int{2, 0}, nil, minutes(-2, -1),
+		},
+		{"no slot at all", store.Backlog{First: at(-2).Add(time.Second), Last: at(-2).Add(2 * time.Second)}, []int{0}, nil, nil},
+		{
+			"what is dead too", store.Backlog{First: at(1), Last: at(3), Include: []schedule.Outcome{schedule.Dead}},
+			[]int{1, 0}, nil, minutes(2),
+		},
+		{
+			"what was skipped or is dead", store.Backlog{First: at(1), Last: at(4), Include: []schedule.Outcome{schedule.Dead, schedule.Skipped}},
+			[]int{2, 0}, nil, minutes(2, 3),
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			check(t, s.Skip(ctx, plan.Key, at(3), ada(noon)))
+			advance(t, s, at(4))
+			me := session(t, s)
+			for i, f := range claim(t, s, me, at(4)) {
+				if i == 1 {
+					settle(t, s, dead(f, at(4)))
+				} else {
+					settle(t, s, launched(f, at(4)))
+				}
+			}
+			before := ledger(t, s, plan.Key)
+			b := must(s.CreateBackfill(ctx, plan.Key, c.b, ada(at(4))))(t)
+			want := c.b
+			want.ID, want.ScheduleID, want.LaunchPlan, want.Kind = b.ID, b.ScheduleID, plan, schedule.KindBackfill
+			want.By, want.Note, want.CreatedAt = "ada", "a test", at(4)
+			same(t, "backfill", b, want)
+			same(t, "as it is listed", backlogs(t, s, plan.Key), []store.Backlog{want})
+			var fills []int
+			for i := range c.fills {
+				fills = append(fills, must(s.Fill(ctx, at(5).Add(time.Duration(i)*time.Second), 4))(t))
+			}
+			same(t, "recorded", fills, c.fills)
+			same(t, "pending", slots(t, s, plan.Key), c.pending)
+			if c.want != nil {
+				same(t, "ledger", ledger(t, s, plan.Key), append(c.want, before...))
+			}
+			again := claim(t, s, me, at(6))
+			same(t, "claimed", len(again), len(c.pending))
+			for i, f := range again {
+				same(t, "kind", f.Kind, schedule.KindBackfill)
+				same(t, "behind", f.Behind, true)
+				if i == 0 {
+					settle(t, s, dead(f, at(6)))
+				} else {
+					settle(t, s, launched(f, at(6)))
+				}
+			}
+			done := backlogs(t, s, plan.Key)[0]
+			same(t, "how it ended", done.Ended, store.BacklogDone)
+			same(t, "recorded, launched, failed", []int{done.Recorded, done.Launched, done.Failed},
+				[]int{len(again), max(0, len(again)-1), min(1, len(again))})
+		})
+	}
+
+	t.Run("fills in missed slots", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{CatchUp: schedule.CatchUpNone}})
+		awake(t, s, at(4))
+		advance(t, s, at(4))
+		must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(1), Last: at(2)}, ada(at(4))))(t)
+		same(t, "recorded", must(s.Fill(ctx, at(4), 10))(t), 2)
+		// The range stands for the slots that have no firing of their own.
+		same(t, "ledger", ledger(t, s, plan.Key), []string{
+			"12:01 v1 pending backfill", "12:01 v1 missed 3 to 12:03", "12:02 v1 pending backfill", "12:04 v1 pending",
+		})
+	})
+
+	t.Run("keeps to its rate", func(t *testing.T) {
+		for _, c := range []struct {
+			perMinute, fill int
+			next            time.Duration
+		}{
+			{0, 100, 0}, {6, 1, 10 * time.Second}, {60, 1, time.Second}, {600, 10, time.Second}, {60_000, 100, 100 * time.Millisecond},
+		} {
+			s, ctx := open(t), t.Context()
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-1000), Last: at(0), PerMinute: c.perMinute}, ada(at(0))))(t)
+			name := fmt.Sprint(c.perMinute, " a minute: ")
+			same(t, name+"recorded", must(s.Fill(ctx, at(1), 100))(t), c.fill)
+			same(t, name+"next", must(s.Agenda(ctx))(t).Backlog, at(1).Add(c.next))
+			if c.next > 0 {
+				same(t, name+"recorded before", must(s.Fill(ctx, at(1).Add(c.next-time.Microsecond), 100))(t), 0)
+			}
+			same(t, name+"recorded next", must(s.Fill(ctx, at(1).Add(c.next), 100))(t), c.fill)
+		}
+	})
+
+	t.Run("beside others", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		for i := range 3 {
+			plan := scheduled(t, s, fmt.Sprint("s", i), spec("* * * * *"))
+			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-1000), Last: at(0)}, ada(at(0))))(t)
+		}
+		must(s.Fill(ctx, at(1), 30))(t)
+		for i := range 3 {
+			same(t, "recorded", backlogs(t, s, key(fmt.Sprint("s", i)))[0].Recorded, 10)
+		}
+	})
+
+	t.Run("is cancelled", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("0 0 1 1 *"))
+		check(t, s.Activate(ctx, plan, nil, ada(noon)))
+		v2 := id("a", "v2")
+		register(t, s, v2)
+		check(t, s.Activate(ctx, v2, spec("* * * * *"), ada(noon)))
+		b := must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-9), Last: at(0)}, ada(at(0))))(t)
+		must(s.Fill(ctx, at(1), 1))(t)
+		me := session(t, s)
+		claimed := claim(t, s, me, at(1))[0]
+		must(s.Fill(ctx, at(2), 2))(t)
+		got := must(s.CancelBacklog(ctx, b.ID, ada(at(3))))(t)
+		same(t, "why it ended", got.Ended, "cancelled by ada: a test")
+		same(t, "when", got.EndedAt, at(3))
+		same(t, "recorded", got.Recorded, 3)
+		same(t, "cancelled again", must(s.CancelBacklog(ctx, b.ID, ada(at(4))))(t).EndedAt, at(3))
+		settle(t, s, launched(claimed, at(4)))
+		same(t, "recorded after that", must(s.Fill(ctx, at(9), 10))(t), 0)
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"11:51 v2 launched backfill", "11:52 v2 skipped backfill", "11:53 v2 skipped backfill"})
+	})
+
+	t.Run("of what is not there", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		_, err := s.CancelBacklog(ctx, 77, ada(noon))
+		wantError(t, err, store.ErrNotFound)
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		check(t, s.Deactivate(ctx, plan, ada(noon)))
+		for _, k := range []ident.Key{key("unknown"), plan.Key} {
+			_, err := s.CreateBackfill(ctx, k, store.Backlog{First: at(-2), Last: at(-1)}, ada(noon))
+			wantError(t, err, store.ErrNotFound)
+		}
+	})
+}

@@ -1,0 +1,182 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
+	swept := func(t *testing.T, s Store, now time.Time) []store.Repair {
+		t.Helper()
+		got := must(s.Sweep(t.Context(), 0, now, 100))(t)
+		same(t, "last", got.Last, int64(0))
+		return got.Repairs
+	}
+
+	for _, c := range []struct {
+		name, damage string
+		found        string // empty when nothing is wrong
+	}{
+		{"nothing", "next_at = next_at", ""},
+		{"no next slot", "next_at = NULL", "it was not to fire again, and its next slot is 2026-03-02T12:03:00Z"},
+		{"a next slot too late", fmt.Sprintf("next_at = %d", at(90).UnixMicro()), "it was to fire at 2026-03-02T13:30:00Z, and its next slot is 2026-03-02T12:03:00Z"},
+		{"a next slot that is decided", fmt.Sprintf("next_at = %d", at(1).UnixMicro()), "it was to fire at 2026-03-02T12:01:00Z, and its next slot is 2026-03-02T12:03:00Z"},
+		{"a problem", "next_at = NULL, problem = 'too hot'", ""},
+		{"an expression that nobody can plan", "next_at = NULL, expression = 'every now and then'", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			scheduled(t, s, "b", spec("* * * * *"))
+			advance(t, s, at(2))
+			exec(t, s, "UPDATE schedules SET %s WHERE name = 'a'", c.damage)
+			before := must(s.Schedule(ctx, plan.Key))(t)
+			var want []store.Repair
+			if c.found != "" {
+				want = []store.Repair{{LaunchPlan: plan, Found: c.found}}
+				before.Next = at(3)
+			}
+			same(t, "repairs", swept(t, s, at(5)), want)
+			same(t, "schedule", must(s.Schedule(ctx, plan.Key))(t), before)
+			same(t, "repairs after that", swept(t, s, at(5)), []store.Repair(nil))
+			if c.found != "" {
+				advance(t, s, at(5))
+				same(t, "firings", len(ledger(t, s, plan.Key)), 5)
+			}
+		})
+	}
+
+	t.Run("of schedules that do not fire", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		for name, change := range map[string]func(name string) error{
+			"inactive": func(name string) error { return s.Deactivate(ctx, id(name, "v1"), ada(at(1))) },
+			"paused":   func(name string) error { return s.Pause(ctx, key(name), "maintenance", at(9), ada(at(1))) },
+			"for good": func(name string) error { return s.Pause(ctx, key(name), "maintenance", time.Time{}, ada(at(1))) },
+			"ended":    func(string) error { return nil },
+		} {
+			scheduled(t, s, name, &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{MaxRuns: 1}})
+			check(t, change(name))
+		}
+		advance(t, s, at(2))
+		same(t, "repairs", swept(t, s, at(3)), []store.Repair(nil))
+	})
+
+	t.Run("goes through all", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		for i := range 7 {
+			scheduled(t, s, fmt.Sprint("s", i), spec("* * * * *"))
+		}
+		exec(t, s, "UPDATE schedules SET next_at = NULL")
+		var counts []int
+		repairs := 0
+		for after, first := int64(0), true; first || after > 0; first = false {
+			got := must(s.Sweep(ctx, after, at(1), 3))(t)
+			counts = append(counts, got.Schedules)
+			repairs += len(got.Repairs)
+			after = got.Last
+		}
+		same(t, "checked", counts, []int{3, 3, 1})
+		same(t, "repaired", repairs, 7)
+	})
+
+	t.Run("releases what a session holds that is not there", func(t *testing.T) {
+		s := open(t)
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		scheduled(t, s, "b", spec("* * * * *"))
+		advance(t, s, at(1))
+		me := session(t, s)
+		claim(t, s, me, at(1))
+		exec(t, s, "UPDATE firings SET owner = %d WHERE schedule_id = %d", me+100, must(s.Schedule(t.Context(), plan.Key))(t).ID)
+		same(t, "repairs", swept(t, s, at(2)), []store.Repair{{
+			LaunchPlan: plan, Found: "slot 2026-03-02T12:01:00Z was claimed by a session that is not there",
+		}})
+		same(t, "repairs after that", swept(t, s, at(2)), []store.Repair(nil))
+		same(t, "claimed again", names(claim(t, s, me, at(2))), []string{"a 12:01"})
+	})
+}
+
+func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
+	t.Run("firings", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		advance(t, s, at(6))
+		me := session(t, s)
+		for _, f := range claim(t, s, me, at(6)) {
+			switch {
+			case f.Slot.Equal(at(2)): // It stays pending.
+			case f.Slot.Equal(at(4)):
+				settle(t, s, dead(f, at(30))) // It was settled late.
+			default:
+				settle(t, s, launched(f, f.Slot))
+			}
+		}
+		check(t, s.Pause(ctx, plan.Key, "maintenance", time.Time{}, ada(at(6))))
+		check(t, s.Resume(ctx, plan.Key, ada(at(9))))
+		check(t, s.Skip(ctx, plan.Key, at(50), ada(at(9))))
+		for _, want := range [][]string{
+			{"12:02 v1 pending", "12:04 v1 dead", "12:05 v1 launched", "12:06 v1 launched", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"},
+			{"12:02 v1 pending", "12:04 v1 dead", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"},
+			{"12:02 v1 pending", "12:04 v1 dead", "12:50 v1 skipped manual"},
+			{"12:02 v1 pending", "12:04 v1 dead", "12:50 v1 skipped manual"},
+		} {
+			before := len(ledger(t, s, plan.Key))
+			got := must(s.Prune(ctx, store.Retention{Firings: at(20)}, 2))(t)
+			same(t, "ledger", ledger(t, s, plan.Key), want)
+			same(t, "how many were deleted", got, store.Pruned{Firings: before - len(want)})
+		}
+	})
+
+	for _, c := range []struct {
+		name    string
+		r       store.Retention
+		limit   int
+		deleted []string // one after the other
+	}{
+		{"executions by age", store.Retention{Executions: at(3)}, 10, []string{"f0", "f1", "f2"}},
+		{"executions in batches, the first to end first", store.Retention{Executions: at(3)}, 2, []string{"f0", "f1"}},
+		{"executions but the latest of each launch plan", store.Retention{Executions: at(9), Keep: 2}, 10, []string{"f0", "f1", "f2"}}, // f6, which is open, is one of them.
+		{"executions but more than there are", store.Retention{Executions: at(9), Keep: 20}, 10, nil},
+		{"all but what is open", store.Retention{Executions: at(9)}, 10, []string{"f0", "f1", "f2", "f3", "f4", "f5"}},
+		{"nothing", store.Retention{}, 10, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			// f0 to f3 and the open f6 are of one launch plan, f4 and f5 of another.
+			for i := range 7 {
+				e := store.Execution{
+					Key: key(fmt.Sprint("f", i)), Kind: store.LaunchPlan, LaunchPlan: id("a", "v1"), Phase: store.Succeeded,
+					CreatedAt: at(i), UpdatedAt: at(i), EndedAt: at(i),
+				}
+				switch {
+				case i == 6:
+					e.Phase, e.EndedAt = store.Running, time.Time{}
+				case i > 3:
+					e.LaunchPlan = id("b", "v1")
+				}
+				created(t, s, e)
+				check(t, s.PutNode(ctx, store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+				check(t, s.PutTask(ctx, store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+			}
+			got := must(s.Prune(ctx, c.r, c.limit))(t)
+			same(t, "deleted", executionNames(got.Executions), c.deleted)
+			left := must(s.Executions(ctx, store.Query{Limit: 10}))(t)
+			same(t, "left", len(left), 7-len(c.deleted))
+			for _, name := range c.deleted {
+				_, err := s.Execution(ctx, key(name))
+				wantError(t, err, store.ErrNotFound)
+				_, err = s.Node(ctx, key(name), "n0")
+				wantError(t, err, store.ErrNotFound)
+				_, err = s.Task(ctx, key(name), "n0", 0)
+				wantError(t, err, store.ErrNotFound)
+			}
+			for _, e := range left {
+				check(t, discard(s.Node(ctx, e.Key, "n0")))
+				check(t, discard(s.Task(ctx, e.Key, "n0", 0)))
+			}
+		})
+	}
+}
