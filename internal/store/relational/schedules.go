@@ -306,7 +306,10 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, note string, until time.
 			note, c.By, optional(until), micros(s.Cursor), optional(until), micros(c.At), s.ID); err != nil {
 			return err
 		}
-		return revise(ctx, tx, &s, "pause", c)
+		if err := revise(ctx, tx, &s, "pause", c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -317,7 +320,10 @@ func (db *DB) Resume(ctx context.Context, key ident.Key, c store.Change) error {
 		if err != nil || (s.Paused == "" && s.Problem == "") {
 			return err
 		}
-		return resume(ctx, tx, &s, c)
+		if err := resume(ctx, tx, &s, c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -405,10 +411,13 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		}
 		f = schedule.RunNow(s.Schedule, slot, c.At)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
-		if err == nil && n == 0 {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
 			return store.ErrExists
 		}
-		return err
+		return tx.notify(ctx)
 	})
 	return f, err
 }
@@ -448,8 +457,10 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 				return err
 			}
 		}
-		redriven, err = tx.bulk(ctx, reviveFirings, rows, nil)
-		return err
+		if redriven, err = tx.bulk(ctx, reviveFirings, rows, nil); err != nil || redriven == 0 {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return redriven, err
 }
