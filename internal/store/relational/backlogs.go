@@ -113,7 +113,10 @@ func (db *DB) CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog
 		}
 		b.Kind, b.ScheduleID, b.LaunchPlan, b.By, b.Note, b.CreatedAt = schedule.KindBackfill, s.ID, s.LaunchPlan, c.By, c.Why, c.At
 		b.EndedAt, b.Ended, b.Recorded, b.Launched, b.Failed = time.Time{}, "", 0, 0, 0
-		return open(ctx, tx, &s, &b)
+		if err := open(ctx, tx, &s, &b); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return b, err
 }

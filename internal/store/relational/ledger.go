@@ -235,7 +235,7 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 			return 0, err
 		}
 	}
-	n, err := tx.bulk(context.WithoutCancel(ctx), insertFirings, args, nil)
+	n, err := tx.bulk(ctx, insertFirings, args, nil)
 	if err != nil {
 		return 0, fmt.Errorf("record firings: %w", err)
 	}
@@ -245,8 +245,6 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 // record stores firings and the new positions of their schedules. It says how
 // many firings were stored: those of slots that had none.
 func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time) (inserted int, err error) {
-	// The transaction ends with its context; its statements need not each watch it.
-	ctx = context.WithoutCancel(ctx)
 	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
@@ -314,7 +312,7 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
 			f.Reason)
 	}
-	return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
+	return tx.bulk(ctx, settleFirings, args, nil)
 }
 
 // undead finds out which of the firings that are given up have been launched all
@@ -425,7 +423,7 @@ type queue struct {
 
 // selectQueues steps from one queue to the next, and never through one.
 const selectQueues = `WITH RECURSIVE q (queue, most) AS (
-		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue >= v.least), v.most FROM (SELECT ? AS least, ? AS most) v
+		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue >= v.least), v.most FROM (SELECT CAST(? AS BIGINT) AS least, CAST(? AS BIGINT) AS most) v
 		UNION ALL
 		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue > q.queue), q.most FROM q WHERE q.queue IS NOT NULL AND q.queue <= q.most)
 	SELECT q.queue, (SELECT min(attempt_at) FROM firings WHERE outcome = 0 AND owner = 0 AND queue = q.queue) FROM q

@@ -344,7 +344,10 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, note string, until time.
 			note, c.By, optional(until), micros(s.Cursor), optional(until), micros(c.At), s.ID); err != nil {
 			return err
 		}
-		return revise(ctx, tx, &s, "pause", c)
+		if err := revise(ctx, tx, &s, "pause", c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -355,7 +358,10 @@ func (db *DB) Resume(ctx context.Context, key ident.Key, c store.Change) error {
 		if err != nil || (s.Paused == "" && s.Problem == "") {
 			return err
 		}
-		return resume(ctx, tx, &s, c)
+		if err := resume(ctx, tx, &s, c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -452,7 +458,10 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		if n == 0 {
 			return store.ErrExists
 		}
-		return revise(ctx, tx, &s, "run "+slot.UTC().Format(time.RFC3339), c)
+		if err := revise(ctx, tx, &s, "run "+slot.UTC().Format(time.RFC3339), c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return f, err
 }
@@ -499,8 +508,10 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 				}
 			}
 		}
-		redriven, err = tx.bulk(ctx, reviveFirings, rows, nil)
-		return err
+		if redriven, err = tx.bulk(ctx, reviveFirings, rows, nil); err != nil || redriven == 0 {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return redriven, err
 }
