@@ -49,7 +49,7 @@ type Backlog struct {
 	EndedAt time.Time
 	// Ended is BacklogDone, or why it was cancelled.
 	Ended string
-	// Recorded counts the firings it made, Launched and Failed those of them that were launched or are dead.
+	// Recorded counts the firings that launch because of it, Launched and Failed those of them that were launched or are dead.
 	Recorded, Launched, Failed int
 }
 
@@ -67,7 +67,7 @@ type Revision struct {
 	// Paused says why it is paused, PausedUntil until when: zero means until somebody resumes it.
 	Paused      string
 	PausedUntil time.Time
-	// Action is the change that made it: activate, deactivate, pause, resume, skip, unskip.
+	// Action is the change that made it: activate, deactivate, pause, resume; skip and unskip with the slot.
 	Action string
 	// By, Why and At are those of the Change.
 	By, Why string

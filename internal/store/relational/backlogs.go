@@ -87,11 +87,11 @@ func open(ctx context.Context, tx transaction, s *scheduleRow, b *store.Backlog)
 }
 
 // catchUp keeps the missed slots that a schedule launches late.
-func catchUp(ctx context.Context, tx transaction, r plannedRow) error {
+func catchUp(ctx context.Context, tx transaction, r plannedRow, now time.Time) error {
 	p := r.planned.Backlog
 	err := open(ctx, tx, r.scheduleRow, &store.Backlog{
 		Kind: p.Kind, First: p.First, Last: p.Last, NewestFirst: p.NewestFirst, By: "tminus", Note: "missed while tminus could not fire",
-		CreatedAt: later(r.planned.Cursor, p.Last),
+		CreatedAt: now,
 	})
 	if err != nil {
 		return fmt.Errorf("record catch-up: %w", err)
@@ -235,13 +235,15 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 		return 0, cancel(ctx, tx, b, err.Error(), now)
 	}
 	if b.Kind == schedule.KindBackfill && len(b.Include) > 0 {
-		if err := reviveSome(ctx, tx, b, firings); err != nil {
+		if recorded, err = reviveSome(ctx, tx, b, firings); err != nil {
 			return 0, err
 		}
 	}
-	if recorded, err = insert(ctx, tx, &b.schedule, firings); err != nil {
+	inserted, err := insert(ctx, tx, &b.schedule, firings)
+	if err != nil {
 		return 0, err
 	}
+	recorded += inserted
 	next, ended, endedAt := optional(now.Add(pause)), "", any(nil)
 	if done {
 		next, ended, endedAt = nil, store.BacklogDone, micros(now)
@@ -251,8 +253,9 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 	return recorded, err
 }
 
-// reviveSome makes those of the slots pending again whose outcome the backfill includes.
-func reviveSome(ctx context.Context, tx transaction, b *backlogRow, firings []schedule.Firing) error {
+// reviveSome makes those of the slots pending again whose outcome the backfill
+// includes, and says how many that were.
+func reviveSome(ctx context.Context, tx transaction, b *backlogRow, firings []schedule.Firing) (int, error) {
 	var bits int64
 	for _, o := range b.Include {
 		if i := slices.Index(outcomes, o); i > 1 {
@@ -263,11 +266,12 @@ func reviveSome(ctx context.Context, tx transaction, b *backlogRow, firings []sc
 	for i := range firings {
 		var err error
 		if args, err = reviveArgs(args, &firings[i], b.schedule.project, bits); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if _, err := tx.bulk(ctx, reviveFirings, args, nil); err != nil {
-		return fmt.Errorf("launch slots again: %w", err)
+	n, err := tx.bulk(ctx, reviveFirings, args, nil)
+	if err != nil {
+		return 0, fmt.Errorf("launch slots again: %w", err)
 	}
-	return nil
+	return n, nil
 }

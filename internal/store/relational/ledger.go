@@ -74,7 +74,7 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 		if claim > 0 {
 			a.Launch = claimPlanned(all, session, now, claim)
 		}
-		inserted, err := record(ctx, tx, all)
+		inserted, err := record(ctx, tx, all, now)
 		if err != nil {
 			return err
 		}
@@ -127,10 +127,10 @@ func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []sc
 }
 
 // owned are those of claimed that are the session's in the ledger: where a slot
-// had a firing already, that one stands.
+// had a firing already, that one stands, even where the session launches it.
 func owned(ctx context.Context, tx transaction, session int64, claimed []schedule.Firing) ([]schedule.Firing, error) {
 	there := make(map[firingKey]bool)
-	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ?`, session)
+	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`, session)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 
 // record stores firings and the new positions of their schedules. It says how
 // many firings were stored: those of slots that had none.
-func record(ctx context.Context, tx transaction, all []plannedRow) (inserted int, err error) {
+func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time) (inserted int, err error) {
 	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
@@ -240,7 +240,7 @@ func record(ctx context.Context, tx transaction, all []plannedRow) (inserted int
 			}
 		}
 		if r.planned.Backlog != nil {
-			if err := catchUp(ctx, tx, r); err != nil {
+			if err := catchUp(ctx, tx, r, now); err != nil {
 				return 0, err
 			}
 		}

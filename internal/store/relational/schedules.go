@@ -154,22 +154,28 @@ func plan(s *scheduleRow, now, since time.Time) (p schedule.Planned, err error) 
 	return schedule.Plan(s.Schedule, now, since)
 }
 
-// finish decides the slots of s up to now, to the last, before s changes.
+// finish decides the slots of s up to now, to the last, before s changes. Where
+// a pause has ended meanwhile, s goes on first.
 func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time.Time) error {
-	switch {
-	case !s.Active:
+	if !s.Active {
 		return nil
-	case s.Paused != "":
-		return pass(ctx, tx, s, now, schedule.Skipped, pausedReason(s))
-	case s.Problem != "":
-		return pass(ctx, tx, s, now, schedule.Missed, "could not be planned: "+s.Problem)
+	}
+	if s.Paused != "" && !s.PausedUntil.IsZero() && !s.PausedUntil.After(now) {
+		if _, err := plan(s, s.Cursor, s.Cursor); err == nil { // What cannot be planned stays as it is.
+			if err := goOn(ctx, tx, s, pauseEnded(s)); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Paused != "" || s.Problem != "" {
+		return passOver(ctx, tx, s, now)
 	}
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(s, now, since)
 		if err != nil {
 			return nil //nolint:nilerr // A schedule that cannot be planned has no slots left to lose.
 		}
-		if _, err := record(ctx, tx, []plannedRow{{s, planned, nil}}); err != nil {
+		if _, err := record(ctx, tx, []plannedRow{{s, planned, nil}}, now); err != nil {
 			return err
 		}
 		if planned.Next.Equal(s.Next) && !planned.Cursor.After(s.Cursor) {
@@ -185,6 +191,15 @@ func pausedReason(s *scheduleRow) string {
 		return "paused: " + s.Paused
 	}
 	return "paused by " + s.PausedBy + ": " + s.Paused
+}
+
+// passOver records the slots up to now of a schedule that is paused or has a
+// problem. A pause is not owed any slots; those that fell to a problem were missed.
+func passOver(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) error {
+	if s.Paused != "" {
+		return pass(ctx, tx, s, now, schedule.Skipped, pausedReason(s))
+	}
+	return pass(ctx, tx, s, now, schedule.Missed, "could not be planned: "+s.Problem)
 }
 
 // pass records the slots of s up to now, none of which launches, as one firing.
@@ -238,9 +253,24 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 }
 
 // resume makes a schedule that was paused or had a problem fire again, from
-// c.At on. A pause is not owed any slots; those that fell to a problem were missed.
+// c.At on, unless it does already.
 func resume(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) error {
-	if err := finish(ctx, tx, s, c.At, c.At); err != nil {
+	since, err := sinceWhen(ctx, tx, c.At)
+	if err != nil {
+		return err
+	}
+	if err := finish(ctx, tx, s, c.At, since); err != nil {
+		return err
+	}
+	if s.Paused == "" && s.Problem == "" {
+		return nil // The pause had ended before.
+	}
+	return goOn(ctx, tx, s, c)
+}
+
+// goOn ends the pause or the problem of a schedule at c.At.
+func goOn(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) error {
+	if err := passOver(ctx, tx, s, c.At); err != nil {
 		return err
 	}
 	s.Cursor = later(c.At, s.Cursor)
@@ -249,12 +279,18 @@ func resume(ctx context.Context, tx transaction, s *scheduleRow, c store.Change)
 	if err != nil {
 		return err
 	}
+	s.Next = planned.Next
 	if _, err := tx.exec(ctx, `UPDATE schedules SET paused = '', paused_by = '', paused_until = NULL, problem = '',
 			cursor = ?, next_at = ?, updated_at = ? WHERE id = ?`,
-		micros(s.Cursor), optional(planned.Next), micros(c.At), s.ID); err != nil {
+		micros(s.Cursor), optional(s.Next), micros(c.At), s.ID); err != nil {
 		return err
 	}
 	return revise(ctx, tx, s, "resume", c)
+}
+
+// pauseEnded is the change at the end of a pause.
+func pauseEnded(s *scheduleRow) store.Change {
+	return store.Change{By: "tminus", Why: "the pause has ended", At: s.PausedUntil}
 }
 
 // resumeByItself resumes a schedule whose pause has ended.
@@ -263,8 +299,7 @@ func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow) error
 	if err != nil {
 		return err
 	}
-	err = resume(ctx, tx, &s, store.Change{By: "tminus", Why: "the pause has ended", At: s.PausedUntil})
-	if err != nil {
+	if err := goOn(ctx, tx, &s, pauseEnded(&s)); err != nil {
 		return broken(ctx, tx, due, err)
 	}
 	return nil
@@ -367,6 +402,9 @@ func (db *DB) Skip(ctx context.Context, key ident.Key, slot time.Time, c store.C
 		s, err := activeSchedule(ctx, tx, key)
 		if err != nil {
 			return err
+		}
+		if !slot.After(s.Cursor) {
+			return store.ErrExists // It is decided, if only in a range.
 		}
 		reason := "skipped by " + c.By
 		if c.Why != "" {

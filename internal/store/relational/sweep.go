@@ -11,7 +11,7 @@ import (
 )
 
 const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.cursor, s.anchor, s.next_at, s.runs
-	FROM schedules s WHERE s.id > ? ORDER BY s.id LIMIT ?`
+	FROM schedules s WHERE s.id > ? AND s.active = 1 AND s.problem = '' ORDER BY s.id LIMIT ?`
 
 // Sweep checks schedules without trusting what planning keeps of them.
 func (db *DB) Sweep(ctx context.Context, after int64, now time.Time, limit int) (swept store.Swept, err error) {

@@ -143,6 +143,9 @@ func (h *history) run(t *rapid.T) {
 		h.ok(t, err)
 		taken = a.Schedules
 	}
+	if h.paused { // The minutes of a pause are recorded when it ends.
+		h.ok(t, h.s.Resume(h.ctx, key(h.name), ada(h.now)))
+	}
 	h.account(t)
 	h.finish(t)
 	h.account(t)
