@@ -11,7 +11,7 @@ import (
 
 // Housekeeping checks the ledger and keeps it small.
 type Housekeeping interface {
-	Sweep(ctx context.Context, after int64, now time.Time, limit int) (store.Swept, error)
+	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
 	Prune(ctx context.Context, r store.Retention, limit int) (store.Pruned, error)
 }
 
@@ -55,7 +55,8 @@ func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		swept, err := e.ledger.Sweep(ctx, after, now, sweepBatch)
+		// Each slot is looked at twice, in case one sweep does not come to its end.
+		swept, err := e.ledger.Sweep(ctx, after, now.Add(-2*e.cfg.Sweep.Every), now, sweepBatch)
 		if err != nil {
 			return 0, err
 		}

@@ -102,3 +102,24 @@ func Again(s Schedule, f Firing, now time.Time) Firing {
 	again.Behind, again.Tried, again.RecordedAt = true, f.Tried, f.RecordedAt
 	return again
 }
+
+// Found is the firing of a slot of s that should have one and has none: it
+// launches late, behind live firings, where catch-up allows a slot of its age, and
+// was missed otherwise.
+func Found(s Schedule, slot, now time.Time) Firing {
+	policy := s.Spec.Policy
+	if policy.CatchUp == CatchUpNone || slot.Before(now.Add(-cmp.Or(policy.CatchUpWindow, DefaultCatchUpWindow))) {
+		return Lost(s, slot, now)
+	}
+	f := pending(s, KindCatchUp, slot, now)
+	f.Behind = true
+	return f
+}
+
+// Lost is the firing of a slot of s that should have one, has none, and does not launch any more.
+func Lost(s Schedule, slot, now time.Time) Firing {
+	return Firing{
+		ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: KindScheduled, Slot: slot, Last: slot, Count: 1,
+		Outcome: Missed, Reason: "found without an outcome", RecordedAt: now, SettledAt: now,
+	}
+}

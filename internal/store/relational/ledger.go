@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -65,6 +66,9 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				}
 				continue
 			}
+			if err := lookAhead(ctx, tx, &due[i]); err != nil {
+				return err
+			}
 			p, err := plan(&due[i], now, since)
 			all = append(all, plannedRow{&due[i], p, err})
 			if firings += len(p.Firings); firings >= maxBatch {
@@ -98,6 +102,20 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 	return a, nil
 }
 
+// lookAhead finds the slots that s need not plan any more, where that matters.
+func lookAhead(ctx context.Context, tx transaction, s *scheduleRow) (err error) {
+	if s.Spec.Policy.MaxRuns == 0 {
+		return nil
+	}
+	s.Ahead, err = collect(ctx, tx.session, scanSlot, `SELECT slot FROM firings WHERE schedule_id = ? AND slot > ?`, s.ID, micros(s.Cursor))
+	return err
+}
+
+func scanSlot(rows *sql.Rows) (slot time.Time, err error) {
+	err = rows.Scan(instant{&slot})
+	return slot, err
+}
+
 // claimPlanned claims planned firings that launch at once and whatever runs, the
 // highest priority first, unless one with a higher priority has to be judged.
 func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []schedule.Firing {
@@ -126,11 +144,13 @@ func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []sc
 	return claimed
 }
 
+const selectOwned = `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`
+
 // owned are those of claimed that are the session's in the ledger: where a slot
 // had a firing already, that one stands, even where the session launches it.
 func owned(ctx context.Context, tx transaction, session int64, claimed []schedule.Firing) ([]schedule.Firing, error) {
 	there := make(map[firingKey]bool)
-	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`, session)
+	keys, err := collect(ctx, tx.session, scanKey, selectOwned, session)
 	if err != nil {
 		return nil, err
 	}
@@ -278,6 +298,10 @@ func (db *DB) Settle(ctx context.Context, firings []schedule.Firing) (written in
 }
 
 func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int, error) {
+	firings, err := undead(ctx, tx, firings)
+	if err != nil {
+		return 0, err
+	}
 	args := make([]any, 0, len(settleFirings.Columns)*len(firings))
 	for i := range firings {
 		f := &firings[i]
@@ -290,6 +314,37 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 	}
 	return tx.bulk(ctx, settleFirings, args, nil)
 }
+
+// undead finds out which of the firings that are given up have been launched all
+// the same: an answer may have been lost, and the ones after it failed.
+func undead(ctx context.Context, tx transaction, firings []schedule.Firing) ([]schedule.Firing, error) {
+	cloned := false
+	for i := range firings {
+		f := &firings[i]
+		if f.Outcome != schedule.Dead || !f.Tried {
+			continue
+		}
+		x, err := get(ctx, tx.session, &executionEntity, scanExecution, executionNamed, f.LaunchPlan.Project, f.LaunchPlan.Domain, f.Execution())
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for its execution: %w", err)
+		}
+		if !x.Launches(f.LaunchPlan.Key, f.Slot) {
+			continue
+		}
+		if !cloned {
+			firings, cloned = slices.Clone(firings), true
+			f = &firings[i]
+		}
+		f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", x.CreatedAt
+	}
+	return firings, nil
+}
+
+// isMissing says that err is that there is no such record.
+func isMissing(err error) bool { return errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound) }
 
 // outcomes and kinds are known in the database by their places here.
 var (
@@ -336,7 +391,7 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	if err := s.row(ctx, selectNextSlot).Scan(instant{&a.Slot}); err != nil {
 		return a, db.failed(ctx, "read the next slot", err)
 	}
-	if err := s.row(ctx, `SELECT min(next_at) FROM backlogs`).Scan(instant{&a.Backlog}); err != nil {
+	if err := s.row(ctx, selectNextStep).Scan(instant{&a.Backlog}); err != nil {
 		return a, db.failed(ctx, "read the next step of a backlog", err)
 	}
 	queues, err := collect(ctx, s, scanQueue, selectQueues, 0, int64(behindQueues<<1-1))
@@ -355,7 +410,10 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	return a, nil
 }
 
-const selectNextSlot = `SELECT min(next_at) FROM schedules`
+const (
+	selectNextSlot = `SELECT min(next_at) FROM schedules`
+	selectNextStep = `SELECT min(next_at) FROM backlogs WHERE next_at IS NOT NULL`
+)
 
 // queue is one that has firings, and when the first of them is due.
 type queue struct {

@@ -3,7 +3,6 @@ package relational
 import (
 	"context"
 	"database/sql"
-	"errors"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
@@ -154,7 +153,7 @@ func lockPlan(ctx context.Context, tx transaction, id ident.ID) (plan int64, act
 	if plan, active, err = planRow(ctx, tx, id); err != nil {
 		return 0, false, old, err
 	}
-	if old, err = scheduleOf(ctx, tx, id.Key); errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound) {
+	if old, err = scheduleOf(ctx, tx, id.Key); isMissing(err) {
 		err = nil
 	}
 	return plan, active, old, err

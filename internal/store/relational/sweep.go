@@ -4,66 +4,236 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
 
-const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.cursor, s.anchor, s.next_at, s.runs
-	FROM schedules s WHERE s.id > ? AND s.active = 1 AND s.problem = '' ORDER BY s.id LIMIT ?`
+const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.cursor, s.anchor,
+	s.next_at, s.runs, s.active, s.problem,
+	(SELECT count(*) FROM firings f WHERE f.schedule_id = s.id AND f.slot > ? AND f.slot <= ?)
+	FROM schedules s WHERE s.id > ? ORDER BY s.id LIMIT ?`
 
-// Sweep checks schedules without trusting what planning keeps of them.
-func (db *DB) Sweep(ctx context.Context, after int64, now time.Time, limit int) (swept store.Swept, err error) {
+// sweptRow is a schedule, and how many firings it has in the time that is checked.
+type sweptRow struct {
+	scheduleRow
+	firings int
+}
+
+func scanSwept(rows *sql.Rows) (s sweptRow, err error) {
+	var policy string
+	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
+		&s.Spec.Expression, &policy, &s.Paused, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs, &s.Active, &s.Problem, &s.firings)
+	s.decode(policy)
+	return s, err
+}
+
+// Sweep checks schedules without trusting what planning keeps of them: their
+// place in the timer queue, and, from their revisions, whether each slot between
+// since and now has an outcome.
+func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (swept store.Swept, err error) {
 	operation := "check schedules"
-	rows, err := collect(ctx, db.reading(), scanDue, selectSwept, after, limit)
+	until := now.Add(-sweepMargin)
+	rows, err := collect(ctx, db.reading(), scanSwept, selectSwept, micros(since), micros(until), after, limit)
 	if err != nil {
 		return swept, db.failed(ctx, operation, err)
 	}
 	swept.Schedules = len(rows)
+	if len(rows) == 0 {
+		return swept, nil
+	}
 	if len(rows) == limit {
 		swept.Last = rows[len(rows)-1].ID
 	}
+	revisions, err := db.revisionsOf(ctx, rows[0].ID, rows[len(rows)-1].ID)
+	if err != nil {
+		return swept, db.failed(ctx, operation, err)
+	}
 	for i := range rows {
-		if lostPlace(&rows[i]) == "" {
+		row := &rows[i]
+		misplaced := lostPlace(&row.scheduleRow) != ""
+		if !misplaced && expected(revisions[row.ID], since, earlier(until, row.Cursor)) == row.firings {
 			continue
 		}
-		// It looks wrong; what a transaction sees decides.
+		// It may be wrong; what a transaction sees decides.
 		err := db.update(ctx, operation, func(tx transaction) error {
-			s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?"+tx.lockRows("s"), rows[i].ID)
-			if err != nil || !s.Active || s.Paused != "" || s.Problem != "" {
-				return err
-			}
-			found := lostPlace(&s)
-			if found == "" {
-				return nil
-			}
-			planned, err := plan(&s, s.Cursor, s.Cursor)
-			if err != nil {
-				return broken(ctx, tx, &s, err)
-			}
-			if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(planned.Next), s.ID); err != nil {
-				return err
-			}
-			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
-			return nil
+			return repair(ctx, tx, row.ID, revisions[row.ID], since, now, &swept)
 		})
 		if err != nil {
 			return swept, err
 		}
 	}
-	orphans, err := db.orphans(ctx)
-	if err != nil {
-		return swept, err
+	if swept.Last == 0 {
+		orphans, err := db.orphans(ctx)
+		if err != nil {
+			return swept, err
+		}
+		swept.Repairs = append(swept.Repairs, orphans...)
 	}
-	swept.Repairs = append(swept.Repairs, orphans...)
 	return swept, nil
+}
+
+// sweepMargin leaves alone what is being planned at this moment.
+const sweepMargin = time.Minute
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// revisionsOf reads the revisions of schedules from one to another, oldest first.
+func (db *DB) revisionsOf(ctx context.Context, from, to int64) (map[int64][]store.Revision, error) {
+	all, err := collect(ctx, db.reading(), scanRevision, "SELECT "+revisionEntity.columns+" FROM "+revisionEntity.from+
+		" WHERE r.schedule_id BETWEEN ? AND ? ORDER BY r.schedule_id, r.number", from, to)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[int64][]store.Revision)
+	for _, r := range all {
+		byID[r.ScheduleID] = append(byID[r.ScheduleID], r)
+	}
+	return byID, nil
+}
+
+// stretch is a time during which one revision decided which slots there are.
+type stretch struct {
+	store.Revision
+	timetable schedule.Timetable
+	from, to  time.Time // after the one, up to the other
+}
+
+// stretches are the times from since to until in which slots were owed.
+func stretches(revisions []store.Revision, since, until time.Time) (all []stretch) {
+	for i, r := range revisions {
+		from, to := later(since, r.From), until
+		if i+1 < len(revisions) {
+			to = earlier(to, revisions[i+1].From)
+		}
+		if !r.Active || !from.Before(to) {
+			continue
+		}
+		if timetable, err := r.Spec.Compile(r.Anchor); err == nil {
+			all = append(all, stretch{r, timetable, from, to})
+		}
+	}
+	return all
+}
+
+func expected(revisions []store.Revision, since, until time.Time) (slots int) {
+	for _, s := range stretches(revisions, since, until) {
+		slots += s.timetable.Count(s.from, s.to)
+	}
+	return slots
+}
+
+// maxRepairs bounds how many slots of one schedule a sweep looks at, and how many it repairs.
+const (
+	maxSlots   = 10_000
+	maxRepairs = 100
+)
+
+// repair puts right what is wrong with one schedule.
+func repair(ctx context.Context, tx transaction, id int64, revisions []store.Revision, since, now time.Time, swept *store.Swept) error {
+	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?"+tx.lockRows("s"), id)
+	if err != nil {
+		return err
+	}
+	if found := lostPlace(&s); found != "" {
+		planned, err := plan(&s, s.Cursor, s.Cursor)
+		if err != nil {
+			return broken(ctx, tx, &s, err)
+		}
+		if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(planned.Next), s.ID); err != nil {
+			return err
+		}
+		swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
+	}
+	if s.Spec.Policy.MaxRuns > 0 || len(revisions) < s.Revision {
+		return nil // When it ended is not in the revisions; or it was changed just now, and is checked the next time.
+	}
+	covered, err := coverage(ctx, tx, &s, since)
+	if err != nil {
+		return err
+	}
+	looked, repaired := 0, 0
+	for _, st := range stretches(revisions, since, earlier(now.Add(-sweepMargin), s.Cursor)) {
+		for slot := st.timetable.Next(st.from); !slot.IsZero() && !slot.After(st.to); slot = st.timetable.Next(slot) {
+			if looked++; looked > maxSlots || repaired == maxRepairs {
+				return nil
+			}
+			if covered(slot) {
+				continue
+			}
+			found, err := amend(ctx, tx, s, st.Revision, slot, now)
+			if err != nil {
+				return err
+			}
+			repaired++
+			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
+		}
+	}
+	return nil
+}
+
+// coverage reads what says which slots after since have an outcome, or will get one.
+func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Time) (covered func(slot time.Time) bool, err error) {
+	own := make(map[int64]bool)
+	type span struct{ first, last time.Time }
+	var spans []span
+	const columns = "SELECT slot, schedule_id, last FROM firings WHERE schedule_id = ? AND "
+	scan := func(rows *sql.Rows) (struct{}, error) {
+		var slot, last time.Time
+		var id int64
+		err := rows.Scan(instant{&slot}, &id, instant{&last})
+		if last.IsZero() {
+			own[slot.Unix()] = true
+		} else {
+			spans = append(spans, span{slot.Add(-rangeAfter), last})
+		}
+		return struct{}{}, err
+	}
+	if _, err := collect(ctx, tx.session, scan, columns+"slot > ? ORDER BY slot LIMIT ?", s.ID, micros(since), 2*maxSlots); err != nil {
+		return nil, err
+	}
+	if _, err := collect(ctx, tx.session, scan, columns+"outcome > 1 AND last >= ?", s.ID, micros(since)); err != nil {
+		return nil, err
+	}
+	open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
+		" WHERE b.schedule_id = ? AND b.next_at IS NOT NULL", s.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range open {
+		spans = append(spans, span{b.First, b.Last})
+	}
+	return func(slot time.Time) bool {
+		return own[slot.Unix()] || slices.ContainsFunc(spans, func(s span) bool { return !slot.Before(s.first) && !slot.After(s.last) })
+	}, nil
+}
+
+// amend gives a slot an outcome that has none: it launches late where catch-up
+// would have let it, and was missed otherwise.
+func amend(ctx context.Context, tx transaction, s scheduleRow, r store.Revision, slot, now time.Time) (found string, err error) {
+	s.Spec, s.LaunchPlan = r.Spec, r.LaunchPlan
+	f := schedule.Found(s.Schedule, slot, now)
+	if !s.Active || r.Paused != "" {
+		f = schedule.Lost(s.Schedule, slot, now)
+	}
+	if _, err := insert(ctx, tx, &s, []schedule.Firing{f}); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("slot %s had no outcome, and is %s now", slot.UTC().Format(time.RFC3339), f.Outcome), nil
 }
 
 // lostPlace says what is wrong with the place of an active schedule in the timer
 // queue; empty when nothing is, or when it cannot be planned.
 func lostPlace(s *scheduleRow) string {
-	if s.Paused != "" {
+	if !s.Active || s.Paused != "" || s.Problem != "" {
 		return ""
 	}
 	planned, err := plan(s, s.Cursor, s.Cursor)
@@ -77,12 +247,15 @@ func lostPlace(s *scheduleRow) string {
 	}
 }
 
+// selectOrphans says twice that there is an owner: once in the words of the index, once to enter it.
+const selectOrphans = selectPending + ` WHERE f.outcome = 0 AND f.owner <> 0 AND f.owner > 0
+	AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = f.owner)`
+
 // orphans releases firings that are claimed by a session which is not there.
 func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 	err = db.update(ctx, "release firings", func(tx transaction) error {
 		repairs = nil
-		firings, err := collect(ctx, tx.session, scanPending, selectPending+` WHERE f.outcome = 0 AND f.owner <> 0
-			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = f.owner)`)
+		firings, err := collect(ctx, tx.session, scanPending, selectOrphans)
 		if err != nil {
 			return err
 		}
@@ -101,9 +274,7 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned store.Pruned, err error) {
 	if !r.Firings.IsZero() {
 		err = db.update(ctx, "delete old firings", func(tx transaction) error {
-			res, err := tx.exec(ctx, `DELETE FROM firings WHERE (slot, schedule_id) IN (
-				SELECT slot, schedule_id FROM firings WHERE slot < ? AND outcome <> 0 AND settled_at < ? ORDER BY slot LIMIT ?)`,
-				micros(r.Firings), micros(r.Firings), limit)
+			res, err := tx.exec(ctx, deleteOldFirings, micros(r.Firings), micros(r.Firings), limit)
 			if err != nil {
 				return err
 			}
@@ -138,6 +309,9 @@ func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned s
 	}
 	return pruned, err
 }
+
+const deleteOldFirings = `DELETE FROM firings WHERE (slot, schedule_id) IN (
+	SELECT slot, schedule_id FROM firings WHERE slot < ? AND outcome <> 0 AND settled_at < ? ORDER BY slot LIMIT ?)`
 
 const selectOldExecutions = `SELECT e.id, e.project, e.domain, e.name FROM executions e WHERE e.open = 0 AND e.ended_at < ?
 	AND (? = 0 OR (SELECT count(*) FROM executions y WHERE y.project = e.project AND y.domain = e.domain AND y.launched_name = e.launched_name

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 	swept := func(t *testing.T, s Store, now time.Time) []store.Repair {
 		t.Helper()
-		got := must(s.Sweep(t.Context(), 0, now, 100))(t)
+		got := must(s.Sweep(t.Context(), 0, noon.Add(-time.Hour), now, 100))(t)
 		same(t, "last", got.Last, int64(0))
 		return got.Repairs
 	}
@@ -50,6 +51,41 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		})
 	}
 
+	for _, c := range []struct {
+		name   string
+		policy schedule.Policy
+		lost   string // the firings that are deleted
+		now    time.Time
+		want   []string
+	}{
+		{"a slot without an outcome launches late", schedule.Policy{}, "slot = %d", at(9), []string{"12:03 v1 pending catch-up"}},
+		{"or was missed, without catch-up", schedule.Policy{CatchUp: schedule.CatchUpNone}, "slot = %d", at(9), []string{"12:03 v1 missed"}},
+		{"or was missed, when it is too old", schedule.Policy{CatchUpWindow: time.Minute}, "slot = %d", at(9), []string{"12:03 v1 missed"}},
+		{"several slots", schedule.Policy{}, "slot >= %d AND slot < 1772452980000000", at(9), []string{"12:01 v1 pending catch-up", "12:02 v1 pending catch-up"}},
+		{"what was just planned is left alone", schedule.Policy{}, "slot = %d", at(3).Add(30 * time.Second), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: c.policy})
+			advance(t, s, at(5))
+			first := at(3)
+			if len(c.want) > 1 {
+				first = at(1)
+			}
+			exec(t, s, "DELETE FROM firings WHERE "+c.lost, first.UnixMicro())
+			left := ledger(t, s, plan.Key)
+			same(t, "repairs", len(swept(t, s, c.now)), len(c.want))
+			var added []string
+			for _, line := range ledger(t, s, plan.Key) {
+				if !slices.Contains(left, line) {
+					added = append(added, line)
+				}
+			}
+			same(t, "added", added, c.want)
+			same(t, "repairs after that", swept(t, s, c.now), []store.Repair(nil))
+		})
+	}
+
 	t.Run("of schedules that do not fire", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		for name, change := range map[string]func(name string) error{
@@ -74,7 +110,7 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		var counts []int
 		repairs := 0
 		for after, first := int64(0), true; first || after > 0; first = false {
-			got := must(s.Sweep(ctx, after, at(1), 3))(t)
+			got := must(s.Sweep(ctx, after, noon, at(1), 3))(t)
 			counts = append(counts, got.Schedules)
 			repairs += len(got.Repairs)
 			after = got.Last
