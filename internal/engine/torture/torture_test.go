@@ -48,7 +48,8 @@ func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	r := rand.New(rand.NewPCG(*seed, 0)) //nolint:gosec // It is to be repeatable, as far as it can.
 	server := postgrestest.Start(t, map[string]string{"fsync": "on", "max_connections": "100"})
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: server.URL(t)})
+	database := server.URL(t)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 		if i == 0 {
 			binary = binaries[len(binaries)-1]
 		}
-		all[i] = &replica{t: t, binary: binary, dir: dir, proxy: listen(t, server.URL(t)), number: i}
+		all[i] = &replica{t: t, binary: binary, dir: dir, proxy: listen(t, database), number: i}
 		all[i].start()
 	}
 	watch := time.Now()
@@ -169,10 +170,16 @@ type replica struct {
 	killed   []time.Time
 	launches []time.Time
 	over     chan struct{}
+	log      *os.File
 }
 
 func (x *replica) start() {
 	x.over = make(chan struct{})
+	var err error
+	if x.log, err = os.CreateTemp(x.t.ArtifactDir(), fmt.Sprintf("replica-%d-*.log", x.number)); err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { x.log.Close() })
 	go func() {
 		defer close(x.over)
 		for {
@@ -183,6 +190,7 @@ func (x *replica) start() {
 			}
 			cmd := exec.Command(x.binary, x.proxy.url, x.dir)
 			cmd.SysProcAttr = parental()
+			cmd.Stderr = x.log
 			out, err := cmd.StdoutPipe()
 			if err == nil {
 				err = cmd.Start()

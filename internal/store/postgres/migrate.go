@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -44,18 +45,38 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s := schema(migrations)
-	v, err := s.Versions(ctx, db, versionsExist)
-	if err != nil {
-		return err
+	retry := time.NewTicker(100 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		v, err := s.Versions(ctx, db, versionsExist)
+		if err != nil {
+			return err
+		}
+		if err := v.Check(keep); err != nil || v.Database == v.Known {
+			return err
+		}
+		if done, err := migrateAlone(ctx, db, s); done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for others that migrate: %w", ctx.Err())
+		case <-retry.C:
+		}
 	}
-	if err := v.Check(keep); err != nil || v.Database == v.Known {
-		return err
-	}
-	// One process at a time. A lock of a transaction goes through a pooler, and is
-	// released when its holder dies; goose runs on other connections.
+}
+
+// migrating is the lock of one who migrates: "tminus" in ASCII.
+const migrating = 0x746d696e7573
+
+// migrateAlone brings the schema up to date unless another process is at it. A
+// lock of a transaction goes through a pooler, and is released when its holder
+// dies; goose runs on other connections. Who does not get the lock gives its
+// connection back: a pooler with few would have none left for goose.
+func migrateAlone(ctx context.Context, db *sql.DB, s relational.Schema) (done bool, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		if e := tx.Rollback(); !errors.Is(e, sql.ErrTxDone) {
@@ -63,10 +84,15 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 		}
 	}()
 	if _, err := tx.ExecContext(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		return err
+		return false, err
 	}
-	if err := lockName(ctx, tx, "tminus: migrate"); err != nil {
-		return fmt.Errorf("wait for others that migrate: %w", err)
+	var locked bool
+	if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(migrating)).Scan(&locked); err != nil || !locked {
+		return false, err
 	}
-	return s.Migrate(ctx, db)
+	v, err := s.Versions(ctx, db, versionsExist)
+	if err != nil || v.Database >= v.Known {
+		return false, err // Another was faster; what it made is checked once more.
+	}
+	return true, s.Migrate(ctx, db)
 }
