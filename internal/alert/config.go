@@ -2,6 +2,7 @@ package alert
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -130,8 +131,11 @@ func (c Config) build() ([]*channel, error) {
 		key   string
 		value time.Duration
 	}{
-		{"lateAfter", c.LateAfter}, {"remind", c.Remind}, {"groupWait", c.GroupWait},
-		{"groupInterval", c.GroupInterval}, {"giveUpAfter", c.GiveUpAfter},
+		{"lateAfter", c.LateAfter},
+		{"remind", c.Remind},
+		{"groupWait", c.GroupWait},
+		{"groupInterval", c.GroupInterval},
+		{"giveUpAfter", c.GiveUpAfter},
 	} {
 		if d.value < 0 {
 			return nil, invalid.Field("alerts."+d.key, "%s: use 0 or more", d.value)
@@ -204,7 +208,7 @@ func (s secret) read() (string, error) {
 func webURL(v string) error {
 	u, err := url.Parse(v)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("not a URL such as https://example.com/path (it is a secret and not shown)")
+		return errors.New("not a URL such as https://example.com/path (it is a secret and not shown)")
 	}
 	return nil
 }

@@ -245,8 +245,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 // checkAlerts checks the keys of the alerts, of which many depend on each other.
 func (c *Config) checkAlerts() error {
 	err := c.Alerts.Validate()
-	var e *invalid.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*invalid.Error](err); ok {
 		return fmt.Errorf("%s (%s): %s", e.Field, c.origins[e.Field], e.Problem)
 	}
 	return err

@@ -88,6 +88,14 @@ type Config struct {
 	Settled func([]schedule.Firing)
 }
 
+// What Config.Lease and Config.Poll should be where several replicas share a
+// database: what one that died had claimed is launched by the others soon, and
+// what a lost notification did not wake them for is seen soon.
+const (
+	SharedLease = 2 * time.Second
+	SharedPoll  = time.Second
+)
+
 func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 2000)
 	c.Poll = cmp.Or(c.Poll, time.Minute)

@@ -19,10 +19,14 @@ type Store interface {
 	Ledger
 	Executions
 	Parts
+	Operations
+}
+
+// Operations changes schedules and looks at them from above.
+type Operations interface {
 	Operator
 	Backlogs
 	Walker
-	Now(ctx context.Context) (time.Time, error)
 }
 
 // Projects keeps projects.
@@ -62,6 +66,8 @@ type Ledger interface {
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
 	Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error)
 	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
+	// Now is the database's clock.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // Executions keeps executions.

@@ -285,8 +285,11 @@ func exercisePolicies(t *testing.T, open func(t *testing.T) Store) {
 			phase store.Phase
 			want  []string
 		}{
-			{store.Succeeded, []string{"a 12:02"}}, {store.Failed, []string{"a 12:02"}}, {store.Aborted, []string{"a 12:02"}},
-			{store.Running, nil}, {store.Aborting, nil},
+			{store.Succeeded, []string{"a 12:02"}},
+			{store.Failed, []string{"a 12:02"}},
+			{store.Aborted, []string{"a 12:02"}},
+			{store.Running, nil},
+			{store.Aborting, nil},
 		} {
 			s, ctx := open(t), t.Context()
 			plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{Overlap: schedule.OverlapBufferAll}})

@@ -22,20 +22,35 @@ import (
 // lack the field they are sorted by (a time that has not come) are last, in
 // either direction; they differ from every value and compare with none.
 type Store interface {
+	Registry
+	Firing
+	Runs
+	// Now is the one clock by which slots are due: the database's, where it has one.
+	Now(ctx context.Context) (time.Time, error)
+	Close() error
+}
+
+// Registry keeps what is registered.
+type Registry interface {
 	Projects
 	Definitions
 	Plans
+}
+
+// Firing keeps what schedules there are and what became of their slots.
+type Firing interface {
 	Schedules
 	Operations
 	Backlogs
 	Ledger
 	Sessions
 	Housekeeping
+}
+
+// Runs keeps what was launched.
+type Runs interface {
 	Executions
 	Parts
-	// Now is the one clock by which slots are due: the database's, where it has one.
-	Now(ctx context.Context) (time.Time, error)
-	Close() error
 }
 
 // Projects keeps projects and what is said of entities apart from their versions.
@@ -113,8 +128,9 @@ type Schedules interface {
 	// ends it, and is returned as it is. visit must not use the store.
 	EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error
 	// Revisions lists what the schedule of a launch plan was, by default the
-	// newest first. Each Activate, Deactivate, Pause, Resume, Skip and Unskip that
-	// changed it is one, and the end of a pause; numbers have no gaps.
+	// newest first. Each Activate, Deactivate, Pause, Resume, Skip, Unskip, RunNow
+	// and Redrive that changed something is one, and the end of a pause; numbers
+	// have no gaps.
 	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
 }
 
@@ -159,7 +175,8 @@ type Backlogs interface {
 	// Fill records the next slots of the backlogs that are due, in one
 	// transaction: in all about limit, and at least one of each. A slot that has a
 	// firing keeps it, unless a backfill's Include names its outcome; then the
-	// firing is pending again, with the version that it had. It returns how many
+	// firing is pending again, with the version that it had. A backfill passes over
+	// the slots of skipped ranges unless it includes Skipped. It returns how many
 	// firings are to launch because of it.
 	Fill(ctx context.Context, now time.Time, limit int) (int, error)
 }
