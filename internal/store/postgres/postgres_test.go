@@ -190,7 +190,7 @@ func replica(ctx context.Context, db *postgres.DB, minutes int, launch func(sche
 			if err != nil {
 				return err
 			}
-			claimed, err := db.Claim(ctx, store.Claim{Session: beat.Session, Now: now, Share: func(projects []string) []int { return []int{5} }})
+			claimed, err := db.Claim(ctx, store.Claim{Session: beat.Session, Now: now, Share: func([]string) []int { return []int{5} }})
 			if err != nil {
 				return err
 			}
@@ -406,7 +406,11 @@ func TestAStatementThatTakesTooLongFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	defer func() {
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if _, err := tx.ExecContext(ctx, "SELECT * FROM schedules FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
