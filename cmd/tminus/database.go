@@ -33,6 +33,8 @@ type listener func(ctx context.Context, wake func()) error
 
 // openDatabase opens PostgreSQL where the configuration has one, else SQLite in
 // the data directory, which is no other process's.
+//
+//nolint:ireturn // Which of the two it is matters to nobody.
 func openDatabase(ctx context.Context, c *config.Config) (database, listener, error) {
 	if c.Database.URL == "" {
 		db, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data, KeepSchema: !c.Database.Migrate})

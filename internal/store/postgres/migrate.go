@@ -45,34 +45,31 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s := schema(migrations)
-	retry := time.NewTicker(100 * time.Millisecond)
-	defer retry.Stop()
+	v, err := s.Versions(ctx, db, versionsExist)
+	if err != nil {
+		return err
+	}
+	if err := v.Check(keep); err != nil || v.Database == v.Known {
+		return err
+	}
+	// One process at a time. Those that find another at it leave their connection
+	// to a pooler, which may need it for the one that does it.
 	for {
-		v, err := s.Versions(ctx, db, versionsExist)
-		if err != nil {
-			return err
-		}
-		if err := v.Check(keep); err != nil || v.Database == v.Known {
-			return err
-		}
-		if done, err := migrateAlone(ctx, db, s); done || err != nil {
+		done, err := migrateAlone(ctx, db, s)
+		if err != nil || done {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for others that migrate: %w", ctx.Err())
-		case <-retry.C:
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// migrating is the lock of one who migrates: "tminus" in ASCII.
-const migrating = 0x746d696e7573
-
-// migrateAlone brings the schema up to date unless another process is at it. A
-// lock of a transaction goes through a pooler, and is released when its holder
-// dies; goose runs on other connections. Who does not get the lock gives its
-// connection back: a pooler with few would have none left for goose.
+// migrateAlone brings the schema up to date unless another process is at it. The
+// lock is that of a transaction: it goes through a pooler, and is released when
+// its holder dies. goose runs on other connections.
 func migrateAlone(ctx context.Context, db *sql.DB, s relational.Schema) (done bool, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -87,12 +84,9 @@ func migrateAlone(ctx context.Context, db *sql.DB, s relational.Schema) (done bo
 		return false, err
 	}
 	var locked bool
-	if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(migrating)).Scan(&locked); err != nil || !locked {
+	err = tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended('tminus: migrate', 0))`).Scan(&locked)
+	if err != nil || !locked {
 		return false, err
-	}
-	v, err := s.Versions(ctx, db, versionsExist)
-	if err != nil || v.Database >= v.Known {
-		return false, err // Another was faster; what it made is checked once more.
 	}
 	return true, s.Migrate(ctx, db)
 }
