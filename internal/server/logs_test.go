@@ -112,7 +112,7 @@ func TestFollowLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.Phase = phase
-		if err := a.db.PutTask(t.Context(), x); err != nil {
+		if err := a.db.PutTask(t.Context(), "", x); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -235,11 +235,11 @@ func TestFollowANodeThatHasNotStarted(t *testing.T) {
 		db.look(t)
 		db.look(t) // It has been looked for in vain, and is waited for.
 		key := key(at.name)
-		if err := a.db.PutNode(t.Context(), store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
+		if err := a.db.PutNode(t.Context(), "", store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		attempt := store.TaskExecution{Execution: key, Node: at.node, Phase: store.Succeeded, Dir: "runs/" + at.name, CreatedAt: time.Now()}
-		if err := a.db.PutTask(t.Context(), attempt); err != nil {
+		if err := a.db.PutTask(t.Context(), "", attempt); err != nil {
 			t.Fatal(err)
 		}
 		a.write(t, attempt.Dir+"/stdout", "hello")

@@ -142,6 +142,14 @@ func (t transaction) keepRows(table string) string {
 	return " FOR KEY SHARE OF " + table
 }
 
+// holdRows ends a SELECT that keeps the rows it finds from being changed until t has ended.
+func (t transaction) holdRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR SHARE OF " + table
+}
+
 // maxAttempts is how often a transaction runs that others get in the way of.
 const maxAttempts = 5
 
