@@ -107,6 +107,9 @@ func (t *taskNode) resume(ctx context.Context) (number int, outputs *core.Litera
 		return number + 1, nil, nil
 	default:
 		failure := interruption()
+		if last.Runner != "" && last.Runner != t.id {
+			failure = systemError(codeInterrupted, "interrupted: runner %s stopped while it ran, or was out of reach", last.Runner).mayRetry()
+		}
 		if err := t.settle(ctx, &last, nil, failure); err != nil {
 			return number, nil, err
 		}
