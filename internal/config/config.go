@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
+	"tminus.dev/internal/alert"
 	"tminus.dev/internal/invalid"
 )
 
@@ -29,7 +31,12 @@ type Config struct {
 	Server    Server    `koanf:"server"`
 	Scheduler Scheduler `koanf:"scheduler"`
 	Runner    Runner    `koanf:"runner"`
+	Launches  Launches  `koanf:"launches"`
+	Retention Retention `koanf:"retention"`
+	Sweep     Sweep     `koanf:"sweep"`
 	Log       Log       `koanf:"log"`
+	// Alerts says whom to tell of schedules in trouble.
+	Alerts alert.Config `koanf:"alerts"`
 
 	values  map[string]any
 	origins map[string]string
@@ -83,11 +90,35 @@ type Runner struct {
 	Drain    time.Duration `koanf:"drain"`
 }
 
+// Launches bounds how many launches are asked for in a second, of all replicas together; 0 means no limit.
+type Launches struct {
+	PerSecond        float64 `koanf:"perSecond"`
+	Burst            int     `koanf:"burst"`
+	ProjectPerSecond float64 `koanf:"projectPerSecond"`
+	ProjectBurst     int     `koanf:"projectBurst"`
+}
+
+// Retention says what is old enough to be deleted; 0 keeps all.
+type Retention struct {
+	Firings    time.Duration `koanf:"firings"`
+	Executions time.Duration `koanf:"executions"`
+	// Keep is how many of the latest executions of each launch plan stay, however old they are.
+	Keep int `koanf:"keep"`
+}
+
+// Sweep says how often the ledger is checked.
+type Sweep struct {
+	Every time.Duration `koanf:"every"`
+}
+
 // Log says how the log is written.
 type Log struct {
 	Level  string `koanf:"level"`
 	Format string `koanf:"format"`
 }
+
+// secret is text that is shown to nobody.
+type secret string
 
 // setting is one key: its default, and what its values may be.
 type setting struct {
@@ -114,8 +145,43 @@ var settings = []setting{
 	{"runner.parallel", 0, "most task processes at once; 0 means as many as there are CPUs, at least 2", atLeast0},
 	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
 	{"runner.drain", 10 * time.Second, "time running tasks have to end at shutdown", positive},
+	{"launches.perSecond", 0.0, "most launches a second, of all replicas together; 0 means no limit", notNegative},
+	{"launches.burst", 0, "launches that may be made at once under perSecond; 0 means a second's worth", atLeast0},
+	{"launches.projectPerSecond", 0.0, "most launches a second of each project; 0 means no limit", notNegative},
+	{"launches.projectBurst", 0, "launches of a project that may be made at once under projectPerSecond; 0 means a second's worth", atLeast0},
+	{"retention.firings", 90 * 24 * time.Hour, "how long firings are kept after they were settled; 0 keeps all", notNegativeDuration},
+	{"retention.executions", 90 * 24 * time.Hour, "how long executions and their files are kept after they ended; 0 keeps all", notNegativeDuration},
+	{"retention.keep", 10, "how many of the latest executions of each launch plan are kept however old they are", atLeast0},
+	{"sweep.every", time.Hour, "how often the ledger is checked for slots without an outcome and what is too old is deleted", positive},
 	{"log.level", "info", "least level that is logged: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
 	{"log.format", "text", "form of the log: text or json", oneOf("text", "json")},
+	{"alerts.name", "tminus", "name of this installation in alerts", nil},
+	{"alerts.lateAfter", 5 * time.Minute, "how late slots may be where the schedule has no limit of its own; 0s means as late as they like", nil},
+	{"alerts.remind", time.Duration(0), "after how long people are told again of what lasts; 0s means never", nil},
+	{"alerts.groupWait", 10 * time.Second, "how long the first alert waits for others, to make one message", nil},
+	{"alerts.groupInterval", time.Minute, "least time between two messages about alerts", nil},
+	{"alerts.giveUpAfter", time.Hour, "how long a message about alerts is tried", nil},
+	{"alerts.maxListed", 20, "how many alerts a part of a message names, 200 at most; the others are counted", nil},
+	{"alerts.webhook.url", secret(""), "where to send alerts as JSON", nil},
+	{"alerts.webhook.urlFile", "", "file with the URL", nil},
+	{"alerts.webhook.secret", secret(""), "key that signs webhook requests", nil},
+	{"alerts.webhook.secretFile", "", "file with the key", nil},
+	{"alerts.slack.url", secret(""), "incoming webhook of Slack", nil},
+	{"alerts.slack.urlFile", "", "file with the URL", nil},
+	{"alerts.slack.text", "", "template of Slack's text; empty means the default", nil},
+	{"alerts.pagerduty.url", "https://events.pagerduty.com/v2/enqueue", "where PagerDuty takes events", nil},
+	{"alerts.pagerduty.routingKey", secret(""), "integration key of PagerDuty's Events API v2", nil},
+	{"alerts.pagerduty.routingKeyFile", "", "file with the integration key", nil},
+	{"alerts.pagerduty.summary", "", "template of an incident's summary; empty means the default", nil},
+	{"alerts.email.smtp", "", "mail server, host:port", nil},
+	{"alerts.email.tls", "", "TLS with the mail server: starttls, implicit or none; empty means implicit on port 465, else starttls", nil},
+	{"alerts.email.from", "", "sender of alerts", nil},
+	{"alerts.email.to", "", "recipients of alerts, separated by commas", nil},
+	{"alerts.email.username", "", "login at the mail server", nil},
+	{"alerts.email.password", secret(""), "password at the mail server", nil},
+	{"alerts.email.passwordFile", "", "file with the password", nil},
+	{"alerts.email.subject", "", "template of a mail's subject; empty means the default", nil},
+	{"alerts.email.body", "", "template of a mail's text; empty means the default", nil},
 }
 
 // Load reads the configuration. file is a path, or empty for none; environ is
@@ -155,7 +221,19 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
+	if err := c.checkAlerts(); err != nil {
+		return nil, err
+	}
 	return c, nil
+}
+
+// checkAlerts checks the keys of the alerts, of which many depend on each other.
+func (c *Config) checkAlerts() error {
+	err := c.Alerts.Validate()
+	if e, ok := errors.AsType[*invalid.Error](err); ok {
+		return fmt.Errorf("%s (%s): %s", e.Field, c.origins[e.Field], e.Problem)
+	}
+	return err
 }
 
 func (c *Config) put(key string, value any, origin string) {
@@ -204,6 +282,9 @@ func (c *Config) readFile(file string) error {
 func fits(s setting, value any) error {
 	switch value.(type) {
 	case []any, map[string]any:
+		if _, hidden := s.value.(secret); hidden {
+			return errors.New("use a single value")
+		}
 		return fmt.Errorf("%v: use a single value", value)
 	}
 	text := fmt.Sprint(value)
@@ -212,6 +293,10 @@ func fits(s setting, value any) error {
 	case int:
 		if _, err = strconv.Atoi(text); err != nil {
 			err = fmt.Errorf("%q: use a whole number", text)
+		}
+	case float64:
+		if _, err = strconv.ParseFloat(text, 64); err != nil {
+			err = fmt.Errorf("%q: use a number", text)
 		}
 	case time.Duration:
 		if _, err = time.ParseDuration(text); err != nil {
@@ -281,11 +366,15 @@ type Value struct {
 	Usage    string `json:"usage"`
 }
 
-// Values lists every setting, in the order of the documentation.
+// Values lists every setting, in the order of the documentation. Secrets are hidden.
 func (c *Config) Values() []Value {
 	values := make([]Value, len(settings))
 	for i, s := range settings {
-		values[i] = Value{s.key, fmt.Sprint(c.values[s.key]), c.origins[s.key], Variable(s.key), s.usage}
+		text := fmt.Sprint(c.values[s.key])
+		if _, hidden := s.value.(secret); hidden && text != "" {
+			text = "(hidden)"
+		}
+		values[i] = Value{s.key, text, c.origins[s.key], Variable(s.key), s.usage}
 	}
 	return values
 }
@@ -350,6 +439,20 @@ func oneOf(allowed ...string) func(string) error {
 func atLeast0(v string) error {
 	if n, err := strconv.Atoi(v); err != nil || n < 0 {
 		return fmt.Errorf("%q: use a whole number of at least 0", v)
+	}
+	return nil
+}
+
+func notNegative(v string) error {
+	if n, err := strconv.ParseFloat(v, 64); err != nil || n < 0 || math.IsNaN(n) || math.IsInf(n, 0) {
+		return fmt.Errorf("%q: use a number of at least 0", v)
+	}
+	return nil
+}
+
+func notNegativeDuration(v string) error {
+	if d, err := time.ParseDuration(v); err != nil || d < 0 {
+		return fmt.Errorf("%q: use a duration such as 720h, or 0s to keep all", v)
 	}
 	return nil
 }

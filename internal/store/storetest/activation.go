@@ -543,6 +543,7 @@ func exerciseRevisions(t *testing.T, open func(t *testing.T) Store) {
 		{"activate", v2, second, at(7), at(7), at(7), true, ""},
 		{"deactivate", v2, second, at(8), at(8), at(7), false, ""},
 		{"activate", v1, first, at(7), at(8), at(7), true, ""},
+		{"run 2026-03-02T12:00:30Z", v1, first, at(8), at(8), at(7), true, ""},
 	} {
 		revision := store.Revision{
 			ScheduleID: must(s.Schedule(ctx, v1.Key))(t).ID, Number: i + 1, LaunchPlan: r.plan, Spec: r.spec, Anchor: r.anchor,
