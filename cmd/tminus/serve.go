@@ -23,7 +23,6 @@ import (
 	"tminus.dev/internal/runner"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
-	"tminus.dev/internal/store/sqlite"
 )
 
 func serveCommand(environ []string) *cobra.Command {
@@ -34,8 +33,8 @@ func serveCommand(environ []string) *cobra.Command {
 		Long: `Run tminus until Ctrl-C: the gRPC and REST APIs, the engine that fires schedules
 and the runner that runs their executions on this machine.
 
-Everything it knows is in the data directory; started again on the same one, it
-carries on where it stopped.`,
+Everything it knows is in the data directory and, where database.url is set, in
+PostgreSQL; started again on the same ones, it carries on where it stopped.`,
 		Args: cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, environ)
@@ -54,7 +53,7 @@ carries on where it stopped.`,
 // ends side by side, each within its own bound, and the database is closed last.
 func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr io.Writer) (err error) {
 	log := newLogger(c.Log, stderr)
-	db, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data})
+	db, listening, err := openDatabase(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -89,16 +88,16 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 			}
 		},
 	})
-	eng = engine.New(db, run, engine.Config{
-		Rate: engine.Rate{
-			PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
-			ProjectPerSecond: c.Launches.ProjectPerSecond, ProjectBurst: c.Launches.ProjectBurst,
-		},
-		Sweep: engine.Sweep{
-			Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
-		},
-		Log: log, Settled: screen.settled,
-	})
+	tuned := shared(c)
+	tuned.Rate = engine.Rate{
+		PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
+		ProjectPerSecond: c.Launches.ProjectPerSecond, ProjectBurst: c.Launches.ProjectBurst,
+	}
+	tuned.Sweep = engine.Sweep{
+		Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
+	}
+	tuned.Log, tuned.Settled = log, screen.settled
+	eng = engine.New(db, run, tuned)
 	srv := server.New(db, run, eng, server.Config{
 		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
 	})
@@ -110,6 +109,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	g.Go(func() error { return run.Run(ctx) })
 	if silent == "" {
 		g.Go(func() error { return eng.Run(ctx) })
+		g.Go(func() error { return listening(ctx, eng.Wake) })
 	}
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
@@ -130,7 +130,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 }
 
 // defaultProject makes the project that a manifest or command means when it names none.
-func defaultProject(ctx context.Context, db *sqlite.DB) error {
+func defaultProject(ctx context.Context, db database) error {
 	spec, err := proto.Marshal(&admin.Project{Id: "default", Name: "default"})
 	if err != nil {
 		return fmt.Errorf("make project default: %w", err)
@@ -201,7 +201,7 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 const upcoming = 20
 
 // schedules shows what is scheduled, the soonest first.
-func (s *screen) schedules(ctx context.Context, db *sqlite.DB, silence string) error {
+func (s *screen) schedules(ctx context.Context, db database, silence string) error {
 	list, err := db.Schedules(ctx, store.Query{
 		Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}},
 		Limit:   upcoming + 1,

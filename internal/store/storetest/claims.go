@@ -256,12 +256,15 @@ func exercisePolicies(t *testing.T, open func(t *testing.T) Store) {
 				must(s.RunNow(ctx, plan.Key, noon.Add(time.Duration(i)*time.Second), ada(noon)))(t)
 			}
 			h := &hall{most: c.most}
+			both, stop := context.WithCancel(ctx)
+			defer stop()
 			var all sync.WaitGroup
 			for range 2 {
 				me := session(t, s)
 				all.Go(func() {
-					if err := h.visit(ctx, s, plan.Key, me); err != nil {
+					if err := h.visit(both, s, plan.Key, me); err != nil {
 						t.Error(err)
+						stop() // The other would wait for what this one does not end.
 					}
 				})
 			}
