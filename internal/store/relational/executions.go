@@ -147,16 +147,23 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 		if err != nil {
 			return err
 		}
+		before := e.Phase
 		if refused = change(&e); refused != nil {
 			return refused
 		}
 		if e.Key != key {
 			return fmt.Errorf("the key became %s", e.Key)
 		}
-		if _, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...); err != nil || !e.Phase.Terminal() {
+		_, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...)
+		switch {
+		case err != nil:
 			return err
+		case e.Phase == store.Aborting && before != store.Aborting:
+			return tx.notify(ctx) // Who runs it is to end it.
+		case e.Phase.Terminal():
+			return recall(ctx, tx, e.LaunchPlan.Key, e.UpdatedAt)
 		}
-		return recall(ctx, tx, e.LaunchPlan.Key, e.UpdatedAt)
+		return nil
 	})
 	switch {
 	case refused != nil:
