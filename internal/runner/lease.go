@@ -57,7 +57,7 @@ func (r *Runner) keep(ctx context.Context) {
 			r.retire(context.WithoutCancel(ctx))
 			return
 		}
-		asked := time.Now()
+		asked, pause := time.Now(), r.cfg.Lease/leaseBeats
 		if err := r.renew(ctx); err == nil {
 			until := asked.Add(2 * r.cfg.Lease / 3)
 			lapse.Reset(time.Until(until))
@@ -65,8 +65,9 @@ func (r *Runner) keep(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			r.cfg.Log.WarnContext(ctx, "cannot renew the lease of this runner; without it its tasks end and others take them over",
 				slog.Any("error", err), slog.Duration("lease", r.cfg.Lease))
+			pause /= leaseBeats
 		}
-		timer.Reset(r.cfg.Lease / leaseBeats)
+		timer.Reset(pause)
 	}
 }
 

@@ -91,7 +91,7 @@ var (
 		text: `INSERT INTO executions (project, domain, name, ` + namesOf(stored) + `)
 			SELECT * FROM v WHERE true ON CONFLICT (project, domain, name) DO NOTHING RETURNING project, domain, name`,
 	}
-	updateExecution = `UPDATE executions SET (` + namesOf(stored) + `) = ` + Values(1, len(stored)) + //nolint:gosec // Its parts are constants.
+	updateExecution = `UPDATE executions SET (` + namesOf(stored) + `) = ` + Values(1, len(stored)) +
 		` WHERE project = ? AND domain = ? AND name = ?`
 )
 
