@@ -28,7 +28,8 @@ type database interface {
 	io.Closer
 }
 
-// listener calls wake, until its context ends, whenever another process gave the engine something to do.
+// listener calls wake, until its context ends, whenever another process gave the
+// engine or the runner something to do.
 type listener func(ctx context.Context, wake func()) error
 
 // openDatabase opens PostgreSQL where the configuration has one, else SQLite in

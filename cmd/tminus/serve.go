@@ -80,7 +80,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	var eng *engine.Engine
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
-		Log: log,
+		Shared: c.Database.URL != "", Log: log,
 		Finished: func(x store.Execution) {
 			screen.finished(x)
 			if err := eng.Ended(context.WithoutCancel(ctx), x); err != nil {
@@ -109,8 +109,8 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	g.Go(func() error { return run.Run(ctx) })
 	if silent == "" {
 		g.Go(func() error { return eng.Run(ctx) })
-		g.Go(func() error { return listening(ctx, eng.Wake) })
 	}
+	g.Go(func() error { return listening(ctx, func() { eng.Wake(); run.Wake() }) })
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)

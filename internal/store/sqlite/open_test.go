@@ -195,7 +195,7 @@ func TestOpenLeavesANewerDatabaseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := contents(t, dir)
-	refused(t, dir, "version 99", "up to 2", dir)
+	refused(t, dir, "version 99", "up to 3", dir)
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("the files changed (-before +after):\n%s", diff)
 	}
@@ -252,15 +252,15 @@ func TestFailedMigrationKeepsTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	migrations := migrationsTo(t, 2)
-	migrations["migrations/00003_broken.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\n" +
+	migrations := migrationsTo(t, 3)
+	migrations["migrations/00004_broken.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\n" +
 		"DELETE FROM projects;\nCREATE TABLE half_done (id INTEGER PRIMARY KEY) STRICT;\nDROP TABLE there_is_none;\n")}
 	broken, err := sqlite.OpenMigrated(ctx, sqlite.Config{Dir: dir}, migrations)
 	if err == nil {
 		broken.Close()
 		t.Fatal("the broken migration went through")
 	}
-	for _, part := range []string{"version 3", "there_is_none"} {
+	for _, part := range []string{"version 4", "there_is_none"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error is %q, and does not say %q", err, part)
 		}

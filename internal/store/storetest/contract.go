@@ -50,6 +50,7 @@ type Firing interface {
 // Runs keeps what was launched.
 type Runs interface {
 	Executions
+	Runners
 	Parts
 }
 
@@ -263,18 +264,32 @@ type Executions interface {
 	// execution has ended after it, the firings of its launch plan that wait for
 	// that are due at its UpdatedAt.
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
-	// OpenExecutions lists up to limit executions that have not ended and are in
-	// one of the phases (none means any), oldest first.
-	OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error)
 	// RunningOf lists the executions of a launch plan, of any version, that have not ended, oldest first.
 	RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error)
 }
 
+// Runners keeps who runs executions.
+type Runners interface {
+	// RenewRunner says that a runner is there until lease after now. One that does
+	// not say so again by then is over.
+	RenewRunner(ctx context.Context, runner string, now time.Time, lease time.Duration) error
+	// RetireRunner says that a runner is over; one that is not there is so already.
+	RetireRunner(ctx context.Context, runner string) error
+	// TakeExecutions makes up to limit executions the runner's, and returns them:
+	// those in progress of runners that are over at now, or were never there, and
+	// then queued ones, which become RUNNING; of both the oldest first. What others
+	// are taking at the same time is left to them.
+	TakeExecutions(ctx context.Context, runner string, now time.Time, limit int) ([]store.Execution, error)
+	// HeldExecutions lists the executions in progress that are a runner's, oldest first.
+	HeldExecutions(ctx context.Context, runner string) ([]store.Held, error)
+}
+
 // Parts keeps what executions are made of.
 type Parts interface {
-	// PutNode and PutTask insert or replace; store.ErrNotFound without the execution.
-	PutNode(ctx context.Context, n store.NodeExecution) error
-	PutTask(ctx context.Context, t store.TaskExecution) error
+	// PutNode and PutTask insert or replace; store.ErrNotFound without the
+	// execution, and store.ErrTaken unless it is the runner's ("" while it is nobody's).
+	PutNode(ctx context.Context, runner string, n store.NodeExecution) error
+	PutTask(ctx context.Context, runner string, t store.TaskExecution) error
 	Node(ctx context.Context, execution ident.Key, node string) (store.NodeExecution, error)
 	Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error)
 	Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error)
