@@ -19,6 +19,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
+	"tminus.dev/internal/alert"
 	"tminus.dev/internal/invalid"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	Scheduler Scheduler `koanf:"scheduler"`
 	Runner    Runner    `koanf:"runner"`
 	Log       Log       `koanf:"log"`
+	// Alerts says whom to tell of schedules in trouble.
+	Alerts alert.Config `koanf:"alerts"`
 
 	values  map[string]any
 	origins map[string]string
@@ -89,6 +92,9 @@ type Log struct {
 	Format string `koanf:"format"`
 }
 
+// secret is text that is shown to nobody.
+type secret string
+
 // setting is one key: its default, and what its values may be.
 type setting struct {
 	key   string
@@ -116,6 +122,33 @@ var settings = []setting{
 	{"runner.drain", 10 * time.Second, "time running tasks have to end at shutdown", positive},
 	{"log.level", "info", "least level that is logged: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
 	{"log.format", "text", "form of the log: text or json", oneOf("text", "json")},
+	{"alerts.name", "tminus", "name of this installation in alerts", nil},
+	{"alerts.lateAfter", 5 * time.Minute, "how late slots may be where the schedule has no limit of its own; 0s means as late as they like", nil},
+	{"alerts.remind", time.Duration(0), "after how long people are told again of what lasts; 0s means never", nil},
+	{"alerts.groupWait", 10 * time.Second, "how long the first alert waits for others, to make one message", nil},
+	{"alerts.groupInterval", time.Minute, "least time between two messages about alerts", nil},
+	{"alerts.giveUpAfter", time.Hour, "how long a message about alerts is tried", nil},
+	{"alerts.maxListed", 20, "how many alerts a part of a message names, 200 at most; the others are counted", nil},
+	{"alerts.webhook.url", secret(""), "where to send alerts as JSON", nil},
+	{"alerts.webhook.urlFile", "", "file with the URL", nil},
+	{"alerts.webhook.secret", secret(""), "key that signs webhook requests", nil},
+	{"alerts.webhook.secretFile", "", "file with the key", nil},
+	{"alerts.slack.url", secret(""), "incoming webhook of Slack", nil},
+	{"alerts.slack.urlFile", "", "file with the URL", nil},
+	{"alerts.slack.text", "", "template of Slack's text; empty means the default", nil},
+	{"alerts.pagerduty.url", "https://events.pagerduty.com/v2/enqueue", "where PagerDuty takes events", nil},
+	{"alerts.pagerduty.routingKey", secret(""), "integration key of PagerDuty's Events API v2", nil},
+	{"alerts.pagerduty.routingKeyFile", "", "file with the integration key", nil},
+	{"alerts.pagerduty.summary", "", "template of an incident's summary; empty means the default", nil},
+	{"alerts.email.smtp", "", "mail server, host:port", nil},
+	{"alerts.email.tls", "", "TLS with the mail server: starttls, implicit or none; empty means implicit on port 465, else starttls", nil},
+	{"alerts.email.from", "", "sender of alerts", nil},
+	{"alerts.email.to", "", "recipients of alerts, separated by commas", nil},
+	{"alerts.email.username", "", "login at the mail server", nil},
+	{"alerts.email.password", secret(""), "password at the mail server", nil},
+	{"alerts.email.passwordFile", "", "file with the password", nil},
+	{"alerts.email.subject", "", "template of a mail's subject; empty means the default", nil},
+	{"alerts.email.body", "", "template of a mail's text; empty means the default", nil},
 }
 
 // Load reads the configuration. file is a path, or empty for none; environ is
@@ -155,7 +188,20 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
+	if err := c.checkAlerts(); err != nil {
+		return nil, err
+	}
 	return c, nil
+}
+
+// checkAlerts checks the keys of the alerts, of which many depend on each other.
+func (c *Config) checkAlerts() error {
+	err := c.Alerts.Validate()
+	var e *invalid.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("%s (%s): %s", e.Field, c.origins[e.Field], e.Problem)
+	}
+	return err
 }
 
 func (c *Config) put(key string, value any, origin string) {
@@ -204,6 +250,9 @@ func (c *Config) readFile(file string) error {
 func fits(s setting, value any) error {
 	switch value.(type) {
 	case []any, map[string]any:
+		if _, hidden := s.value.(secret); hidden {
+			return errors.New("use a single value")
+		}
 		return fmt.Errorf("%v: use a single value", value)
 	}
 	text := fmt.Sprint(value)
@@ -281,11 +330,15 @@ type Value struct {
 	Usage    string `json:"usage"`
 }
 
-// Values lists every setting, in the order of the documentation.
+// Values lists every setting, in the order of the documentation. Secrets are hidden.
 func (c *Config) Values() []Value {
 	values := make([]Value, len(settings))
 	for i, s := range settings {
-		values[i] = Value{s.key, fmt.Sprint(c.values[s.key]), c.origins[s.key], Variable(s.key), s.usage}
+		text := fmt.Sprint(c.values[s.key])
+		if _, hidden := s.value.(secret); hidden && text != "" {
+			text = "(hidden)"
+		}
+		values[i] = Value{s.key, text, c.origins[s.key], Variable(s.key), s.usage}
 	}
 	return values
 }

@@ -106,6 +106,14 @@ func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
 		{name: "broken YAML", file: "server: {", want: []string{"yaml"}},
 		{name: "empty data directory", file: `data: ""`, want: []string{"data", "empty"}},
 		{name: "unknown variable", file: "{}", environ: []string{"TMINUS_SERVER_HTTPADDR=x"}, want: []string{"TMINUS_SERVER_HTTPADDR"}},
+		{name: "negative duration", file: "alerts: {remind: -1s}", want: []string{"alerts.remind", "0 or more"}},
+		{name: "less than none listed", file: "alerts: {maxListed: -1}", want: []string{"alerts.maxListed", "1 to 200"}},
+		{name: "too many listed", file: "alerts: {maxListed: 500}", want: []string{"alerts.maxListed", "200", "tminus.yaml"}},
+		{name: "half of a channel", environ: []string{"TMINUS_ALERTS_EMAIL_SMTP=mail:25"}, file: "{}", want: []string{"alerts.email.from", "is empty"}},
+		{name: "bad template", file: "alerts: {slack: {text: \"{{.Nobody}}\"}}", want: []string{"alerts.slack.text", "Nobody", "tminus.yaml"}},
+		{name: "bad URL", environ: []string{"TMINUS_ALERTS_SLACK_URL=nowhere"}, file: "{}", want: []string{"alerts.slack.url", "TMINUS_ALERTS_SLACK_URL", "https://"}},
+		{name: "bad URL of PagerDuty", file: "alerts: {pagerduty: {url: nowhere}}", want: []string{"alerts.pagerduty.url", "https://"}},
+		{name: "bad way of TLS", file: "alerts: {email: {tls: ssl}}", want: []string{"alerts.email.tls", "starttls"}},
 		{name: "bad variable", file: "{}", environ: []string{"TMINUS_RUNNER_DRAIN=x"}, want: []string{"TMINUS_RUNNER_DRAIN", "duration"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -119,5 +127,45 @@ func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAlerts(t *testing.T) {
+	file := write(t, `
+alerts:
+  lateAfter: 1m
+  remind: 2h
+  slack: {url: "https://hooks.example.com/services/T0/B0/s3cret", text: "{{.Summary}}"}
+  email: {smtp: "smtp.example.com:587", from: tminus@example.com, to: "a@example.com, b@example.com"}
+`)
+	c, err := config.Load(file, []string{"TMINUS_ALERTS_PAGERDUTY_ROUTING_KEY=0123456789abcdef0123456789s3cret"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Alerts
+	if a.Name != "tminus" || a.LateAfter != time.Minute || a.Remind != 2*time.Hour || a.GroupWait != 10*time.Second ||
+		a.GroupInterval != time.Minute || a.GiveUpAfter != time.Hour || a.MaxListed != 20 {
+		t.Errorf("got %+v", a)
+	}
+	if a.Slack.URL != "https://hooks.example.com/services/T0/B0/s3cret" || a.PagerDuty.RoutingKey != "0123456789abcdef0123456789s3cret" ||
+		a.Email.To != "a@example.com, b@example.com" || a.Webhook.URL != "" {
+		t.Errorf("got %+v", a)
+	}
+	shown := map[string]string{}
+	for _, v := range c.Values() {
+		shown[v.Key] = v.Value
+		if strings.Contains(v.Value, "s3cret") {
+			t.Errorf("%s shows %s", v.Key, v.Value)
+		}
+	}
+	if shown["alerts.slack.url"] != "(hidden)" || shown["alerts.webhook.url"] != "" || shown["alerts.slack.text"] != "{{.Summary}}" {
+		t.Errorf("got %v", shown)
+	}
+}
+
+func TestSecretsAreNotInErrors(t *testing.T) {
+	_, err := config.Load(write(t, "alerts: {webhook: {url: [s3cret]}}"), nil, nil)
+	if err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v", err)
 	}
 }
