@@ -64,6 +64,10 @@ bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=�
 	@cd bench && for name in Next Parse; do go tool benchstat -filter ".name:$$name .unit:(sec/op OR allocs/op)" -row /expr,/zone -col /lib ../bin/bench-cron.txt; done
 	@go -C bench run ./compare ../bin/bench-cron.txt
 
+.PHONY: simulate
+simulate: ## Run the engine under simulated trouble (SEEDS=…), or one seed again (SEED=…)
+	go test ./internal/engine/simulation -count 1 -timeout 0 $(if $(SEED),-seed $(SEED) -seeds 1 -v,-seeds $(or $(SEEDS),1000))
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a minute each (FUZZTIME=…)
 	./scripts/fuzz "$(or $(FUZZTIME),1m)"

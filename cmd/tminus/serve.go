@@ -89,7 +89,16 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 			}
 		},
 	})
-	eng = engine.New(db, run, engine.Config{Log: log, Settled: screen.settled})
+	eng = engine.New(db, run, engine.Config{
+		Rate: engine.Rate{
+			PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
+			ProjectPerSecond: c.Launches.ProjectPerSecond, ProjectBurst: c.Launches.ProjectBurst,
+		},
+		Sweep: engine.Sweep{
+			Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
+		},
+		Log: log, Settled: screen.settled,
+	})
 	srv := server.New(db, run, eng, server.Config{
 		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
 	})

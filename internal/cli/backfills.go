@@ -101,7 +101,11 @@ func describePlannedBackfill(w io.Writer, r *tminusv1.CreateBackfillRequest, ans
 	line(w, "%s %s has %s from %s to %s, both inclusive", p.GetLaunchPlan().GetName(), p.GetLaunchPlan().GetVersion(), slots(p.GetSlots()),
 		r.GetFirst().AsTime().Format(time.RFC3339), r.GetLast().AsTime().Format(time.RFC3339))
 	for _, kept := range p.GetKept() {
-		line(w, "%d left as they are: %s", kept.GetSlots(), outcomeWord(kept.GetOutcome()))
+		if kept.GetSlots() == 1 {
+			line(w, "1 is left as it is: %s", outcomeWord(kept.GetOutcome()))
+		} else {
+			line(w, "%d are left as they are: %s", kept.GetSlots(), outcomeWord(kept.GetOutcome()))
+		}
 	}
 	b := answer.GetBackfill()
 	switch {
@@ -128,11 +132,18 @@ func describePlannedBackfill(w io.Writer, r *tminusv1.CreateBackfillRequest, ans
 	}
 }
 
-func slots(n int64) string {
-	if n == 1 {
-		return "1 slot"
+func slots(n int64) string { return counted(n, "slot") }
+
+// counted is a number of things, whose plural ends in s or, behind ch, in es.
+func counted(n int64, thing string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(thing, "ch"):
+		thing += "es"
+	default:
+		thing += "s"
 	}
-	return fmt.Sprintf("%d slots", n)
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // progress is how far a backfill has come.

@@ -124,6 +124,7 @@ Kickoff input: at
 Policy: overlap = skip
 Policy: timezone = Europe/Berlin
 State: active
+Revision: 5
 Decided up to: TIME (WHEN)
 Next: TIME (WHEN)
 Next: TIME (WHEN)
@@ -226,6 +227,7 @@ Policy: catch-up = none
 State: paused
 Paused: 3 executions in a row failed
 Resume with: tminus schedules resume often
+Revision: 2
 Decided up to: TIME (WHEN)
 `},
 		{[]string{"launchplans", "activate", "often"}, "often was paused; resumed, next TIME (WHEN)\n"},

@@ -11,7 +11,10 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 )
 
-var outcomes = []string{"pending", "launched", "skipped", "missed", "dead"}
+var (
+	outcomes = []string{"pending", "launched", "skipped", "missed", "dead"}
+	kinds    = []string{"scheduled", "catch-up", "backfill", "manual"}
+)
 
 func (c *client) firingsCommand() *cobra.Command {
 	cmd := Group("firings", "Read what became of slots, and launch dead ones again", "", c.firingsListCommand(), c.redriveCommand())
@@ -23,6 +26,7 @@ func (c *client) firingsListCommand() *cobra.Command {
 	var (
 		everywhere   bool
 		outcome      string
+		kind         string
 		since, until point
 		limit        int
 	)
@@ -44,6 +48,9 @@ func (c *client) firingsListCommand() *cobra.Command {
 			var filters []string
 			if outcome != "" {
 				filters = append(filters, "eq(outcome,"+outcome+")")
+			}
+			if kind != "" {
+				filters = append(filters, "eq(kind,"+kind+")")
 			}
 			for _, bound := range []struct {
 				op string
@@ -76,10 +83,12 @@ func (c *client) firingsListCommand() *cobra.Command {
 	}
 	everywhereFlag(cmd, &everywhere)
 	cmd.Flags().StringVar(&outcome, "outcome", "", "only this outcome: "+strings.Join(outcomes, ", "))
+	cmd.Flags().StringVar(&kind, "kind", "", "only what was recorded because of this: "+strings.Join(kinds, ", "))
 	cmd.Flags().Var(&since, "since", "only slots from this RFC 3339 time on")
 	cmd.Flags().Var(&until, "until", "only slots up to this RFC 3339 time")
 	limitFlag(cmd, &limit, 50)
 	complete(cmd, "outcome", outcomes...)
+	complete(cmd, "kind", kinds...)
 	return cmd
 }
 

@@ -80,7 +80,7 @@ max-runs, jitter and skipped slots.`,
 // note is what there is to say of a coming slot.
 func note(c *tminusv1.Coming) string {
 	if c.GetSkipped() {
-		return "skipped"
+		return "skipped, or run already"
 	}
 	if d := c.GetLaunchAt().AsTime().Sub(c.GetSlot().AsTime()); d > 0 {
 		return "launches " + lasted(d) + " later"
@@ -141,7 +141,7 @@ at nine o'clock. Jitter spreads it. 'tminus cron load' does the same for express
 				}
 				w.print(cmd, "")
 				return c.format.print(cmd, herd, func(w io.Writer) {
-					line(w, "%d launches of %d schedules, of slots after %s, until %s", herd.GetLaunches(), herd.GetSchedules(),
+					line(w, "%s of %s, of slots after %s, until %s", counted(herd.GetLaunches(), "launch"), counted(herd.GetSchedules(), "schedule"),
 						stamp(herd.GetFrom()), stamp(herd.GetUntil()))
 					if len(herd.GetMinutes()) > 0 {
 						line(w, "")

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,6 +31,9 @@ type Config struct {
 	Server    Server    `koanf:"server"`
 	Scheduler Scheduler `koanf:"scheduler"`
 	Runner    Runner    `koanf:"runner"`
+	Launches  Launches  `koanf:"launches"`
+	Retention Retention `koanf:"retention"`
+	Sweep     Sweep     `koanf:"sweep"`
 	Log       Log       `koanf:"log"`
 	// Alerts says whom to tell of schedules in trouble.
 	Alerts alert.Config `koanf:"alerts"`
@@ -86,6 +90,27 @@ type Runner struct {
 	Drain    time.Duration `koanf:"drain"`
 }
 
+// Launches bounds how many launches are asked for in a second, of all replicas together; 0 means no limit.
+type Launches struct {
+	PerSecond        float64 `koanf:"perSecond"`
+	Burst            int     `koanf:"burst"`
+	ProjectPerSecond float64 `koanf:"projectPerSecond"`
+	ProjectBurst     int     `koanf:"projectBurst"`
+}
+
+// Retention says what is old enough to be deleted; 0 keeps all.
+type Retention struct {
+	Firings    time.Duration `koanf:"firings"`
+	Executions time.Duration `koanf:"executions"`
+	// Keep is how many of the latest executions of each launch plan stay, however old they are.
+	Keep int `koanf:"keep"`
+}
+
+// Sweep says how often the ledger is checked.
+type Sweep struct {
+	Every time.Duration `koanf:"every"`
+}
+
 // Log says how the log is written.
 type Log struct {
 	Level  string `koanf:"level"`
@@ -120,6 +145,14 @@ var settings = []setting{
 	{"runner.parallel", 0, "most task processes at once; 0 means as many as there are CPUs, at least 2", atLeast0},
 	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
 	{"runner.drain", 10 * time.Second, "time running tasks have to end at shutdown", positive},
+	{"launches.perSecond", 0.0, "most launches a second, of all replicas together; 0 means no limit", notNegative},
+	{"launches.burst", 0, "launches that may be made at once under perSecond; 0 means a second's worth", atLeast0},
+	{"launches.projectPerSecond", 0.0, "most launches a second of each project; 0 means no limit", notNegative},
+	{"launches.projectBurst", 0, "launches of a project that may be made at once under projectPerSecond; 0 means a second's worth", atLeast0},
+	{"retention.firings", 90 * 24 * time.Hour, "how long firings are kept after they were settled; 0 keeps all", notNegativeDuration},
+	{"retention.executions", 90 * 24 * time.Hour, "how long executions and their files are kept after they ended; 0 keeps all", notNegativeDuration},
+	{"retention.keep", 10, "how many of the latest executions of each launch plan are kept however old they are", atLeast0},
+	{"sweep.every", time.Hour, "how often the ledger is checked for slots without an outcome and what is too old is deleted", positive},
 	{"log.level", "info", "least level that is logged: debug, info, warn or error", oneOf("debug", "info", "warn", "error")},
 	{"log.format", "text", "form of the log: text or json", oneOf("text", "json")},
 	{"alerts.name", "tminus", "name of this installation in alerts", nil},
@@ -262,6 +295,10 @@ func fits(s setting, value any) error {
 		if _, err = strconv.Atoi(text); err != nil {
 			err = fmt.Errorf("%q: use a whole number", text)
 		}
+	case float64:
+		if _, err = strconv.ParseFloat(text, 64); err != nil {
+			err = fmt.Errorf("%q: use a number", text)
+		}
 	case time.Duration:
 		if _, err = time.ParseDuration(text); err != nil {
 			err = fmt.Errorf("%q: use a duration such as 10s or 2m", text)
@@ -403,6 +440,20 @@ func oneOf(allowed ...string) func(string) error {
 func atLeast0(v string) error {
 	if n, err := strconv.Atoi(v); err != nil || n < 0 {
 		return fmt.Errorf("%q: use a whole number of at least 0", v)
+	}
+	return nil
+}
+
+func notNegative(v string) error {
+	if n, err := strconv.ParseFloat(v, 64); err != nil || n < 0 || math.IsNaN(n) || math.IsInf(n, 0) {
+		return fmt.Errorf("%q: use a number of at least 0", v)
+	}
+	return nil
+}
+
+func notNegativeDuration(v string) error {
+	if d, err := time.ParseDuration(v); err != nil || d < 0 {
+		return fmt.Errorf("%q: use a duration such as 720h, or 0s to keep all", v)
 	}
 	return nil
 }

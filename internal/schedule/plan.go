@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -34,6 +35,10 @@ type Schedule struct {
 	Next time.Time
 	// Runs counts the slots recorded to be launched since activation.
 	Runs int
+	// Ahead are slots after Cursor that have a firing already, since somebody
+	// skipped them or ran them early. They are no runs, so it is set where Runs
+	// is limited; elsewhere it does not matter.
+	Ahead []time.Time
 	// Revision is the number of the change that made it what it is; 0 means that none was recorded.
 	Revision  int
 	UpdatedAt time.Time
@@ -149,6 +154,10 @@ func (p *planner) catchUp(first, since time.Time) {
 // launch records slot to be launched and returns the slot after it.
 func (p *planner) launch(slot time.Time) time.Time {
 	next := p.timetable.Next(slot)
+	if slices.ContainsFunc(p.schedule.Ahead, slot.Equal) {
+		p.result.Cursor = slot
+		return next
+	}
 	f := pending(p.schedule, KindScheduled, slot, p.now)
 	f.AttemptAt = slot.Add(p.schedule.jitter(slot, next))
 	if wait := f.AttemptAt.Sub(p.now); wait > 0 {

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/core"
 	tminusv1 "tminus.dev/gen/tminus/v1"
@@ -32,7 +33,7 @@ const (
 
 // CreateBackfill launches the slots of a range that were not launched.
 func (s *schedules) CreateBackfill(ctx context.Context, r *tminusv1.CreateBackfillRequest) (*tminusv1.CreateBackfillResponse, error) {
-	sch, err := s.target(ctx, r)
+	sch, err := s.activeTarget(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +112,8 @@ func backlog(r *tminusv1.CreateBackfillRequest, c store.Change) (store.Backlog, 
 	return b, nil
 }
 
-// backfillPlan says what a backfill comes to. It walks through the slots of the
-// range and, beside them, through their firings, so that it keeps none.
+// backfillPlan says what a backfill comes to. It walks through the firings of the
+// range and keeps none but the ranges of skipped slots.
 func (s *Server) backfillPlan(ctx context.Context, sch schedule.Schedule, b store.Backlog, show int) (*tminusv1.BackfillPlan, error) {
 	timetable, err := sch.Spec.Compile(sch.Anchor)
 	if err != nil {
@@ -122,33 +123,22 @@ func (s *Server) backfillPlan(ctx context.Context, sch schedule.Schedule, b stor
 	if slots > maxBackfill {
 		return nil, invalid.Field("last", "the range has %d slots; %d is the most, so use several backfills", slots, maxBackfill)
 	}
-	plan := &tminusv1.BackfillPlan{LaunchPlan: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan), Slots: int64(slots)}
-	slot := timetable.Next(b.First.Add(-time.Nanosecond))
-	// free takes the slots before the instant to be launched, as far as they are shown.
-	free := func(before time.Time) {
-		for len(plan.GetNext()) < show && !slot.IsZero() && slot.Before(before) {
-			plan.Next = append(plan.Next, instant(slot))
-			slot = timetable.Next(slot)
+	p := planner{backlog: b, timetable: timetable, show: show, slot: timetable.Next(b.First.Add(-time.Nanosecond)), kept: map[schedule.Outcome]int64{}}
+	if !slices.Contains(b.Include, schedule.Skipped) {
+		if err := s.eachSkipped(ctx, sch.LaunchPlan.Key, b, p.leave); err != nil {
+			return nil, err
 		}
 	}
-	kept := map[schedule.Outcome]int64{}
-	err = s.eachFiring(ctx, sch.LaunchPlan.Key, b.First, b.Last, func(f schedule.Firing) {
-		if f.Outcome == schedule.Missed || slices.Contains(b.Include, f.Outcome) || !timetable.Match(f.Slot) {
-			return // It is launched, or is none of these slots.
-		}
-		kept[f.Outcome]++
-		free(f.Slot)
-		if slot.Equal(f.Slot) {
-			slot = timetable.Next(slot)
-		}
-	})
-	if err != nil {
+	if err := s.eachFiring(ctx, sch.LaunchPlan.Key, b.First, b.Last, p.visit); err != nil {
 		return nil, err
 	}
-	free(b.Last.Add(time.Nanosecond))
-	plan.ToLaunch = plan.GetSlots()
+	p.free(b.Last.Add(time.Nanosecond))
+	plan := &tminusv1.BackfillPlan{
+		LaunchPlan: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan),
+		Slots:      int64(slots), ToLaunch: int64(slots), Next: p.next,
+	}
 	for _, outcome := range []schedule.Outcome{schedule.Pending, schedule.Launched, schedule.Skipped, schedule.Dead} {
-		if n := kept[outcome]; n > 0 {
+		if n := p.kept[outcome]; n > 0 {
 			plan.ToLaunch -= n
 			plan.Kept = append(plan.Kept, &tminusv1.OutcomeCount{Outcome: wireOutcomes[outcome], Slots: n})
 		}
@@ -156,22 +146,120 @@ func (s *Server) backfillPlan(ctx context.Context, sch schedule.Schedule, b stor
 	return plan, nil
 }
 
+// A planner finds out what a backfill launches. It is told of the ranges of
+// skipped slots that are left, and then of all firings in the order of time.
+type planner struct {
+	backlog   store.Backlog
+	timetable schedule.Timetable
+	show      int
+	slot      time.Time // the first that is not decided upon
+	next      []*timestamppb.Timestamp
+	skipped   []schedule.Firing
+	kept      map[schedule.Outcome]int64
+}
+
+// leave keeps a range of skipped slots as it is.
+func (p *planner) leave(f schedule.Firing) {
+	if f.Slot.Before(p.backlog.First) {
+		f.Slot = p.backlog.First
+	}
+	if f.Last.After(p.backlog.Last) {
+		f.Last = p.backlog.Last
+	}
+	p.skipped = append(p.skipped, f)
+	p.kept[schedule.Skipped] += int64(p.timetable.Count(f.Slot.Add(-time.Nanosecond), f.Last))
+}
+
+// within is the skipped range that slot is in.
+func (p *planner) within(slot time.Time) (f schedule.Firing, ok bool) {
+	i := slices.IndexFunc(p.skipped, func(f schedule.Firing) bool { return !slot.Before(f.Slot) && !slot.After(f.Last) })
+	if i < 0 {
+		return f, false
+	}
+	return p.skipped[i], true
+}
+
+// free takes the slots before an instant to be launched, as far as they are shown.
+func (p *planner) free(before time.Time) {
+	for len(p.next) < p.show && !p.slot.IsZero() && p.slot.Before(before) {
+		if f, ok := p.within(p.slot); ok {
+			p.slot = p.timetable.Next(earlier(f.Last, before.Add(-time.Nanosecond)))
+			continue
+		}
+		p.take(p.slot)
+	}
+}
+
+func (p *planner) take(slot time.Time) {
+	if len(p.next) < p.show {
+		p.next = append(p.next, instant(slot))
+		p.slot = p.timetable.Next(slot)
+	}
+}
+
+// visit counts a firing of a slot's own.
+func (p *planner) visit(f schedule.Firing) {
+	if f.Count > 1 || f.Outcome == schedule.Missed || !p.timetable.Match(f.Slot) {
+		return // It stands for slots without one, or is none of these slots.
+	}
+	p.free(f.Slot)
+	if _, ok := p.within(f.Slot); ok {
+		p.kept[schedule.Skipped]--
+	}
+	if slices.Contains(p.backlog.Include, f.Outcome) {
+		p.take(f.Slot)
+		return
+	}
+	p.kept[f.Outcome]++
+	if p.slot.Equal(f.Slot) {
+		p.slot = p.timetable.Next(f.Slot)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// eachSkipped visits the ranges of skipped slots that reach into a backfill.
+func (s *Server) eachSkipped(ctx context.Context, key ident.Key, b store.Backlog, visit func(schedule.Firing)) error {
+	return s.eachOf(ctx, key, func(after string) []store.Filter {
+		return []store.Filter{
+			{Field: "outcome", Op: store.Eq, Values: []string{string(schedule.Skipped)}},
+			{Field: "last", Op: store.Gte, Values: []string{b.First.UTC().Format(time.RFC3339Nano)}},
+			{Field: "slot", Op: store.Lte, Values: []string{b.Last.Add(afterSlot).UTC().Format(time.RFC3339Nano)}},
+			{Field: "slot", Op: store.Gt, Values: []string{after}},
+		}
+	}, time.Unix(0, 0), visit)
+}
+
 // eachFiring visits the firings of a schedule from first to last, both inclusive, in the order of their slots.
 func (s *Server) eachFiring(ctx context.Context, key ident.Key, first, last time.Time, visit func(schedule.Firing)) error {
-	q := store.Query{Project: key.Project, Domain: key.Domain, Name: key.Name, Limit: maxLimit, SortBy: "slot", Ascending: true}
-	op, after := store.Gte, first
-	for {
-		q.Filters = []store.Filter{
-			{Field: "slot", Op: op, Values: []string{after.UTC().Format(time.RFC3339Nano)}},
+	return s.eachOf(ctx, key, func(after string) []store.Filter {
+		return []store.Filter{
+			{Field: "slot", Op: store.Gt, Values: []string{after}},
 			{Field: "slot", Op: store.Lte, Values: []string{last.UTC().Format(time.RFC3339Nano)}},
 		}
+	}, first.Add(-afterSlot), visit)
+}
+
+// afterSlot is less than there is between two slots, and more than ranges are kept behind their first.
+const afterSlot = time.Millisecond
+
+// eachOf visits the firings of a schedule that meet filters, a page at a time.
+func (s *Server) eachOf(ctx context.Context, key ident.Key, filters func(after string) []store.Filter, after time.Time, visit func(schedule.Firing)) error {
+	q := store.Query{Project: key.Project, Domain: key.Domain, Name: key.Name, Limit: maxLimit, SortBy: "slot", Ascending: true}
+	for {
+		q.Filters = filters(after.UTC().Format(time.RFC3339Nano))
 		firings, err := s.store.Firings(ctx, q)
 		if err != nil {
 			return err
 		}
 		for _, f := range firings {
 			visit(f)
-			op, after = store.Gt, f.Slot
+			after = f.Slot
 		}
 		if len(firings) < q.Limit {
 			return nil
@@ -201,16 +289,7 @@ func (s *schedules) GetBackfill(ctx context.Context, r *tminusv1.GetBackfillRequ
 	if err := checkBackfill(r.GetId()); err != nil {
 		return nil, err
 	}
-	list, err := s.store.Backlogs(ctx, store.Query{
-		Limit: 1, Filters: []store.Filter{{Field: "id", Op: store.Eq, Values: []string{strconv.FormatInt(r.GetId(), 10)}}},
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) == 0:
-		return nil, noBackfill(r.GetId())
-	}
-	m, err := s.wireBackfill(ctx, list[0])
+	m, err := s.backfill(ctx, r.GetId())
 	return &tminusv1.GetBackfillResponse{Backfill: m}, err
 }
 
@@ -223,7 +302,7 @@ func (s *schedules) CancelBackfill(ctx context.Context, r *tminusv1.CancelBackfi
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.store.CancelBacklog(ctx, r.GetId(), c)
+	_, err = s.store.CancelBacklog(ctx, r.GetId(), c)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, noBackfill(r.GetId())
 	}
@@ -231,8 +310,22 @@ func (s *schedules) CancelBackfill(ctx context.Context, r *tminusv1.CancelBackfi
 		return nil, err
 	}
 	s.engine.Wake()
-	m, err := s.wireBackfill(ctx, b)
+	m, err := s.backfill(ctx, r.GetId()) // With what it has launched.
 	return &tminusv1.CancelBackfillResponse{Backfill: m}, err
+}
+
+// backfill reads one backfill.
+func (s *Server) backfill(ctx context.Context, id int64) (*tminusv1.Backfill, error) {
+	list, err := s.store.Backlogs(ctx, store.Query{
+		Limit: 1, Filters: []store.Filter{{Field: "id", Op: store.Eq, Values: []string{strconv.FormatInt(id, 10)}}},
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, noBackfill(id)
+	}
+	return s.wireBackfill(ctx, list[0])
 }
 
 func checkBackfill(id int64) error {

@@ -184,6 +184,19 @@ func (e *engine) woken() int {
 	return e.wakes
 }
 
+// alive is the session of an engine that was there all the time until an instant.
+func (a *api) alive(tb testing.TB, until time.Time) int64 {
+	tb.Helper()
+	var beat store.Beat
+	for now := time.Now().Add(-time.Second); !now.After(until); now = now.Add(30 * time.Second) {
+		var err error
+		if beat, err = a.db.Beat(tb.Context(), beat.Session, now, 2*time.Hour); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return beat.Session
+}
+
 // buffer is a log that can be read while it is written.
 type buffer struct {
 	mu sync.Mutex

@@ -37,7 +37,7 @@ func (s *Server) target(ctx context.Context, r keyed) (schedule.Schedule, error)
 	return sch, err
 }
 
-// activeTarget is target for what only an active schedule can s.store.
+// activeTarget is target for what only an active schedule can do.
 func (s *Server) activeTarget(ctx context.Context, r keyed) (schedule.Schedule, error) {
 	sch, err := s.target(ctx, r)
 	if err == nil && !sch.Active {
@@ -154,7 +154,7 @@ func (s *schedules) SkipSlot(ctx context.Context, r *tminusv1.SkipSlotRequest) (
 		return nil, err
 	}
 	if err := s.store.Skip(ctx, sch.LaunchPlan.Key, slot, c); err != nil {
-		return nil, decidedAlready(err, sch, slot)
+		return nil, s.decidedAlready(ctx, err, sch, slot)
 	}
 	m, err := s.operated(ctx, sch.LaunchPlan.Key)
 	return &tminusv1.SkipSlotResponse{Slot: instant(slot), Schedule: m}, err
@@ -201,12 +201,34 @@ func checkComing(s schedule.Schedule, slot, now time.Time) error {
 	return nil
 }
 
-// decidedAlready says of store.ErrExists that the slot has a firing.
-func decidedAlready(err error, s schedule.Schedule, slot time.Time) error {
-	if errors.Is(err, store.ErrExists) {
-		return exists("slot: %s of %s has a firing already; the list of firings says what became of it", slot.UTC().Format(time.RFC3339), s.LaunchPlan.Key)
+// decidedAlready says of store.ErrExists what became of the slot, and what can be done about it.
+func (s *Server) decidedAlready(ctx context.Context, err error, sch schedule.Schedule, slot time.Time) error {
+	if !errors.Is(err, store.ErrExists) {
+		return err
 	}
-	return err
+	key, at := sch.LaunchPlan.Key, slot.UTC().Format(time.RFC3339)
+	firings, err := s.store.Firings(ctx, store.Query{
+		Project: key.Project, Domain: key.Domain, Name: key.Name, Limit: 1,
+		Filters: []store.Filter{{Field: "slot", Op: store.Eq, Values: []string{at}}},
+	})
+	if err != nil {
+		return err
+	}
+	if len(firings) == 0 { // It was taken back just now.
+		return exists("slot: %s of %s had a firing; try again", at, key)
+	}
+	switch f := firings[0]; {
+	case f.Outcome == schedule.Skipped && slot.After(sch.Cursor):
+		return exists("slot: %s of %s is to be skipped (%s); unskip it first", at, key, f.Reason)
+	case f.Outcome == schedule.Skipped:
+		return exists("slot: %s of %s was skipped (%s); a backfill that includes skipped slots launches it", at, key, f.Reason)
+	case f.Outcome == schedule.Dead:
+		return exists("slot: %s of %s is dead (%s); redrive it", at, key, f.Reason)
+	case f.Outcome == schedule.Pending:
+		return exists("slot: %s of %s is about to launch as execution %s", at, key, f.Execution())
+	default:
+		return exists("slot: %s of %s was launched as execution %s", at, key, f.Execution())
+	}
 }
 
 // UnskipSlot takes a skip back.
@@ -239,7 +261,7 @@ func (s *schedules) UnskipSlot(ctx context.Context, r *tminusv1.UnskipSlotReques
 
 // RunSchedule launches a slot now.
 func (s *schedules) RunSchedule(ctx context.Context, r *tminusv1.RunScheduleRequest) (*tminusv1.RunScheduleResponse, error) {
-	sch, err := s.target(ctx, r)
+	sch, err := s.activeTarget(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +286,7 @@ func (s *schedules) RunSchedule(ctx context.Context, r *tminusv1.RunScheduleRequ
 	}
 	f, err := s.store.RunNow(ctx, sch.LaunchPlan.Key, slot, c)
 	if err != nil {
-		return nil, decidedAlready(err, sch, slot)
+		return nil, s.decidedAlready(ctx, err, sch, slot)
 	}
 	s.engine.Wake()
 	s.warnClient(ctx)

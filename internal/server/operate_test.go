@@ -370,17 +370,15 @@ func TestLateness(t *testing.T) {
 		t.Errorf("nothing was launched, and yet %v", got)
 	}
 	now := time.Now().Add(11 * time.Minute)
-	if _, err := a.db.Advance(ctx, now, time.Time{}, 10); err != nil {
-		t.Fatal(err)
+	advanced, err := a.db.Advance(ctx, a.alive(t, now), now, 10, 10)
+	if err != nil || len(advanced.Launch) != 10 {
+		t.Fatalf("%d firings are due, %v", len(advanced.Launch), err)
 	}
-	due, err := a.db.Due(ctx, now, 10)
-	if err != nil || len(due) != 10 {
-		t.Fatalf("%d firings are due, %v", len(due), err)
+	for i := range advanced.Launch {
+		f := &advanced.Launch[i]
+		f.Outcome, f.SettledAt = schedule.Launched, f.Slot.Add(time.Duration(i+1)*time.Second)
 	}
-	for i := range due {
-		due[i].Outcome, due[i].SettledAt = schedule.Launched, due[i].Slot.Add(time.Duration(i+1)*time.Second)
-	}
-	if err := a.db.Settle(ctx, due); err != nil {
+	if _, err := a.db.Settle(ctx, advanced.Launch); err != nil {
 		t.Fatal(err)
 	}
 	got := a.schedule(t, "often", 1).GetLateness()

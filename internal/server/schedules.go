@@ -244,11 +244,11 @@ var wireOutcomes = map[schedule.Outcome]tminusv1.Outcome{
 }
 
 var wireKinds = map[schedule.Kind]tminusv1.FiringKind{
-	"":                  tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
-	schedule.KindScheduled:  tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
+	"":                     tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
+	schedule.KindScheduled: tminusv1.FiringKind_FIRING_KIND_SCHEDULED,
 	schedule.KindCatchUp:   tminusv1.FiringKind_FIRING_KIND_CATCH_UP,
-	schedule.KindBackfill: tminusv1.FiringKind_FIRING_KIND_BACKFILL,
-	schedule.KindManual:     tminusv1.FiringKind_FIRING_KIND_MANUAL,
+	schedule.KindBackfill:  tminusv1.FiringKind_FIRING_KIND_BACKFILL,
+	schedule.KindManual:    tminusv1.FiringKind_FIRING_KIND_MANUAL,
 }
 
 func wireFiring(f schedule.Firing) (*tminusv1.Firing, error) {

@@ -17,8 +17,8 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
-	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
+	"tminus.dev/internal/server"
 	"tminus.dev/internal/store/sqlite"
 )
 
@@ -50,7 +50,7 @@ func TestGetSchedule(t *testing.T) {
 	got := a.schedule(t, "daily", 3)
 	want := &tminusv1.Schedule{
 		LaunchPlan: planID("daily", "1"), Expression: "0 6 * * *", Timezone: "Europe/Oslo", KickoffInput: "at",
-		Policy: map[string]string{"timezone": "Europe/Oslo"}, Active: true, Cursor: got.GetCursor(), Next: got.GetNext(),
+		Policy: map[string]string{"timezone": "Europe/Oslo"}, Active: true, Revision: 1, Cursor: got.GetCursor(), Next: got.GetNext(),
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("schedule (-want +got):\n%s", diff)
@@ -151,16 +151,9 @@ func TestListFirings(t *testing.T) {
 	ctx := t.Context()
 	a.register(t)
 	a.activePlan(t, "often", timed("*/5 * * * *"))
-	now := time.Now()
-	var beat store.Beat
-	for range 17 { // An engine is there all the time.
-		now = now.Add(time.Minute)
-		var err error
-		if beat, err = a.db.Beat(ctx, beat.Session, now, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-	}
-	advanced, err := a.db.Advance(ctx, beat.Session, now, 10, 10)
+	now := time.Now().Add(17 * time.Minute)
+	session := a.alive(t, now)
+	advanced, err := a.db.Advance(ctx, session, now, 10, 10)
 	due := advanced.Launch
 	if err != nil || len(due) != 3 && len(due) != 4 {
 		t.Fatalf("%d firings are due, %v", len(due), err)

@@ -608,7 +608,7 @@ type Revision struct {
 	Paused string `protobuf:"bytes,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	// When it resumes by itself; unset means that somebody has to resume it.
 	PausedUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
-	// What was done: activate, deactivate, pause, resume, skip, unskip.
+	// What was done: activate, deactivate, pause, resume, redrive, or skip, unskip and run with the slot.
 	Action string `protobuf:"bytes,9,opt,name=action,proto3" json:"action,omitempty"`
 	// Who did it, as far as the client said.
 	By string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`

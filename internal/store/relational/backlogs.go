@@ -32,6 +32,11 @@ var backlogEntity = entity{
 	order: "b.id DESC", tie: []string{"b.id"},
 }
 
+var (
+	selectDueBacklogs = "SELECT " + backlogEntity.columns + " FROM " + backlogEntity.from + " WHERE b.next_at <= ? ORDER BY b.next_at, b.id LIMIT ?"
+	selectBacklogsOf  = "SELECT " + backlogEntity.columns + " FROM " + backlogEntity.from + " WHERE b.schedule_id = ? AND b.next_at IS NOT NULL ORDER BY b.id"
+)
+
 // backlogRow is a backlog with the schedule as it was when it began.
 type backlogRow struct {
 	store.Backlog
@@ -108,7 +113,10 @@ func (db *DB) CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog
 		}
 		b.Kind, b.ScheduleID, b.LaunchPlan, b.By, b.Note, b.CreatedAt = schedule.KindBackfill, s.ID, s.LaunchPlan, c.By, c.Why, c.At
 		b.EndedAt, b.Ended, b.Recorded, b.Launched, b.Failed = time.Time{}, "", 0, 0, 0
-		return open(ctx, tx, &s, &b)
+		if err := open(ctx, tx, &s, &b); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return b, err
 }
@@ -182,8 +190,7 @@ func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, n
 
 // cancelCatchUp ends what a schedule that stops still has to catch up.
 func cancelCatchUp(ctx context.Context, tx transaction, s *scheduleRow, reason string, now time.Time) error {
-	open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
-		" WHERE b.schedule_id = ? AND b.next_at IS NOT NULL ORDER BY b.id"+tx.lockRows("b"), s.ID)
+	open, err := collect(ctx, tx.session, scanBacklog, selectBacklogsOf+tx.lockRows("b"), s.ID)
 	if err != nil {
 		return fmt.Errorf("read backlogs: %w", err)
 	}
@@ -202,8 +209,7 @@ const maxBacklogs = 200
 func (db *DB) Fill(ctx context.Context, now time.Time, limit int) (recorded int, err error) {
 	err = db.update(ctx, "fill backlogs", func(tx transaction) error {
 		recorded = 0
-		open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
-			" WHERE b.next_at <= ? ORDER BY b.next_at, b.id LIMIT ?"+tx.takeRows("b"), micros(now), maxBacklogs)
+		open, err := collect(ctx, tx.session, scanBacklog, selectDueBacklogs+tx.takeRows("b"), micros(now), maxBacklogs)
 		if err != nil {
 			return err
 		}
@@ -226,13 +232,17 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 		most = min(most, max(1, b.PerMinute/60))
 		pause = time.Minute * time.Duration(most) / time.Duration(b.PerMinute)
 	}
+	revived := 0
 	firings, rest, done, err := b.rest().Fill(b.schedule.Schedule, now, most)
 	if err != nil {
 		// The spec could be planned once, and cannot be any more.
 		return 0, cancel(ctx, tx, b, err.Error(), now)
 	}
-	if b.Kind == schedule.KindBackfill && len(b.Include) > 0 {
-		if recorded, err = reviveSome(ctx, tx, b, firings); err != nil {
+	if b.Kind == schedule.KindBackfill {
+		if revived, err = reviveSome(ctx, tx, b, firings); err != nil {
+			return 0, err
+		}
+		if firings, err = unskipped(ctx, tx, b, firings); err != nil {
 			return 0, err
 		}
 	}
@@ -240,7 +250,7 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 	if err != nil {
 		return 0, err
 	}
-	recorded += inserted
+	recorded = inserted + revived
 	next, ended, endedAt := optional(now.Add(pause)), "", any(nil)
 	if done {
 		next, ended, endedAt = nil, store.BacklogDone, micros(now)
@@ -250,9 +260,40 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 	return recorded, err
 }
 
+// unskipped leaves out the slots that a range of skipped ones stands for, unless
+// the backfill includes those.
+func unskipped(ctx context.Context, tx transaction, b *backlogRow, firings []schedule.Firing) ([]schedule.Firing, error) {
+	if len(firings) == 0 || slices.Contains(b.Include, schedule.Skipped) {
+		return firings, nil
+	}
+	from, to := firings[0].Slot, firings[len(firings)-1].Slot
+	if b.NewestFirst {
+		from, to = to, from
+	}
+	ranges, err := collect(ctx, tx.session, scanRange,
+		`SELECT slot, last FROM firings WHERE schedule_id = ? AND slot <= ? AND last >= ? AND outcome = 2 AND outcome > 1`,
+		b.ScheduleID, micros(to.Add(rangeAfter)), micros(from))
+	if err != nil {
+		return nil, fmt.Errorf("read skipped ranges: %w", err)
+	}
+	return slices.DeleteFunc(firings, func(f schedule.Firing) bool {
+		return slices.ContainsFunc(ranges, func(r [2]time.Time) bool { return !f.Slot.Before(r[0]) && !f.Slot.After(r[1]) })
+	}), nil
+}
+
+// scanRange reads the first and the last slot of a range.
+func scanRange(rows *sql.Rows) (r [2]time.Time, err error) {
+	err = rows.Scan(instant{&r[0]}, instant{&r[1]})
+	r[0] = r[0].Add(-rangeAfter)
+	return r, err
+}
+
 // reviveSome makes those of the slots pending again whose outcome the backfill
-// includes, and says how many that were.
+// includes, and says how many.
 func reviveSome(ctx context.Context, tx transaction, b *backlogRow, firings []schedule.Firing) (int, error) {
+	if len(b.Include) == 0 {
+		return 0, nil
+	}
 	var bits int64
 	for _, o := range b.Include {
 		if i := slices.Index(outcomes, o); i > 1 {

@@ -139,7 +139,7 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 		f.Owner, f.Tried = c.Session, true
 		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner)
 	}
-	n, err := tx.bulk(context.WithoutCancel(ctx), claimFirings, args, nil)
+	n, err := tx.bulk(ctx, claimFirings, args, nil)
 	if err == nil && n != len(claimed.Launch) {
 		err = fmt.Errorf("claimed %d firings of %d", n, len(claimed.Launch))
 	}
@@ -255,6 +255,8 @@ func recall(ctx context.Context, tx transaction, plan ident.Key, now time.Time) 
 			due = append(due, f)
 		}
 	}
-	_, err = settle(ctx, tx, due)
-	return err
+	if n, err := settle(ctx, tx, due); err != nil || n == 0 {
+		return err
+	}
+	return tx.notify(ctx)
 }

@@ -34,6 +34,7 @@ var firingEntity = entity{
 		"priority":    {column: "(2147483647 - f.queue % 4294967296)", kind: integer},
 		"attempts":    {column: "f.attempts", kind: integer},
 		"slot":        {column: "f.slot", kind: instants},
+		"last":        {column: "f.last", kind: instants, optional: true}, // of ranges alone
 		"attempt_at":  {column: "f.attempt_at", kind: instants, optional: true},
 		"recorded_at": {column: "f.recorded_at", kind: instants},
 		"settled_at":  {column: "f.settled_at", kind: instants, optional: true},

@@ -66,6 +66,9 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				}
 				continue
 			}
+			if err := lookAhead(ctx, tx, &due[i]); err != nil {
+				return err
+			}
 			p, err := plan(&due[i], now, since)
 			all = append(all, plannedRow{&due[i], p, err})
 			if firings += len(p.Firings); firings >= maxBatch {
@@ -99,6 +102,20 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 	return a, nil
 }
 
+// lookAhead finds the slots that s need not plan any more, where that matters.
+func lookAhead(ctx context.Context, tx transaction, s *scheduleRow) (err error) {
+	if s.Spec.Policy.MaxRuns == 0 {
+		return nil
+	}
+	s.Ahead, err = collect(ctx, tx.session, scanSlot, `SELECT slot FROM firings WHERE schedule_id = ? AND slot > ?`, s.ID, micros(s.Cursor))
+	return err
+}
+
+func scanSlot(rows *sql.Rows) (slot time.Time, err error) {
+	err = rows.Scan(instant{&slot})
+	return slot, err
+}
+
 // claimPlanned claims planned firings that launch at once and whatever runs, the
 // highest priority first, unless one with a higher priority has to be judged.
 func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []schedule.Firing {
@@ -127,11 +144,13 @@ func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []sc
 	return claimed
 }
 
+const selectOwned = `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`
+
 // owned are those of claimed that are the session's in the ledger: where a slot
 // had a firing already, that one stands, even where the session launches it.
 func owned(ctx context.Context, tx transaction, session int64, claimed []schedule.Firing) ([]schedule.Firing, error) {
 	there := make(map[firingKey]bool)
-	keys, err := collect(ctx, tx.session, scanKey, `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`, session)
+	keys, err := collect(ctx, tx.session, scanKey, selectOwned, session)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +235,7 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 			return 0, err
 		}
 	}
-	n, err := tx.bulk(context.WithoutCancel(ctx), insertFirings, args, nil)
+	n, err := tx.bulk(ctx, insertFirings, args, nil)
 	if err != nil {
 		return 0, fmt.Errorf("record firings: %w", err)
 	}
@@ -226,8 +245,6 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 // record stores firings and the new positions of their schedules. It says how
 // many firings were stored: those of slots that had none.
 func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time) (inserted int, err error) {
-	// The transaction ends with its context; its statements need not each watch it.
-	ctx = context.WithoutCancel(ctx)
 	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
@@ -295,7 +312,7 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
 			f.Reason)
 	}
-	return tx.bulk(context.WithoutCancel(ctx), settleFirings, args, nil)
+	return tx.bulk(ctx, settleFirings, args, nil)
 }
 
 // undead finds out which of the firings that are given up have been launched all
@@ -374,7 +391,7 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	if err := s.row(ctx, selectNextSlot).Scan(instant{&a.Slot}); err != nil {
 		return a, db.failed(ctx, "read the next slot", err)
 	}
-	if err := s.row(ctx, `SELECT min(next_at) FROM backlogs`).Scan(instant{&a.Backlog}); err != nil {
+	if err := s.row(ctx, selectNextStep).Scan(instant{&a.Backlog}); err != nil {
 		return a, db.failed(ctx, "read the next step of a backlog", err)
 	}
 	queues, err := collect(ctx, s, scanQueue, selectQueues, 0, int64(behindQueues<<1-1))
@@ -393,7 +410,10 @@ func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
 	return a, nil
 }
 
-const selectNextSlot = `SELECT min(next_at) FROM schedules`
+const (
+	selectNextSlot = `SELECT min(next_at) FROM schedules`
+	selectNextStep = `SELECT min(next_at) FROM backlogs WHERE next_at IS NOT NULL`
+)
 
 // queue is one that has firings, and when the first of them is due.
 type queue struct {
@@ -403,7 +423,7 @@ type queue struct {
 
 // selectQueues steps from one queue to the next, and never through one.
 const selectQueues = `WITH RECURSIVE q (queue, most) AS (
-		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue >= v.least), v.most FROM (SELECT ? AS least, ? AS most) v
+		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue >= v.least), v.most FROM (SELECT CAST(? AS BIGINT) AS least, CAST(? AS BIGINT) AS most) v
 		UNION ALL
 		SELECT (SELECT min(queue) FROM firings WHERE outcome = 0 AND owner = 0 AND queue > q.queue), q.most FROM q WHERE q.queue IS NOT NULL AND q.queue <= q.most)
 	SELECT q.queue, (SELECT min(attempt_at) FROM firings WHERE outcome = 0 AND owner = 0 AND queue = q.queue) FROM q

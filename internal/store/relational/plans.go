@@ -83,6 +83,9 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c 
 		if err != nil {
 			return err
 		}
+		if err := tx.notify(ctx); err != nil {
+			return err
+		}
 		if active {
 			switch {
 			case old.Active && (old.Paused != "" || old.Problem != ""):
@@ -134,7 +137,10 @@ func (db *DB) Deactivate(ctx context.Context, id ident.ID, c store.Change) error
 			micros(c.At), plan); err != nil {
 			return err
 		}
-		return stop(ctx, tx, &old, c)
+		if err := stop(ctx, tx, &old, c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 

@@ -37,6 +37,9 @@ type Dialect struct {
 	// Bulk runs a statement for all of its rows, and says how many rows of the
 	// table that changed. With a Returning, each is called for every row that came of it instead.
 	Bulk func(ctx context.Context, tx *sql.Tx, s *Bulk, args []any, each func(*sql.Rows) error) (changed int, err error)
+	// Notify makes the engines on this database look for what there is to do, once
+	// tx is committed; nil where there is no engine but the caller's own.
+	Notify func(ctx context.Context, tx *sql.Tx) error
 	// Failed is told of every error that is the database's, and says what it is
 	// in store's terms where there is one.
 	Failed func(err error) error
@@ -134,12 +137,31 @@ func (t transaction) takeRows(table string) string {
 	return t.lockRows(table) + " SKIP LOCKED"
 }
 
+// endRows is takeRows for rows that are to be deleted: it leaves out those that
+// others keep as well.
+func (t transaction) endRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR UPDATE OF " + table + " SKIP LOCKED"
+}
+
 // keepRows ends a SELECT that keeps the rows it finds from being deleted until t has ended.
 func (t transaction) keepRows(table string) string {
 	if !t.db.dialect.Locks {
 		return ""
 	}
 	return " FOR KEY SHARE OF " + table
+}
+
+// notify has other engines look for what t gave them to do, so that they need
+// not find it by polling. It is for what people do and for what is rare:
+// transactions that notify commit one after the other.
+func (t transaction) notify(ctx context.Context) error {
+	if t.db.dialect.Notify == nil {
+		return nil
+	}
+	return t.db.dialect.Notify(ctx, t.tx)
 }
 
 // maxAttempts is how often a transaction runs that others get in the way of.

@@ -32,7 +32,7 @@ var scheduleEntity = entity{
 		"runs":       {column: "s.runs", kind: integer},
 		"updated_at": {column: "s.updated_at", kind: instants},
 	},
-	order: "s.next_at ASC NULLS LAST, s.id", tie: []string{"s.id"},
+	order: "s.next_at ASC NULLS LAST, s.priority DESC, s.id", tie: []string{"s.id"},
 }
 
 // scheduleRow is a schedule with what it takes to plan it.
@@ -169,6 +169,9 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	}
 	if s.Paused != "" || s.Problem != "" {
 		return passOver(ctx, tx, s, now)
+	}
+	if err := lookAhead(ctx, tx, s); err != nil {
+		return err
 	}
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(s, now, since)
@@ -341,7 +344,10 @@ func (db *DB) Pause(ctx context.Context, key ident.Key, note string, until time.
 			note, c.By, optional(until), micros(s.Cursor), optional(until), micros(c.At), s.ID); err != nil {
 			return err
 		}
-		return revise(ctx, tx, &s, "pause", c)
+		if err := revise(ctx, tx, &s, "pause", c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -352,7 +358,10 @@ func (db *DB) Resume(ctx context.Context, key ident.Key, c store.Change) error {
 		if err != nil || (s.Paused == "" && s.Problem == "") {
 			return err
 		}
-		return resume(ctx, tx, &s, c)
+		if err := resume(ctx, tx, &s, c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 }
 
@@ -443,10 +452,16 @@ func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store
 		}
 		f = schedule.RunNow(s.Schedule, slot, c.At)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{f})
-		if err == nil && n == 0 {
+		if err != nil {
+			return err
+		}
+		if n == 0 {
 			return store.ErrExists
 		}
-		return err
+		if err := revise(ctx, tx, &s, "run "+slot.UTC().Format(time.RFC3339), c); err != nil {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return f, err
 }
@@ -476,6 +491,7 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 			return err
 		}
 		rows := make([]any, 0, len(reviveFirings.Columns)*len(dead))
+		revised := make(map[int64]bool)
 		for i, f := range dead {
 			s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", f.ScheduleID)
 			if err != nil {
@@ -485,9 +501,17 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 			if rows, err = reviveArgs(rows, &f, s.project, 1<<4); err != nil {
 				return err
 			}
+			if !revised[s.ID] {
+				revised[s.ID] = true
+				if err := revise(ctx, tx, &s, "redrive", c); err != nil {
+					return err
+				}
+			}
 		}
-		redriven, err = tx.bulk(ctx, reviveFirings, rows, nil)
-		return err
+		if redriven, err = tx.bulk(ctx, reviveFirings, rows, nil); err != nil || redriven == 0 {
+			return err
+		}
+		return tx.notify(ctx)
 	})
 	return redriven, err
 }

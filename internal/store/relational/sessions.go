@@ -71,7 +71,7 @@ func sinceWhen(ctx context.Context, tx transaction, now time.Time) (since time.T
 // bury ends the sessions that are over and releases what they had claimed. One
 // that ends far in the future is from before the clock was set back.
 func bury(ctx context.Context, tx transaction, now time.Time, lease time.Duration) (released int, err error) {
-	over, err := collect(ctx, tx.session, scanID, `SELECT id FROM sessions WHERE expires_at <= ? OR expires_at > ?`+tx.takeRows("sessions"),
+	over, err := collect(ctx, tx.session, scanID, `SELECT id FROM sessions WHERE expires_at <= ? OR expires_at > ?`+tx.endRows("sessions"),
 		micros(now), micros(now.Add(farOff*lease)))
 	if err != nil {
 		return 0, err
@@ -96,19 +96,18 @@ func scanID(rows *sql.Rows) (id int64, err error) {
 
 const releaseFirings = `UPDATE firings SET owner = 0 WHERE outcome = 0 AND owner <> 0 AND owner = ?`
 
+// release ends a session first: that waits for those who claim for it, whose
+// claims are then there to be released.
 func release(ctx context.Context, tx transaction, session int64) (int, error) {
+	if _, err := tx.exec(ctx, `DELETE FROM sessions WHERE id = ?`, session); err != nil {
+		return 0, fmt.Errorf("end session: %w", err)
+	}
 	r, err := tx.exec(ctx, releaseFirings, session)
 	if err != nil {
 		return 0, fmt.Errorf("release firings: %w", err)
 	}
 	n, err := r.RowsAffected()
-	if err != nil {
-		return 0, err
-	}
-	if _, err := tx.exec(ctx, `DELETE FROM sessions WHERE id = ?`, session); err != nil {
-		return 0, fmt.Errorf("end session: %w", err)
-	}
-	return int(n), nil
+	return int(n), err
 }
 
 // Leave ends a session and releases what it had claimed.

@@ -247,12 +247,15 @@ func lostPlace(s *scheduleRow) string {
 	}
 }
 
+// selectOrphans says twice that there is an owner: once in the words of the index, once to enter it.
+const selectOrphans = selectPending + ` WHERE f.outcome = 0 AND f.owner <> 0 AND f.owner > 0
+	AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = f.owner)`
+
 // orphans releases firings that are claimed by a session which is not there.
 func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 	err = db.update(ctx, "release firings", func(tx transaction) error {
 		repairs = nil
-		firings, err := collect(ctx, tx.session, scanPending, selectPending+` WHERE f.outcome = 0 AND f.owner <> 0
-			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = f.owner)`)
+		firings, err := collect(ctx, tx.session, scanPending, selectOrphans)
 		if err != nil {
 			return err
 		}
@@ -271,9 +274,7 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned store.Pruned, err error) {
 	if !r.Firings.IsZero() {
 		err = db.update(ctx, "delete old firings", func(tx transaction) error {
-			res, err := tx.exec(ctx, `DELETE FROM firings WHERE (slot, schedule_id) IN (
-				SELECT slot, schedule_id FROM firings WHERE slot < ? AND outcome <> 0 AND settled_at < ? ORDER BY slot LIMIT ?)`,
-				micros(r.Firings), micros(r.Firings), limit)
+			res, err := tx.exec(ctx, deleteOldFirings, micros(r.Firings), micros(r.Firings), limit)
 			if err != nil {
 				return err
 			}
@@ -308,6 +309,9 @@ func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned s
 	}
 	return pruned, err
 }
+
+const deleteOldFirings = `DELETE FROM firings WHERE (slot, schedule_id) IN (
+	SELECT slot, schedule_id FROM firings WHERE slot < ? AND outcome <> 0 AND settled_at < ? ORDER BY slot LIMIT ?)`
 
 const selectOldExecutions = `SELECT e.id, e.project, e.domain, e.name FROM executions e WHERE e.open = 0 AND e.ended_at < ?
 	AND (? = 0 OR (SELECT count(*) FROM executions y WHERE y.project = e.project AND y.domain = e.domain AND y.launched_name = e.launched_name

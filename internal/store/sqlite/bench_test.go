@@ -44,9 +44,9 @@ func fill(tb testing.TB, db *DB, n int) {
 			return err
 		}
 		for i, e := range expressions {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO schedules (project_id, project, domain, name, plan_id, expression, kickoff_input, policy,
+			if _, err := tx.ExecContext(ctx, `INSERT INTO schedules (project_id, project, domain, name, version, plan_id, expression, kickoff_input, policy,
 					active, paused, problem, cursor, anchor, next_at, runs, updated_at)
-				SELECT 1, project, domain, name, id, ?1, 'kickoff_time', '', 1, '', '', ?2, ?2, ?3, 0, ?2 FROM launch_plans WHERE id % ?4 = ?5`,
+				SELECT 1, project, domain, name, version, id, ?1, 'kickoff_time', '', 1, '', '', ?2, ?2, ?3, 0, ?2 FROM launch_plans WHERE id % ?4 = ?5`,
 				e, midnight.UnixMicro(), midnight.Add(time.Minute).UnixMicro(), len(expressions), i); err != nil {
 				return err
 			}

@@ -220,6 +220,24 @@ func contents(t *testing.T, dir string) map[string][]byte {
 	return files
 }
 
+// migrationsTo are the embedded migrations up to a version.
+func migrationsTo(t *testing.T, version int) fstest.MapFS {
+	t.Helper()
+	names, err := fs.Glob(sqlite.Migrations(), "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	some := make(fstest.MapFS)
+	for _, name := range names[:version] {
+		data, err := fs.ReadFile(sqlite.Migrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		some[name] = &fstest.MapFile{Data: data}
+	}
+	return some
+}
+
 func TestFailedMigrationKeepsTheDatabase(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	db, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
@@ -234,20 +252,15 @@ func TestFailedMigrationKeepsTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	first, err := fs.ReadFile(sqlite.Migrations(), "migrations/00001_initial.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	broken, err := sqlite.OpenMigrated(ctx, sqlite.Config{Dir: dir}, fstest.MapFS{
-		"migrations/00001_initial.sql": {Data: first},
-		"migrations/00002_broken.sql": {Data: []byte("-- +goose Up\n" +
-			"DELETE FROM projects;\nCREATE TABLE half_done (id INTEGER PRIMARY KEY) STRICT;\nDROP TABLE there_is_none;\n")},
-	})
+	migrations := migrationsTo(t, 2)
+	migrations["migrations/00003_broken.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\n" +
+		"DELETE FROM projects;\nCREATE TABLE half_done (id INTEGER PRIMARY KEY) STRICT;\nDROP TABLE there_is_none;\n")}
+	broken, err := sqlite.OpenMigrated(ctx, sqlite.Config{Dir: dir}, migrations)
 	if err == nil {
 		broken.Close()
 		t.Fatal("the broken migration went through")
 	}
-	for _, part := range []string{"version 2", "there_is_none"} {
+	for _, part := range []string{"version 3", "there_is_none"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error is %q, and does not say %q", err, part)
 		}

@@ -31,6 +31,9 @@ type Config struct {
 	Dir string
 	// Readers is how many connections read at once; 0 means 4.
 	Readers int
+	// KeepSchema refuses a database whose schema is older than what is known,
+	// which is brought up to date otherwise.
+	KeepSchema bool
 }
 
 // The names of the files in Config.Dir. SQLite puts tminus.db-wal and tminus.db-shm beside the first.
@@ -87,7 +90,11 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	if err := refuseNewer(ctx, path, migrations); err != nil {
+	v, err := versions(ctx, path, migrations)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.Check(cfg.KeepSchema); err != nil {
 		return nil, err
 	}
 	// fdatasync saves a commit the journaling of timestamps; SQLite uses it
@@ -99,7 +106,7 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 		return nil, err
 	}
 	db.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, db.write, migrations); err != nil {
+	if err := schema(migrations).Migrate(ctx, db.write); err != nil {
 		return nil, err
 	}
 	// The directory is this process's alone, so the sessions in it are of processes that are gone.

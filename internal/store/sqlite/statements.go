@@ -36,6 +36,8 @@ func prepare(ctx context.Context, db *sql.DB) (statements, error) {
 
 // run runs a statement in tx for all the rows that args holds.
 func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args []any, each func(*sql.Rows) error) (changed int, err error) {
+	// The transaction ends with its context; its statements need not each watch it.
+	ctx = context.WithoutCancel(ctx)
 	p := all[s]
 	for len(args) > 0 {
 		stmt, n := p.one, len(s.Columns)

@@ -90,7 +90,7 @@ func byName(alerts []store.Alert) []store.Alert {
 	return alerts
 }
 
-func schedulesOf(alerts []store.Alert) []string {
+func alertNames(alerts []store.Alert) []string {
 	names := []string{}
 	for _, a := range alerts {
 		names = append(names, a.Schedule.Name)
@@ -126,7 +126,7 @@ func exerciseAmend(t *testing.T, s Alerts) {
 	a, b := lasting("a"), over("b")
 	put(t, s, a, b)
 	same(t, "stored", alerts(t, s, "a", "b", "c"), []store.Alert{a, b})
-	same(t, "only what was named", schedulesOf(alerts(t, s, "b")), []string{"b"})
+	same(t, "only what was named", alertNames(alerts(t, s, "b")), []string{"b"})
 	otherKind := lasting("a")
 	otherKind.Kind = store.AlertDead
 	put(t, s, otherKind)
@@ -183,7 +183,7 @@ func exerciseAnnounce(t *testing.T, s Alerts) {
 	toldOver.ToldAt = at(1)
 	put(t, s, lasting("new"), over("new-over"), told, toldOver)
 	book = untold(t, s, 0, 10)
-	same(t, "untold", schedulesOf(byName(book.Alerts)), []string{"new", "new-over", "told-over"})
+	same(t, "untold", alertNames(byName(book.Alerts)), []string{"new", "new-over", "told-over"})
 	same(t, "still never told", book.ToldAt, time.Time{})
 
 	begun := lasting("new")
@@ -210,15 +210,15 @@ func exerciseAnnounceLimit(t *testing.T, s Alerts) {
 		all = append(all, a)
 	}
 	put(t, s, all...)
-	same(t, "the earliest", slices.Sorted(slices.Values(schedulesOf(untold(t, s, 0, 2).Alerts))), []string{"first", "second"})
+	same(t, "the earliest", slices.Sorted(slices.Values(alertNames(untold(t, s, 0, 2).Alerts))), []string{"first", "second"})
 }
 
 func exerciseRemind(t *testing.T, s Alerts) {
 	long, recent, ended := lasting("long"), lasting("recent"), over("ended")
 	long.ToldAt, recent.ToldAt, ended.ToldAt = fromNow(-time.Hour), fromNow(-time.Minute), fromNow(-time.Hour)
 	put(t, s, long, recent, ended)
-	same(t, "without reminders", schedulesOf(untold(t, s, 0, 10).Alerts), []string{"ended"})
-	same(t, "after half an hour", schedulesOf(byName(untold(t, s, 30*time.Minute, 10).Alerts)), []string{"ended", "long"})
+	same(t, "without reminders", alertNames(untold(t, s, 0, 10).Alerts), []string{"ended"})
+	same(t, "after half an hour", alertNames(byName(untold(t, s, 30*time.Minute, 10).Alerts)), []string{"ended", "long"})
 }
 
 func exerciseGroups(t *testing.T, s Alerts) {

@@ -26,6 +26,7 @@ type Store interface {
 	Definitions
 	Plans
 	Schedules
+	Operations
 	Backlogs
 	Ledger
 	Sessions
@@ -98,15 +99,28 @@ type Plans interface {
 	Deactivate(ctx context.Context, id ident.ID, c store.Change) error
 }
 
-// Schedules keeps the schedules of launch plans, one for each that has or had
-// an active version with one. What changes a schedule answers store.ErrNotFound
-// unless it is active; one that is paused or has a problem is.
+// Schedules reads the schedules of launch plans, one for each that has or had
+// an active version with one.
 type Schedules interface {
 	// Schedule is the schedule of a launch plan; store.ErrNotFound when it never
 	// had one. UpdatedAt is when it was last activated, resumed, paused or stopped.
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
-	// Schedules lists schedules, by default the next to fire first.
+	// Schedules lists schedules, by default the next to fire first, and the higher
+	// priority first of those that fire together.
 	Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error)
+	// EachSchedule visits the schedules that Schedules lists, however many there
+	// are, one after the other; Limit and Offset do not count. An error of visit
+	// ends it, and is returned as it is. visit must not use the store.
+	EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error
+	// Revisions lists what the schedule of a launch plan was, by default the
+	// newest first. Each Activate, Deactivate, Pause, Resume, Skip and Unskip that
+	// changed it is one, and the end of a pause; numbers have no gaps.
+	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
+}
+
+// Operations changes active schedules; of any other they answer
+// store.ErrNotFound. One that is paused or has a problem is active.
+type Operations interface {
 	// Pause makes a schedule stop, as Deactivate does, after the slots up to c.At
 	// are decided. It goes on by itself at until, and not before Resume where that
 	// is zero. The slots of a pause, the one at its end included, are recorded
@@ -127,10 +141,6 @@ type Schedules interface {
 	// RunNow records a pending firing of kind manual for slot, a whole second, due
 	// at c.At; a pause does not keep it back. store.ErrExists when the slot has a firing.
 	RunNow(ctx context.Context, key ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
-	// Revisions lists what the schedule of a launch plan was, by default the
-	// newest first. Each of the changes above, and of those in Plans that changed
-	// it, is one; numbers have no gaps.
-	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
 }
 
 // Backlogs keeps ranges of slots that are recorded bit by bit: catch-ups that
@@ -138,7 +148,7 @@ type Schedules interface {
 type Backlogs interface {
 	// CreateBackfill opens a backfill of the active schedule of a launch plan, as
 	// it is now: from b it takes First, Last, NewestFirst, PerMinute and Include.
-	// store.ErrNotFound as in Schedules.
+	// store.ErrNotFound as in Operations.
 	CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog, c store.Change) (store.Backlog, error)
 	// Backlogs lists catch-ups and backfills, by default the newest first.
 	Backlogs(ctx context.Context, q store.Query) ([]store.Backlog, error)

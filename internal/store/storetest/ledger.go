@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -285,11 +286,28 @@ func exerciseFirings(t *testing.T, open func(t *testing.T) Store) {
 		stopped := scheduled(t, s, "0", spec("* * * * *"))
 		check(t, s.Deactivate(ctx, stopped, ada(noon)))
 		scheduled(t, s, "c", spec("1 * * * *"))
+		urgent := scheduled(t, s, "d", &schedule.Spec{Expression: "1 * * * *", Policy: schedule.Policy{Priority: 1}})
 		var got []string
 		for _, x := range must(s.Schedules(ctx, store.Query{Project: a.Project, Limit: 10}))(t) {
 			got = append(got, x.LaunchPlan.Name)
 		}
-		same(t, "schedules", got, []string{"c", "a", "b", "0"})
+		same(t, "schedules", got, []string{"d", "c", "a", "b", "0"})
+		var visited []string
+		check(t, s.EachSchedule(ctx, store.Query{Project: a.Project, Limit: 1, Offset: 1}, func(x schedule.Schedule) error {
+			visited = append(visited, x.LaunchPlan.Name)
+			return nil
+		}))
+		same(t, "visited", visited, got)
+		enough := errors.New("enough")
+		visits := 0
+		if err := s.EachSchedule(ctx, store.Query{}, func(schedule.Schedule) error {
+			visits++
+			return enough
+		}); err != enough || visits != 1 { //nolint:errorlint // The contract is that it comes back as it is.
+			t.Errorf("after %d visits the error is %v, want %v itself after one", visits, err, enough)
+		}
+		wantError(t, s.EachSchedule(ctx, filtered("nome", store.Eq, "x"), func(schedule.Schedule) error { return nil }), store.ErrBadQuery)
+		check(t, s.Deactivate(ctx, urgent, ada(noon)))
 		active := must(s.Schedules(ctx, store.Query{Filters: where("active", store.Eq, "true"), Limit: 10, Offset: 2}))(t)
 		same(t, "the last active one", active[0].LaunchPlan, b)
 		same(t, "how many more", len(active), 1)
