@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"tminus.dev/internal/alert"
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
@@ -25,6 +25,8 @@ type database interface {
 	engine.Ledger
 	runner.Store
 	server.Store
+	alert.Store
+	alert.Ledger
 	io.Closer
 }
 
@@ -62,7 +64,7 @@ func shared(c *config.Config) engine.Config {
 	if c.Database.URL == "" {
 		return engine.Config{}
 	}
-	return engine.Config{Lease: 2 * time.Second, Poll: time.Second}
+	return engine.Config{Lease: engine.SharedLease, Poll: engine.SharedPoll}
 }
 
 func migrateCommand(environ []string) *cobra.Command {

@@ -54,6 +54,9 @@ type Config struct {
 	// means that they do. It is said with every registration and activation of a
 	// schedule and with schedules that are read, and makes the server not ready.
 	SilentReason string
+	// Warnings says what does not work that leaves schedules firing, such as a
+	// channel for alerts; nil means that nothing does.
+	Warnings func() []string
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
 }

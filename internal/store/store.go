@@ -199,7 +199,7 @@ type TaskExecution struct {
 	// Runner is the runner that ran the attempt, and Dir the attempt's directory,
 	// relative to that runner's data directory; its stdout and stderr are files of
 	// these names in it.
-	Runner, Dir                                      string
+	Runner, Dir                              string
 	CreatedAt, UpdatedAt, StartedAt, EndedAt time.Time
 }
 

@@ -52,6 +52,8 @@ type Runs interface {
 	Executions
 	Runners
 	Parts
+	Alerts
+	Lateness
 }
 
 // Projects keeps projects and what is said of entities apart from their versions.
@@ -245,10 +247,26 @@ type Housekeeping interface {
 	// firings that are claimed by a session that is not there. What was wrong is
 	// repaired, and told.
 	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
-	// Prune deletes up to limit firings and as many executions, the oldest first.
+	// Prune deletes up to limit firings, as many messages about alerts and as many
+	// executions, the oldest first.
 	// Pending firings and open executions stay. Nodes and tasks go with their
 	// executions, of which it returns the keys alone.
 	Prune(ctx context.Context, r store.Retention, limit int) (store.Pruned, error)
+}
+
+// Lateness finds what alerts are raised and ended by though nothing happens.
+type Lateness interface {
+	// Waiting visits firings that are pending though a launch of them was planned
+	// for before, and by nobody under way unless one failed already: live ones
+	// alone, none whose schedule stopped, up to a hundred thousand, and some of
+	// them twice. Those that wait for another attempt or for an earlier execution
+	// are visited when their slot is not after before.
+	Waiting(ctx context.Context, before time.Time, visit func(schedule.Firing) error) error
+	// Timings reads, by number, those of the schedules that have a policy other than the default.
+	Timings(ctx context.Context, ids []int64) (map[int64]schedule.Schedule, error)
+	// StoppedAlerts names the schedules of alerts that last which are not to fire
+	// any more: inactive, or paused by somebody other than tminus itself.
+	StoppedAlerts(ctx context.Context) ([]ident.Key, error)
 }
 
 // Executions keeps executions.

@@ -140,6 +140,8 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"backfill", exerciseBackfill},
 		{"sweep", exerciseSweep},
 		{"prune", exercisePrune},
+		{"alerts", exerciseAlerts},
+		{"lateness", exerciseLateness},
 		{"every slot once", exerciseSlots},
 		{"every slot of an active schedule", exerciseHistory},
 		{"executions", exerciseExecutions},
