@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,14 +40,14 @@ var (
 	lasts     = flag.Duration("for", 20*time.Second, "how long the torture lasts")
 	schedules = flag.Int("schedules", 300, "schedules, each of which is due every minute")
 	skew      = flag.Duration("skew", 0, "how far off the first replica's clock is")
-	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the torture") //nolint:gosec // Any number does.
+	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the torture")
 )
 
 const replicas = 3
 
 func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 	t.Logf("seed %d", *seed)
-	r := rand.New(rand.NewPCG(*seed, 0)) //nolint:gosec // It is to be repeatable, as far as it can.
+	r := rand.New(rand.NewPCG(*seed, 0))
 	server := postgrestest.Start(t, map[string]string{"fsync": "on", "max_connections": "100"})
 	database := server.URL(t)
 	db, err := postgres.Open(t.Context(), postgres.Config{URL: database})
@@ -143,7 +144,7 @@ func build(t *testing.T) (binaries []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	patched := strings.Replace(string(text), "func Now() Time {\n", "func Now() Time { return rightNow().Add("+fmt.Sprint(int64(*skew))+") }\n\nfunc rightNow() Time {\n", 1)
+	patched := strings.Replace(string(text), "func Now() Time {\n", "func Now() Time { return rightNow().Add("+strconv.FormatInt(int64(*skew), 10)+") }\n\nfunc rightNow() Time {\n", 1)
 	if patched == string(text) {
 		t.Fatal("time.Now is not where it was; look at " + source)
 	}
@@ -188,7 +189,7 @@ func (x *replica) start() {
 				x.mu.Unlock()
 				return
 			}
-			cmd := exec.Command(x.binary, x.proxy.url, x.dir)
+			cmd := exec.CommandContext(context.WithoutCancel(x.t.Context()), x.binary, x.proxy.url, x.dir)
 			cmd.SysProcAttr = parental()
 			cmd.Stderr = x.log
 			out, err := cmd.StdoutPipe()
