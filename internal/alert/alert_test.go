@@ -199,8 +199,10 @@ func TestWhatPeopleAreTold(t *testing.T) {
 		}},
 		{"the schedule's own limit", []step{
 			{[]alert.Observation{{Schedule: plan("a"), Event: alert.Launched, Slot: at(1), Lateness: 6 * time.Minute, Limit: time.Hour}}, nil},
-			{[]alert.Observation{{Schedule: plan("a"), Event: alert.Launched, Slot: at(2), Lateness: 2 * time.Second, Limit: time.Second}},
-				[]string{"began late a: slot 2000-01-01T00:02:00Z is 2s late, limit 1s"}},
+			{
+				[]alert.Observation{{Schedule: plan("a"), Event: alert.Launched, Slot: at(2), Lateness: 2 * time.Second, Limit: time.Second}},
+				[]string{"began late a: slot 2000-01-01T00:02:00Z is 2s late, limit 1s"},
+			},
 		}},
 		{"missed, and then launched", []step{
 			{[]alert.Observation{missed(1, 1)}, []string{"began " + missed1}},

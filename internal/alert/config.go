@@ -130,8 +130,11 @@ func (c Config) build() ([]*channel, error) {
 		key   string
 		value time.Duration
 	}{
-		{"lateAfter", c.LateAfter}, {"remind", c.Remind}, {"groupWait", c.GroupWait},
-		{"groupInterval", c.GroupInterval}, {"giveUpAfter", c.GiveUpAfter},
+		{"lateAfter", c.LateAfter},
+		{"remind", c.Remind},
+		{"groupWait", c.GroupWait},
+		{"groupInterval", c.GroupInterval},
+		{"giveUpAfter", c.GiveUpAfter},
 	} {
 		if d.value < 0 {
 			return nil, invalid.Field("alerts."+d.key, "%s: use 0 or more", d.value)

@@ -275,7 +275,9 @@ func TestAWebhookHearsOfADeadLaunch(t *testing.T) {
 		do   func(now time.Time) error
 		want map[string]int
 	}{
-		{func(now time.Time) error { return discard(db.RunNow(t.Context(), plan("a"), now.UTC().Truncate(time.Second), store.Change{By: "ada", At: now})) }, map[string]int{"began": 1, "ended": 0}},
+		{func(now time.Time) error {
+			return discard(db.RunNow(t.Context(), plan("a"), now.UTC().Truncate(time.Second), store.Change{By: "ada", At: now}))
+		}, map[string]int{"began": 1, "ended": 0}},
 		{func(now time.Time) error {
 			return db.Deactivate(t.Context(), ident.ID{Key: plan("a"), Version: "v1"}, store.Change{By: "ada", At: now})
 		}, map[string]int{"began": 0, "ended": 1}},

@@ -47,6 +47,7 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		service.RegisterDataProxyServiceHandler,
 		tminusv1.RegisterScheduleServiceHandler,
 		tminusv1.RegisterLogServiceHandler,
+		tminusv1.RegisterAlertServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)
