@@ -25,7 +25,6 @@ import (
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
-	"tminus.dev/internal/store/sqlite"
 )
 
 func serveCommand(environ []string) *cobra.Command {
@@ -36,8 +35,8 @@ func serveCommand(environ []string) *cobra.Command {
 		Long: `Run tminus until Ctrl-C: the gRPC and REST APIs, the engine that fires schedules
 and the runner that runs their executions on this machine.
 
-Everything it knows is in the data directory; started again on the same one, it
-carries on where it stopped.`,
+Everything it knows is in the data directory and, where database.url is set, in
+PostgreSQL; started again on the same ones, it carries on where it stopped.`,
 		Args: cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, environ)
@@ -56,7 +55,7 @@ carries on where it stopped.`,
 // ends side by side, each within its own bound, and the database is closed last.
 func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr io.Writer) (err error) {
 	log := newLogger(c.Log, stderr)
-	db, err := sqlite.Open(ctx, sqlite.Config{Dir: c.Data})
+	db, listening, err := openDatabase(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	var eng *engine.Engine
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
-		Log: log,
+		Shared: c.Database.URL != "", Log: log,
 		Finished: func(x store.Execution) {
 			screen.finished(x)
 			watcher.Finished(x)
@@ -99,20 +98,20 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 			}
 		},
 	})
-	eng = engine.New(db, run, engine.Config{
-		Rate: engine.Rate{
-			PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
-			ProjectPerSecond: c.Launches.ProjectPerSecond, ProjectBurst: c.Launches.ProjectBurst,
-		},
-		Sweep: engine.Sweep{
-			Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
-		},
-		Log: log, Paused: watcher.Paused,
-		Settled: func(firings []schedule.Firing) {
-			screen.settled(firings)
-			watcher.Settled(firings)
-		},
-	})
+	tuned := shared(c)
+	tuned.Rate = engine.Rate{
+		PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
+		ProjectPerSecond: c.Launches.ProjectPerSecond, ProjectBurst: c.Launches.ProjectBurst,
+	}
+	tuned.Sweep = engine.Sweep{
+		Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
+	}
+	tuned.Log, tuned.Paused = log, watcher.Paused
+	tuned.Settled = func(firings []schedule.Firing) {
+		screen.settled(firings)
+		watcher.Settled(firings)
+	}
+	eng = engine.New(db, run, tuned)
 	srv := server.New(db, run, eng, server.Config{
 		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
 		Warnings: func() []string { return untold(alerter.Problems()) }, TestAlerts: alerter.Test,
@@ -136,6 +135,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	if silent == "" {
 		g.Go(func() error { return eng.Run(ctx) })
 	}
+	g.Go(func() error { return listening(ctx, func() { eng.Wake(); run.Wake() }) })
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
@@ -164,7 +164,7 @@ func untold(problems []alert.Problem) []string {
 }
 
 // defaultProject makes the project that a manifest or command means when it names none.
-func defaultProject(ctx context.Context, db *sqlite.DB) error {
+func defaultProject(ctx context.Context, db database) error {
 	spec, err := proto.Marshal(&admin.Project{Id: "default", Name: "default"})
 	if err != nil {
 		return fmt.Errorf("make project default: %w", err)
@@ -235,7 +235,7 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 const upcoming = 20
 
 // schedules shows what is scheduled, the soonest first.
-func (s *screen) schedules(ctx context.Context, db *sqlite.DB, silence string) error {
+func (s *screen) schedules(ctx context.Context, db database, silence string) error {
 	list, err := db.Schedules(ctx, store.Query{
 		Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}},
 		Limit:   upcoming + 1,

@@ -38,8 +38,8 @@ type Alerter struct {
 	seed     maphash.Seed
 	// state is how it went with the store, overflow whether there was room for what was observed.
 	state, overflow trouble
-	// reread is when lasting is to be read again; watch's own.
-	reread time.Time
+	// reread is when lasting is to be read again, notBefore until when it is too early for an announcement; watch's own.
+	reread, notBefore time.Time
 
 	mu      sync.Mutex
 	pending map[store.AlertID]change
@@ -338,6 +338,9 @@ func (a *Alerter) putBack(batch map[store.AlertID]change) {
 
 // announce makes messages of what people should be told, unless it is too early.
 func (a *Alerter) announce(ctx context.Context) (early time.Duration, err error) {
+	if early := time.Until(a.notBefore); early > 0 {
+		return early, nil // What came since does not make it any earlier.
+	}
 	r := announcer{
 		name: a.cfg.Name, wait: a.cfg.GroupWait, interval: a.cfg.GroupInterval,
 		giveUp: a.cfg.GiveUpAfter, most: a.cfg.MaxListed,
@@ -369,6 +372,7 @@ func (a *Alerter) announce(ctx context.Context) (early time.Duration, err error)
 			signal(c.wake)
 		}
 	}
+	a.notBefore = time.Now().Add(early)
 	return early, nil
 }
 

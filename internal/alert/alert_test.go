@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -578,6 +579,134 @@ func TestMoreThanFitsIsDroppedAloud(t *testing.T) {
 			t.Errorf("log: %s", log.String())
 		}
 	})
+}
+
+// TestStoriesAddUp has replicas that restart, a store and a channel that fail
+// now and then, and random events; then it is quiet. Whatever happened, people
+// were told of each alert that it began, then that it ended, in turn, and know in the end what lasts.
+func TestStoriesAddUp(t *testing.T) {
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { storiesAddUp(t, rand.New(rand.NewPCG(seed, 4))) })
+		})
+	}
+}
+
+func storiesAddUp(t *testing.T, r *rand.Rand) {
+	t.Helper()
+	hook, pager, s := &people{}, &people{}, newMemory()
+	cfg := quick
+	complete := r.IntN(2) == 0 // Every message names all of its alerts.
+	if !complete {
+		cfg.MaxListed = 1 + r.IntN(4)
+	}
+	start := func() (*alert.Alerter, func()) {
+		a := alert.NewSending(s, cfg, []string{"pagerduty", "webhook"}, map[string]alert.Send{"pagerduty": pager.tell, "webhook": hook.tell})
+		return a, run(t, a)
+	}
+	var replicas [2]*alert.Alerter
+	var stops [2]func()
+	for i := range replicas {
+		replicas[i], stops[i] = start()
+	}
+	names := []string{"a", "b", "c", "d", "e"}
+	slots := map[string]int{}
+	observe := func(e alert.Event, name string) {
+		slots[name]++
+		late := time.Duration(r.IntN(10)) * time.Minute
+		replicas[r.IntN(2)].Observe(alert.Observation{Schedule: plan(name), Event: e, Slot: at(slots[name]), Lateness: late, Count: 1 + r.IntN(3)})
+	}
+	for range 60 {
+		for range r.IntN(4) {
+			observe(alert.Event(1+r.IntN(7)), names[r.IntN(len(names))])
+		}
+		switch r.IntN(12) {
+		case 0:
+			i := r.IntN(2)
+			stops[i]()
+			replicas[i], stops[i] = start()
+		case 1:
+			s.failing(errors.New("down"))
+		case 2:
+			hook.refusing(errors.New("down"))
+		case 3:
+			pager.refusing(errors.New("down"))
+		default:
+			s.failing(nil)
+			hook.refusing(nil)
+			pager.refusing(nil)
+		}
+		time.Sleep(time.Duration(r.IntN(40_000)) * time.Millisecond)
+	}
+	s.failing(nil)
+	hook.refusing(nil)
+	pager.refusing(nil)
+	time.Sleep(20 * time.Minute)
+	for _, name := range names[1:] { // All but a recover.
+		for _, e := range []alert.Event{alert.Launched, alert.Succeeded} {
+			slots[name]++
+			replicas[0].Observe(alert.Observation{Schedule: plan(name), Event: e, Slot: at(slots[name])})
+		}
+	}
+	time.Sleep(20 * time.Minute)
+	same(t, "messages", s.settled()[""], 0)
+
+	lasts := map[store.AlertID]bool{}
+	messages, _ := hook.history()
+	seen := map[string]bool{}
+	for _, m := range messages {
+		if seen[m.ID] {
+			continue // Sent again.
+		}
+		seen[m.ID] = true
+		var n alert.Notification
+		if err := json.Unmarshal(m.Body, &n); err != nil {
+			t.Fatal(err)
+		}
+		tell := func(s alert.Section, begins bool) {
+			for _, x := range s.Alerts {
+				id := store.AlertID{Schedule: plan(x.LaunchPlan), Kind: x.Kind}
+				if complete && lasts[id] == begins {
+					t.Errorf("%s %s: told twice in a row that it lasts: %t", x.Kind, x.LaunchPlan, begins)
+				}
+				lasts[id] = begins
+			}
+		}
+		tell(n.Began, true)
+		tell(n.Ended, false)
+	}
+	left := s.open()
+	for _, id := range left {
+		if id.Schedule.Name != "a" {
+			t.Errorf("%v lasts", id)
+		}
+		if complete && !lasts[id] {
+			t.Errorf("nobody knows that %v lasts", id)
+		}
+		delete(lasts, id)
+	}
+	for id, believed := range lasts {
+		if complete && believed {
+			t.Errorf("people believe that %v lasts", id)
+		}
+	}
+
+	incidents := map[string]bool{}
+	messages, _ = pager.history()
+	for _, m := range messages {
+		var i struct{ Action, DedupKey string }
+		if err := json.Unmarshal(bytes.Replace(m.Body, []byte("dedup_key"), []byte("DedupKey"), 1), &i); err != nil {
+			t.Fatal(err)
+		}
+		if i.Action == "trigger" {
+			incidents[i.DedupKey] = true
+		} else {
+			delete(incidents, i.DedupKey)
+		}
+	}
+	if len(incidents) > len(left) || len(left) > 0 && len(incidents) == 0 {
+		t.Errorf("%d alerts last, and these incidents: %v", len(left), incidents)
+	}
 }
 
 func BenchmarkObserveGoodNews(b *testing.B) {

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -207,7 +208,7 @@ func (s secret) read() (string, error) {
 func webURL(v string) error {
 	u, err := url.Parse(v)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("not a URL such as https://example.com/path (it is a secret and not shown)")
+		return errors.New("not a URL such as https://example.com/path (it is a secret and not shown)")
 	}
 	return nil
 }

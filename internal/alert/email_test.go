@@ -52,7 +52,7 @@ func newMailServer(t *testing.T, options ...func(*mailServer)) *mailServer {
 	for _, o := range options {
 		o(s)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

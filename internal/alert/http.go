@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -44,16 +45,13 @@ func (c client) post(ctx context.Context, to string, body []byte, header http.He
 	if err != nil {
 		return errors.New("make request: not a URL")
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "tminus")
 	response, err := c.http.Do(request)
 	if err != nil {
-		var e *url.Error // It begins with the URL.
-		if errors.As(err, &e) {
-			err = e.Err
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // The text of e begins with the URL.
 		}
 		return err
 	}

@@ -166,11 +166,15 @@ func amend(a store.Alert, id store.AlertID, c change, now time.Time) (store.Aler
 	if c.trouble != nil {
 		a, changed = begin(a, id, *c.trouble, now)
 	}
-	if e := c.end; e != nil && !a.Since.IsZero() && !a.Ended() && e.ends(a.Slot) && !(e.Event == Stopped && e.At.Before(a.Since)) {
-		a.EndedAt, a.EndSlot, a.EndReason, a.ChangedAt = e.At, e.Slot, e.Reason, now
-		changed = true
+	e := c.end
+	switch {
+	case e == nil, a.Since.IsZero(), a.Ended(), !e.ends(a.Slot):
+		return a, changed
+	case e.Event == Stopped && e.At.Before(a.Since):
+		return a, changed // Trouble after a stop is not over by it.
 	}
-	return a, changed
+	a.EndedAt, a.EndSlot, a.EndReason, a.ChangedAt = e.At, e.Slot, e.Reason, now
+	return a, true
 }
 
 func begin(a store.Alert, id store.AlertID, v verdict, now time.Time) (store.Alert, bool) {

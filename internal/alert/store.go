@@ -45,7 +45,9 @@ type Store interface {
 	// made: while it is claimed or waits for its next attempt, there is none to
 	// send, and Wait says how long that lasts. A claim counts as an attempt. A
 	// lease that ran out is as if the claim had ended without a receipt: the
-	// message is given again, to anyone. Two callers never hold a message at the same time.
+	// message is given again, to anyone. Two callers never hold a message at the
+	// same time. Every replica asks every few seconds: to answer that there is
+	// none must be cheap and write nothing.
 	ClaimAlertMessage(ctx context.Context, channel string, lease time.Duration) (store.AlertClaim, error)
 
 	// SettleAlertMessage records how an attempt ended. AlertSent and AlertLost

@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tminus.dev/internal/cli"
+	"tminus.dev/internal/engine"
 	"tminus.dev/internal/runner"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
@@ -19,21 +22,43 @@ import (
 )
 
 // A world is a server on the real database, whose executions run. Its engine is
-// the test: slots fire when fire is called.
+// the test: slots fire when fire is called. In a living world they fire by themselves.
 type world struct {
 	endpoint string
 	db       *sqlite.DB
 	runner   *runner.Runner
 }
 
-// engine has been able to fire since long ago.
-type engine struct{}
+// standIn is an engine that has been able to fire since long ago.
+type standIn struct{}
 
-func (engine) Wake() {}
+func (standIn) Wake() {}
 
-func (engine) Problem() string { return "" }
+func (standIn) Problem() string { return "" }
 
 func newWorld(t *testing.T, change ...func(*server.Config)) *world {
+	t.Helper()
+	return build(t, func(_ *sqlite.DB, r *runner.Runner) (server.Engine, func(context.Context) error) {
+		return standIn{}, r.Run
+	}, change...)
+}
+
+// newLivingWorld is a world whose engine runs.
+func newLivingWorld(t *testing.T) *world {
+	t.Helper()
+	return build(t, func(db *sqlite.DB, r *runner.Runner) (server.Engine, func(context.Context) error) {
+		e := engine.New(db, r, engine.Config{})
+		return e, func(ctx context.Context) error {
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return e.Run(ctx) })
+			g.Go(func() error { return r.Run(ctx) })
+			return g.Wait()
+		}
+	})
+}
+
+// build boots a server with an engine, and what has to run beside it.
+func build(t *testing.T, engine func(*sqlite.DB, *runner.Runner) (server.Engine, func(context.Context) error), change ...func(*server.Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
@@ -54,11 +79,12 @@ func newWorld(t *testing.T, change ...func(*server.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	s := server.New(db, w.runner, engine{}, cfg)
+	e, beside := engine(db, w.runner)
+	s := server.New(db, w.runner, e, cfg)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	for _, run := range []func() error{
-		func() error { return w.runner.Run(ctx) },
+		func() error { return beside(ctx) },
 		func() error { return s.Serve(ctx, rpc, web) },
 	} {
 		running.Go(func() {
@@ -83,8 +109,8 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// fire records the slots up to a time and launches them.
-func (w *world) fire(t *testing.T, until time.Time) {
+// claim records the slots up to a time and claims them.
+func (w *world) claim(t *testing.T, until time.Time) []schedule.Firing {
 	t.Helper()
 	var beat store.Beat
 	for now := time.Now(); ; now = now.Add(time.Minute) { // An engine was there all the time.
@@ -106,7 +132,13 @@ func (w *world) fire(t *testing.T, until time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	due := claimed.Launch
+	return claimed.Launch
+}
+
+// fire records the slots up to a time and launches them.
+func (w *world) fire(t *testing.T, until time.Time) {
+	t.Helper()
+	due := w.claim(t, until)
 	for i, err := range w.runner.Launch(t.Context(), due) {
 		if err != nil {
 			t.Fatal(err)

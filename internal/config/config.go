@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,8 +27,9 @@ import (
 
 // Config is the configuration in force.
 type Config struct {
-	// Data is the data directory: the database, uploads and the files of executions.
+	// Data is the data directory: the database unless it is elsewhere, uploads and the files of executions.
 	Data      string    `koanf:"data"`
+	Database  Database  `koanf:"database"`
 	Server    Server    `koanf:"server"`
 	Scheduler Scheduler `koanf:"scheduler"`
 	Runner    Runner    `koanf:"runner"`
@@ -40,6 +42,16 @@ type Config struct {
 
 	values  map[string]any
 	origins map[string]string
+}
+
+// Database says where everything is kept.
+type Database struct {
+	// URL is that of a PostgreSQL database, with its password; empty means SQLite in the data directory.
+	URL string `koanf:"url"`
+	// Connections is the most connections to PostgreSQL.
+	Connections int `koanf:"connections"`
+	// Migrate says that a schema of an older tminus is brought up to date at the start.
+	Migrate bool `koanf:"migrate"`
 }
 
 // Server is where tminus listens; port 0 picks a free one.
@@ -130,6 +142,9 @@ type setting struct {
 
 var settings = []setting{
 	{"data", "tminus-data", "data directory, created with mode 0700", notEmpty},
+	{"database.url", secret(""), "PostgreSQL to keep everything in, as postgres://user:password@host:port/database; empty means SQLite in the data directory", postgresURL},
+	{"database.connections", 16, "most connections to PostgreSQL", atLeast2},
+	{"database.migrate", true, "bring the schema up to date at the start; false refuses to start instead (see tminus migrate)", nil},
 	{"server.httpAddr", "127.0.0.1:8088", "address of the REST API; port 0 picks a free one", loopback},
 	{"server.grpcAddr", "127.0.0.1:8089", "address of the gRPC API; port 0 picks a free one", loopback},
 	{"scheduler.eventScheduler.scheme", string(Local), "what keeps time: local, aws or noop", scheme},
@@ -230,8 +245,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 // checkAlerts checks the keys of the alerts, of which many depend on each other.
 func (c *Config) checkAlerts() error {
 	err := c.Alerts.Validate()
-	var e *invalid.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*invalid.Error](err); ok {
 		return fmt.Errorf("%s (%s): %s", e.Field, c.origins[e.Field], e.Problem)
 	}
 	return err
@@ -294,6 +308,10 @@ func fits(s setting, value any) error {
 	case int:
 		if _, err = strconv.Atoi(text); err != nil {
 			err = fmt.Errorf("%q: use a whole number", text)
+		}
+	case bool:
+		if _, err = strconv.ParseBool(text); err != nil {
+			err = fmt.Errorf("%q: use true or false", text)
 		}
 	case float64:
 		if _, err = strconv.ParseFloat(text, 64); err != nil {
@@ -403,6 +421,18 @@ func notEmpty(v string) error {
 	return nil
 }
 
+// postgresURL says nothing of what it refuses: a password is in there somewhere.
+func postgresURL(v string) error {
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		return errors.New("use postgres://user:password@host:port/database, with special characters in the password percent-encoded (@ is %40)")
+	}
+	return nil
+}
+
 // loopback keeps the API on this machine: whoever reaches it can run commands here.
 func loopback(v string) error {
 	host, port, err := net.SplitHostPort(v)
@@ -454,6 +484,13 @@ func notNegative(v string) error {
 func notNegativeDuration(v string) error {
 	if d, err := time.ParseDuration(v); err != nil || d < 0 {
 		return fmt.Errorf("%q: use a duration such as 720h, or 0s to keep all", v)
+	}
+	return nil
+}
+
+func atLeast2(v string) error {
+	if n, err := strconv.Atoi(v); err != nil || n < 2 {
+		return fmt.Errorf("%q: use a whole number of at least 2", v)
 	}
 	return nil
 }

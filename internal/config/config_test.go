@@ -169,3 +169,47 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestTheDatabaseURLIsShownToNobody(t *testing.T) {
+	const url = "postgres://tminus:hunter2@db:5432/tminus"
+	c, err := config.Load(write(t, "database: {url: \""+url+"\", migrate: false}\n"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Database.URL != url || c.Database.Migrate || c.Database.Connections != 16 {
+		t.Errorf("got %+v", c.Database)
+	}
+	for _, v := range c.Values() {
+		if strings.Contains(v.Value, "hunter2") {
+			t.Errorf("%s is shown as %s", v.Key, v.Value)
+		}
+	}
+	for _, wrong := range []string{"mysql://tminus:hunter2@db/tminus", "tminus:hunter2@db", "postgres://tminus:hunter2%@db", "postgres://tminus:hunter2/@db:x"} {
+		_, err := config.Load("", []string{"TMINUS_DATABASE_URL=" + wrong}, nil)
+		if err == nil {
+			t.Errorf("%s is taken", wrong)
+			continue
+		}
+		if !strings.Contains(err.Error(), "database.url (TMINUS_DATABASE_URL)") || !strings.Contains(err.Error(), "postgres://") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error is %q", err)
+		}
+	}
+}
+
+func TestTheSchemaIsMigratedUnlessToldOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		environ string
+		want    bool
+	}{{"", true}, {"TMINUS_DATABASE_MIGRATE=true", true}, {"TMINUS_DATABASE_MIGRATE=false", false}} {
+		got, err := config.Load("", []string{c.environ}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Database.Migrate != c.want {
+			t.Errorf("%s: got %t", c.environ, got.Database.Migrate)
+		}
+	}
+	if _, err := config.Load("", []string{"TMINUS_DATABASE_MIGRATE=perhaps"}, nil); err == nil || !strings.Contains(err.Error(), "use true or false") {
+		t.Errorf("the error is %v", err)
+	}
+}

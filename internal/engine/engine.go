@@ -91,6 +91,14 @@ type Config struct {
 	Paused func(x store.Execution, failures int)
 }
 
+// What Config.Lease and Config.Poll should be where several replicas share a
+// database: what one that died had claimed is launched by the others soon, and
+// what a lost notification did not wake them for is seen soon.
+const (
+	SharedLease = 2 * time.Second
+	SharedPoll  = time.Second
+)
+
 func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 2000)
 	c.Poll = cmp.Or(c.Poll, time.Minute)

@@ -47,9 +47,10 @@ type api struct {
 	db     *sqlite.DB
 	conn   *grpc.ClientConn
 	url    string // of the HTTP side
+	web    *http.Client
 	dir    string // the data directory
 	runner *runner
-	engine *engine
+	engine *standIn
 	log    *buffer
 	stop   func() error // ends the server and returns what Serve did
 }
@@ -77,7 +78,7 @@ func start(tb testing.TB, change ...func(*server.Config)) *api {
 // serve boots a server on s; db is the database below it.
 func serve(tb testing.TB, db *sqlite.DB, s server.Store, dir string, change ...func(*server.Config)) *api {
 	tb.Helper()
-	a := &api{db: db, dir: dir, runner: &runner{}, engine: &engine{}, log: &buffer{}}
+	a := &api{db: db, dir: dir, web: http.DefaultClient, runner: &runner{}, engine: &standIn{}, log: &buffer{}}
 	cfg := server.Config{Version: "v1.2.3", Data: dir, Log: slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range change {
 		f(&cfg)
@@ -153,32 +154,32 @@ func (r *runner) ended() []string {
 	return slices.Clone(r.terminated)
 }
 
-// engine has fired without a break since it was made, whatever it says of itself.
-type engine struct {
+// standIn is an engine that has fired without a break since it was made, whatever it says of itself.
+type standIn struct {
 	mu      sync.Mutex
 	wakes   int
 	problem string
 }
 
-func (e *engine) Problem() string {
+func (e *standIn) Problem() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.problem
 }
 
-func (e *engine) fail(problem string) {
+func (e *standIn) fail(problem string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.problem = problem
 }
 
-func (e *engine) Wake() {
+func (e *standIn) Wake() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.wakes++
 }
 
-func (e *engine) woken() int {
+func (e *standIn) woken() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.wakes
@@ -232,7 +233,7 @@ func (a *api) request(tb testing.TB, method, path, body string, headers ...strin
 		}
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := a.web.Do(r)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
-	"tminus.dev/internal/store"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 	"tminus.dev/internal/store/sqlite"
 )
 

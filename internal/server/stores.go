@@ -19,10 +19,14 @@ type Store interface {
 	Ledger
 	Executions
 	Parts
+	Operations
+}
+
+// Operations changes schedules and looks at them from above.
+type Operations interface {
 	Operator
 	Backlogs
 	Walker
-	Now(ctx context.Context) (time.Time, error)
 }
 
 // Projects keeps projects.
@@ -64,6 +68,8 @@ type Ledger interface {
 	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
 	// Alerts lists them, newest first; fields are kind, slot, since, ended_at, told_at.
 	Alerts(ctx context.Context, q store.Query) ([]store.Alert, error)
+	// Now is the database's clock.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // Executions keeps executions.

@@ -136,7 +136,9 @@ func (a *actor) activate(id ident.ID) {
 	a.must(a.db.Activate(a.t.Context(), id, &spec, a.change()))
 }
 
-func (a *actor) change() store.Change { return store.Change{By: "actor", Why: "simulation", At: a.now()} }
+func (a *actor) change() store.Change {
+	return store.Change{By: "actor", Why: "simulation", At: a.now()}
+}
 
 // fuse says at which step an engine crashes.
 func (a *actor) fuse() (steps int, after bool) {

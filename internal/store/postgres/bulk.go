@@ -45,7 +45,7 @@ func (all bulks) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args [
 		}
 	}
 	if s.Returning {
-		rows, err := tx.QueryContext(ctx, all[s], columns...)
+		rows, err := tx.QueryContext(ctx, all[s], columns...) //nolint:rowserrcheck // Each does.
 		if err != nil {
 			return 0, err
 		}

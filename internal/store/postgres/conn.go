@@ -273,7 +273,7 @@ func (c *conn) failed(ctx, bounded context.Context, err error) error {
 	case bounded.Err() != nil:
 		c.of.drop(c.era)
 		// It was not the caller's context that ended.
-		return fmt.Errorf("the database gave no answer within %s: %s", c.of.answer+slack, err.Error()) //nolint:errorlint // Likewise.
+		return fmt.Errorf("the database gave no answer within %s: %s", c.of.answer+slack, err.Error())
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); (ok && ends(e)) || (!ok && c.Conn.Conn().IsClosed()) {
 		c.of.drop(c.era)

@@ -59,7 +59,7 @@ func (db *DB) listen(ctx context.Context, wake func()) (listened bool) {
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = c.Close(end) //nolint:errcheck // It has failed, or is not needed any more.
+		c.Close(end) // It has failed, or is not needed any more.
 	}()
 	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
 		return false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -51,11 +52,28 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 	if err := v.Check(keep); err != nil || v.Database == v.Known {
 		return err
 	}
-	// One process at a time. A lock of a transaction goes through a pooler, and is
-	// released when its holder dies; goose runs on other connections.
+	// One process at a time. Those that find another at it leave their connection
+	// to a pooler, which may need it for the one that does it.
+	for {
+		done, err := migrateAlone(ctx, db, s)
+		if err != nil || done {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for others that migrate: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// migrateAlone brings the schema up to date unless another process is at it. The
+// lock is that of a transaction: it goes through a pooler, and is released when
+// its holder dies. goose runs on other connections.
+func migrateAlone(ctx context.Context, db *sql.DB, s relational.Schema) (done bool, err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() {
 		if e := tx.Rollback(); !errors.Is(e, sql.ErrTxDone) {
@@ -63,10 +81,12 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 		}
 	}()
 	if _, err := tx.ExecContext(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
-		return err
+		return false, err
 	}
-	if err := lockName(ctx, tx, "tminus: migrate"); err != nil {
-		return fmt.Errorf("wait for others that migrate: %w", err)
+	var locked bool
+	err = tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended('tminus: migrate', 0))`).Scan(&locked)
+	if err != nil || !locked {
+		return false, err
 	}
-	return s.Migrate(ctx, db)
+	return true, s.Migrate(ctx, db)
 }

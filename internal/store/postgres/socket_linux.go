@@ -13,7 +13,7 @@ func boundUnacknowledged(network, _ string, c syscall.RawConn) error {
 	}
 	var err error
 	if e := c.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unanswered.Milliseconds())) //nolint:gosec // A descriptor fits.
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unanswered.Milliseconds()))
 	}); e != nil {
 		return e
 	}

@@ -197,10 +197,11 @@ const selectPendingOf = selectPending + ` WHERE f.outcome = 0 AND f.schedule_id 
 // look reads what the policies of a launch plan look at.
 func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene schedule.Scene, err error) {
 	plan := due[0].LaunchPlan.Key
-	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
+	// In this order: a launch that is settled between the two is seen to run.
+	if scene.Pending, err = collect(ctx, tx.session, scanPending, selectPendingOf, due[0].ScheduleID, maxPending); err != nil {
 		return scene, err
 	}
-	if scene.Pending, err = collect(ctx, tx.session, scanPending, selectPendingOf, due[0].ScheduleID, maxPending); err != nil {
+	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
 		return scene, err
 	}
 	var names []any

@@ -13,9 +13,9 @@ import (
 // attempt, and how many that wait for another.
 const maxWaiting = 50_000
 
-// selectHeld reads what a first attempt did not launch: it failed, or an earlier
+// selectWaiting reads what a first attempt did not launch: it failed, or an earlier
 // execution held it up. Each such firing has a reason, and few others have.
-const selectHeld = selectPending + ` WHERE f.outcome = 0 AND f.reason <> '' AND f.slot <= ? AND f.queue < ? ORDER BY f.slot, f.schedule_id LIMIT ?`
+const selectWaiting = selectPending + ` WHERE f.outcome = 0 AND f.reason <> '' AND f.slot <= ? AND f.queue < ? ORDER BY f.slot, f.schedule_id LIMIT ?`
 
 // Waiting visits live firings that should have been launched.
 func (db *DB) Waiting(ctx context.Context, before time.Time, visit func(schedule.Firing) error) error {
@@ -36,7 +36,7 @@ func (db *DB) Waiting(ctx context.Context, before time.Time, visit func(schedule
 		}
 		left -= n
 	}
-	_, err = waiting(ctx, s, visit, selectHeld, micros(before), int64(behindQueues), maxWaiting)
+	_, err = waiting(ctx, s, visit, selectWaiting, micros(before), int64(behindQueues), maxWaiting)
 	return db.failed(ctx, operation, err)
 }
 

@@ -344,7 +344,9 @@ func undead(ctx context.Context, tx transaction, firings []schedule.Firing) ([]s
 }
 
 // isMissing says that err is that there is no such record.
-func isMissing(err error) bool { return errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound) }
+func isMissing(err error) bool {
+	return errors.Is(err, sql.ErrNoRows) || errors.Is(err, store.ErrNotFound)
+}
 
 // outcomes and kinds are known in the database by their places here.
 var (

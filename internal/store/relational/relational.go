@@ -172,6 +172,14 @@ func (t transaction) keepRows(table string) string {
 	return " FOR KEY SHARE OF " + table
 }
 
+// holdRows ends a SELECT that keeps the rows it finds from being changed until t has ended.
+func (t transaction) holdRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR SHARE OF " + table
+}
+
 // notify has other engines look for what t gave them to do, so that they need
 // not find it by polling. It is for what people do and for what is rare:
 // transactions that notify commit one after the other.

@@ -208,7 +208,7 @@ func passOver(ctx context.Context, tx transaction, s *scheduleRow, now time.Time
 // pass records the slots of s up to now, none of which launches, as one firing.
 func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, outcome schedule.Outcome, reason string) error {
 	if s.unread != nil {
-		return nil // It has no slots that anybody could tell.
+		return nil //nolint:nilerr // It has no slots that anybody could tell.
 	}
 	f, some, err := schedule.Pass(s.Schedule, now, outcome, reason, now)
 	if err != nil || !some {

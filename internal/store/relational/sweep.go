@@ -241,7 +241,7 @@ func lostPlace(s *scheduleRow) string {
 	case err != nil, planned.Next.Equal(s.Next):
 		return ""
 	case s.Next.IsZero():
-		return fmt.Sprintf("it was not to fire again, and its next slot is %s", planned.Next.UTC().Format(time.RFC3339))
+		return "it was not to fire again, and its next slot is " + planned.Next.UTC().Format(time.RFC3339)
 	default:
 		return fmt.Sprintf("it was to fire at %s, and its next slot is %s", s.Next.UTC().Format(time.RFC3339), planned.Next.UTC().Format(time.RFC3339))
 	}

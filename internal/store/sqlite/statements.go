@@ -44,7 +44,7 @@ func (all statements) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, a
 		if len(args) >= bulk*n {
 			stmt, n = p.many, bulk*n
 		}
-		stmt = tx.StmtContext(ctx, stmt) //nolint:sqlclosecheck // The transaction closes its statements.
+		stmt = tx.StmtContext(ctx, stmt) // The transaction closes it.
 		rows, err := runOnce(ctx, stmt, s.Returning, args[:n], each)
 		if err != nil {
 			return 0, err
@@ -64,7 +64,7 @@ func runOnce(ctx context.Context, stmt *sql.Stmt, returning bool, args []any, ea
 		n, err := r.RowsAffected()
 		return int(n), err
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
+	rows, err := stmt.QueryContext(ctx, args...) //nolint:rowserrcheck // Each does.
 	if err != nil {
 		return 0, err
 	}

@@ -492,6 +492,23 @@ func exerciseManual(t *testing.T, open func(t *testing.T) Store) {
 		check(t, s.Resume(ctx, plan.Key, ada(at(3))))
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 skipped 3 to 12:03", "12:02 v1 pending manual"})
 	})
+	t.Run("a slot that somebody skipped or ran is none of the runs of a schedule", func(t *testing.T) {
+		for name, finish := range map[string]func(plan ident.ID){
+			"counted":               func(ident.ID) { advance(t, s, at(9)) },
+			"counted when it stops": func(plan ident.ID) { check(t, s.Pause(ctx, plan.Key, "maintenance", time.Time{}, ada(at(9)))) },
+		} {
+			plan := scheduled(t, s, name, &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{MaxRuns: 2}})
+			check(t, s.Skip(ctx, plan.Key, at(2), ada(noon)))
+			must(s.RunNow(ctx, plan.Key, at(3), ada(noon)))(t)
+			finish(plan)
+			var slots []string
+			for _, f := range bySlot(t, s, plan.Key) {
+				slots = append(slots, f.Slot.Format("15:04 ")+string(f.Kind))
+			}
+			same(t, name, slots, []string{"12:01 scheduled", "12:02 manual", "12:03 manual", "12:04 scheduled"})
+			same(t, "runs "+name, must(s.Schedule(ctx, plan.Key))(t).Runs, 2)
+		}
+	})
 	t.Run("only of active schedules", func(t *testing.T) {
 		plan := scheduled(t, s, "inactive", spec("* * * * *"))
 		check(t, s.Deactivate(ctx, plan, ada(noon)))
@@ -543,6 +560,7 @@ func exerciseRevisions(t *testing.T, open func(t *testing.T) Store) {
 		{"activate", v2, second, at(7), at(7), at(7), true, ""},
 		{"deactivate", v2, second, at(8), at(8), at(7), false, ""},
 		{"activate", v1, first, at(7), at(8), at(7), true, ""},
+		{"run 2026-03-02T12:00:30Z", v1, first, at(8), at(8), at(7), true, ""},
 	} {
 		revision := store.Revision{
 			ScheduleID: must(s.Schedule(ctx, v1.Key))(t).ID, Number: i + 1, LaunchPlan: r.plan, Spec: r.spec, Anchor: r.anchor,

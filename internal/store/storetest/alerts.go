@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -236,7 +237,7 @@ func exerciseGroups(t *testing.T, s Alerts) {
 
 func exerciseAnnounceConcurrently(t *testing.T, s Alerts) {
 	for i := range 20 {
-		put(t, s, lasting(fmt.Sprint(i)))
+		put(t, s, lasting(strconv.Itoa(i)))
 	}
 	var mu sync.Mutex
 	times := map[string]int{}

@@ -155,30 +155,42 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		pending []string // in the order of launches
 	}{
 		{
-			"what is missing, with both bounds", store.Backlog{First: at(-2), Last: at(2)},
+			"what is missing, with both bounds",
+			store.Backlog{First: at(-2), Last: at(2)},
 			[]int{3, 0},
-			[]string{"11:58 v1 pending backfill", "11:59 v1 pending backfill", "12:00 v1 pending backfill"}, minutes(-2, -1, 0),
+			[]string{"11:58 v1 pending backfill", "11:59 v1 pending backfill", "12:00 v1 pending backfill"},
+			minutes(-2, -1, 0),
 		},
 		{
-			"bit by bit", store.Backlog{First: at(-6), Last: at(-1)},
-			[]int{4, 2, 0}, nil, minutes(-6, -5, -4, -3, -2, -1),
+			"bit by bit",
+			store.Backlog{First: at(-6), Last: at(-1)},
+			[]int{4, 2, 0},
+			nil, minutes(-6, -5, -4, -3, -2, -1),
 		},
 		{
-			"the newest first", store.Backlog{First: at(-6), Last: at(-1), NewestFirst: true},
-			[]int{4, 2, 0}, nil, minutes(-1, -2, -3, -4, -5, -6),
+			"the newest first",
+			store.Backlog{First: at(-6), Last: at(-1), NewestFirst: true},
+			[]int{4, 2, 0},
+			nil, minutes(-1, -2, -3, -4, -5, -6),
 		},
 		{
-			"bounds between slots", store.Backlog{First: at(-2).Add(-time.Second), Last: at(-1).Add(time.Second)},
-			[]int{2, 0}, nil, minutes(-2, -1),
+			"bounds between slots",
+			store.Backlog{First: at(-2).Add(-time.Second), Last: at(-1).Add(time.Second)},
+			[]int{2, 0},
+			nil, minutes(-2, -1),
 		},
 		{"no slot at all", store.Backlog{First: at(-2).Add(time.Second), Last: at(-2).Add(2 * time.Second)}, []int{0}, nil, nil},
 		{
-			"what is dead too", store.Backlog{First: at(1), Last: at(3), Include: []schedule.Outcome{schedule.Dead}},
-			[]int{1, 0}, nil, minutes(2),
+			"what is dead too",
+			store.Backlog{First: at(1), Last: at(3), Include: []schedule.Outcome{schedule.Dead}},
+			[]int{1, 0},
+			nil, minutes(2),
 		},
 		{
-			"what was skipped or is dead", store.Backlog{First: at(1), Last: at(4), Include: []schedule.Outcome{schedule.Dead, schedule.Skipped}},
-			[]int{2, 0}, nil, minutes(2, 3),
+			"what was skipped or is dead",
+			store.Backlog{First: at(1), Last: at(4), Include: []schedule.Outcome{schedule.Dead, schedule.Skipped}},
+			[]int{2, 0},
+			nil, minutes(2, 3),
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -239,6 +251,28 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "ledger", ledger(t, s, plan.Key), []string{
 			"12:01 v1 pending backfill", "12:01 v1 missed 3 to 12:03", "12:02 v1 pending backfill", "12:04 v1 pending",
 		})
+	})
+
+	t.Run("fills in the slots of a pause only when asked to", func(t *testing.T) {
+		for _, c := range []struct {
+			include     []schedule.Outcome
+			newestFirst bool
+			want        []string
+		}{
+			{nil, false, minutes(0)},
+			{nil, true, minutes(0)},
+			{[]schedule.Outcome{schedule.Dead}, false, minutes(0)},
+			{[]schedule.Outcome{schedule.Skipped}, false, minutes(0, 1, 2, 3)},
+			{[]schedule.Outcome{schedule.Skipped}, true, minutes(3, 2, 1, 0)},
+		} {
+			s, ctx := open(t), t.Context()
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			check(t, s.Pause(ctx, plan.Key, "maintenance", time.Time{}, ada(noon)))
+			check(t, s.Resume(ctx, plan.Key, ada(at(4))))
+			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(0), Last: at(3), Include: c.include, NewestFirst: c.newestFirst}, ada(at(4))))(t)
+			must(s.Fill(ctx, at(4), 10))(t)
+			same(t, fmt.Sprintf("slots with %v, newest first %t", c.include, c.newestFirst), slots(t, s, plan.Key), c.want)
+		}
 	})
 
 	t.Run("keeps to its rate", func(t *testing.T) {

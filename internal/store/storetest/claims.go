@@ -256,12 +256,15 @@ func exercisePolicies(t *testing.T, open func(t *testing.T) Store) {
 				must(s.RunNow(ctx, plan.Key, noon.Add(time.Duration(i)*time.Second), ada(noon)))(t)
 			}
 			h := &hall{most: c.most}
+			both, stop := context.WithCancel(ctx)
+			defer stop()
 			var all sync.WaitGroup
 			for range 2 {
 				me := session(t, s)
 				all.Go(func() {
-					if err := h.visit(ctx, s, plan.Key, me); err != nil {
+					if err := h.visit(both, s, plan.Key, me); err != nil {
 						t.Error(err)
+						stop() // The other would wait for what this one does not end.
 					}
 				})
 			}
@@ -282,8 +285,11 @@ func exercisePolicies(t *testing.T, open func(t *testing.T) Store) {
 			phase store.Phase
 			want  []string
 		}{
-			{store.Succeeded, []string{"a 12:02"}}, {store.Failed, []string{"a 12:02"}}, {store.Aborted, []string{"a 12:02"}},
-			{store.Running, nil}, {store.Aborting, nil},
+			{store.Succeeded, []string{"a 12:02"}},
+			{store.Failed, []string{"a 12:02"}},
+			{store.Aborted, []string{"a 12:02"}},
+			{store.Running, nil},
+			{store.Aborting, nil},
 		} {
 			s, ctx := open(t), t.Context()
 			plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{Overlap: schedule.OverlapBufferAll}})

@@ -22,22 +22,38 @@ import (
 // lack the field they are sorted by (a time that has not come) are last, in
 // either direction; they differ from every value and compare with none.
 type Store interface {
+	Registry
+	Firing
+	Runs
+	// Now is the one clock by which slots are due: the database's, where it has one.
+	Now(ctx context.Context) (time.Time, error)
+	Close() error
+}
+
+// Registry keeps what is registered.
+type Registry interface {
 	Projects
 	Definitions
 	Plans
+}
+
+// Firing keeps what schedules there are and what became of their slots.
+type Firing interface {
 	Schedules
 	Operations
 	Backlogs
 	Ledger
 	Sessions
 	Housekeeping
+}
+
+// Runs keeps what was launched.
+type Runs interface {
 	Executions
+	Runners
 	Parts
 	Alerts
 	Lateness
-	// Now is the one clock by which slots are due: the database's, where it has one.
-	Now(ctx context.Context) (time.Time, error)
-	Close() error
 }
 
 // Projects keeps projects and what is said of entities apart from their versions.
@@ -115,8 +131,9 @@ type Schedules interface {
 	// ends it, and is returned as it is. visit must not use the store.
 	EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error
 	// Revisions lists what the schedule of a launch plan was, by default the
-	// newest first. Each Activate, Deactivate, Pause, Resume, Skip and Unskip that
-	// changed it is one, and the end of a pause; numbers have no gaps.
+	// newest first. Each Activate, Deactivate, Pause, Resume, Skip, Unskip, RunNow
+	// and Redrive that changed something is one, and the end of a pause; numbers
+	// have no gaps.
 	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
 }
 
@@ -161,7 +178,8 @@ type Backlogs interface {
 	// Fill records the next slots of the backlogs that are due, in one
 	// transaction: in all about limit, and at least one of each. A slot that has a
 	// firing keeps it, unless a backfill's Include names its outcome; then the
-	// firing is pending again, with the version that it had. It returns how many
+	// firing is pending again, with the version that it had. A backfill passes over
+	// the slots of skipped ranges unless it includes Skipped. It returns how many
 	// firings are to launch because of it.
 	Fill(ctx context.Context, now time.Time, limit int) (int, error)
 }
@@ -266,18 +284,32 @@ type Executions interface {
 	// execution has ended after it, the firings of its launch plan that wait for
 	// that are due at its UpdatedAt.
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
-	// OpenExecutions lists up to limit executions that have not ended and are in
-	// one of the phases (none means any), oldest first.
-	OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error)
 	// RunningOf lists the executions of a launch plan, of any version, that have not ended, oldest first.
 	RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error)
 }
 
+// Runners keeps who runs executions.
+type Runners interface {
+	// RenewRunner says that a runner is there until lease after now. One that does
+	// not say so again by then is over.
+	RenewRunner(ctx context.Context, runner string, now time.Time, lease time.Duration) error
+	// RetireRunner says that a runner is over; one that is not there is so already.
+	RetireRunner(ctx context.Context, runner string) error
+	// TakeExecutions makes up to limit executions the runner's, and returns them:
+	// those in progress of runners that are over at now, or were never there, and
+	// then queued ones, which become RUNNING; of both the oldest first. What others
+	// are taking at the same time is left to them.
+	TakeExecutions(ctx context.Context, runner string, now time.Time, limit int) ([]store.Execution, error)
+	// HeldExecutions lists the executions in progress that are a runner's, oldest first.
+	HeldExecutions(ctx context.Context, runner string) ([]store.Held, error)
+}
+
 // Parts keeps what executions are made of.
 type Parts interface {
-	// PutNode and PutTask insert or replace; store.ErrNotFound without the execution.
-	PutNode(ctx context.Context, n store.NodeExecution) error
-	PutTask(ctx context.Context, t store.TaskExecution) error
+	// PutNode and PutTask insert or replace; store.ErrNotFound without the
+	// execution, and store.ErrTaken unless it is the runner's ("" while it is nobody's).
+	PutNode(ctx context.Context, runner string, n store.NodeExecution) error
+	PutTask(ctx context.Context, runner string, t store.TaskExecution) error
 	Node(ctx context.Context, execution ident.Key, node string) (store.NodeExecution, error)
 	Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error)
 	Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error)

@@ -145,6 +145,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"every slot once", exerciseSlots},
 		{"every slot of an active schedule", exerciseHistory},
 		{"executions", exerciseExecutions},
+		{"runners", exerciseRunners},
 		{"nodes and tasks", exerciseParts},
 		{"queries", exerciseQueries},
 		{"filters", exerciseFilters},

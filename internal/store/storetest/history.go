@@ -81,6 +81,7 @@ func (h *history) run(t *rapid.T) {
 			_, err := h.s.Fill(h.ctx, h.now, 5)
 			h.ok(t, err)
 		},
+		"sweep":  h.sweep,
 		"crash":  h.takeOver,
 		"outage": func(t *rapid.T) { h.since = h.now; awake(t, h.s, h.since) },
 		"activate": func(t *rapid.T) {
@@ -147,6 +148,7 @@ func (h *history) run(t *rapid.T) {
 		h.ok(t, h.s.Resume(h.ctx, key(h.name), ada(h.now)))
 	}
 	h.account(t)
+	h.sweep(t)
 	h.finish(t)
 	h.account(t)
 	h.settled(t)
@@ -174,6 +176,20 @@ func (h *history) pass() {
 	h.told = h.now
 	if h.paused && !h.until.IsZero() && !h.until.After(h.now) {
 		h.paused = false
+	}
+}
+
+// sweep expects nothing to be wrong.
+func (h *history) sweep(t *rapid.T) {
+	s, err := h.s.Schedule(h.ctx, key(h.name))
+	h.ok(t, err, store.ErrNotFound)
+	if err != nil {
+		return
+	}
+	swept, err := h.s.Sweep(h.ctx, s.ID-1, noon, h.now, 1)
+	h.ok(t, err)
+	if len(swept.Repairs) > 0 {
+		t.Fatalf("the sweeper finds %v", swept.Repairs)
 	}
 }
 

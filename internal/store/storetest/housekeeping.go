@@ -208,8 +208,8 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 					e.LaunchPlan = id("b", "v1")
 				}
 				created(t, s, e)
-				check(t, s.PutNode(ctx, store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
-				check(t, s.PutTask(ctx, store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+				check(t, s.PutNode(ctx, "", store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+				check(t, s.PutTask(ctx, "", store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
 			}
 			got := must(s.Prune(ctx, c.r, c.limit))(t)
 			same(t, "deleted", executionNames(got.Executions), c.deleted)

@@ -11,7 +11,7 @@ import (
 // command is a program in a process group of its own, so that a Ctrl-C leaves
 // it to those who end it in order. PostgreSQL and PgBouncer do not run as root.
 func command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(program, args...) //nolint:noctx // Servers outlive the contexts of tests.
+	cmd := exec.Command(program, args...) //nolint:noctx,gosec // Servers outlive the contexts of tests, which name no other programs.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: unprivileged()}
 	return cmd
 }

@@ -51,36 +51,36 @@ var (
 // shared is the server of those who need no other.
 var shared = sync.OnceValues(func() (*Server, error) { return start(map[string]string{"fsync": "off"}) })
 
-// URL is a database of its own for t, with the schema in it, on a server that
+// URL is a database of its own for tb, with the schema in it, on a server that
 // all tests of a binary share.
-func URL(t testing.TB) string {
-	t.Helper()
-	return Shared(t).URL(t)
+func URL(tb testing.TB) string {
+	tb.Helper()
+	return Shared(tb).URL(tb)
 }
 
 // Shared is the server that all tests of a binary share. It is not for those who
 // stop it.
-func Shared(t testing.TB) *Server {
-	t.Helper()
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
 	s, err := shared()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // Start starts a server with settings besides those of postgresql.conf. It ends
 // with the test.
-func Start(t testing.TB, settings map[string]string) *Server {
-	t.Helper()
+func Start(tb testing.TB, settings map[string]string) *Server {
+	tb.Helper()
 	s, err := start(settings)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.Stop(t, Immediate)
+	tb.Cleanup(func() {
+		s.Stop(tb, Immediate)
 		if err := s.held.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
@@ -120,7 +120,7 @@ func start(settings map[string]string) (_ *Server, err error) {
 func (s *Server) run() error {
 	s.process = command(filepath.Join(s.bin, "postgres"), s.settings...)
 	s.process.Dir = s.dir
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -167,38 +167,38 @@ func (s *Server) Log() string {
 }
 
 // Stop stops the server and waits for its end.
-func (s *Server) Stop(t testing.TB, mode Mode) {
-	t.Helper()
+func (s *Server) Stop(tb testing.TB, mode Mode) {
+	tb.Helper()
 	if err := s.process.Process.Signal(mode); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Error(err)
+		tb.Error(err)
 	}
 	select {
 	case <-s.ended:
 	case <-time.After(bounds):
-		t.Errorf("postgres does not end:\n%s", s.Log())
+		tb.Errorf("postgres does not end:\n%s", s.Log())
 	}
 }
 
 // Resume starts a server again that was stopped.
-func (s *Server) Resume(t testing.TB) {
-	t.Helper()
+func (s *Server) Resume(tb testing.TB) {
+	tb.Helper()
 	if err := s.run(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // Restart stops the server and starts it again.
-func (s *Server) Restart(t testing.TB, mode Mode) {
-	t.Helper()
-	s.Stop(t, mode)
-	s.Resume(t)
+func (s *Server) Restart(tb testing.TB, mode Mode) {
+	tb.Helper()
+	s.Stop(tb, mode)
+	s.Resume(tb)
 }
 
 // Exec runs a statement as the superuser.
-func (s *Server) Exec(t testing.TB, statement string) {
-	t.Helper()
+func (s *Server) Exec(tb testing.TB, statement string) {
+	tb.Helper()
 	if err := s.exec("postgres", statement); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -221,30 +221,30 @@ func at(port int, database string) string {
 	return u.String()
 }
 
-// URL is a database of its own for t, with the schema in it.
-func (s *Server) URL(t testing.TB) string {
-	t.Helper()
+// URL is a database of its own for tb, with the schema in it.
+func (s *Server) URL(tb testing.TB) string {
+	tb.Helper()
 	if err := s.template(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return s.create(t, " TEMPLATE migrated")
+	return s.create(tb, " TEMPLATE migrated")
 }
 
-// Empty is a database of its own for t, with nothing in it.
-func (s *Server) Empty(t testing.TB) string {
-	t.Helper()
-	return s.create(t, "")
+// Empty is a database of its own for tb, with nothing in it.
+func (s *Server) Empty(tb testing.TB) string {
+	tb.Helper()
+	return s.create(tb, "")
 }
 
-func (s *Server) create(t testing.TB, how string) string {
-	t.Helper()
+func (s *Server) create(tb testing.TB, how string) string {
+	tb.Helper()
 	database := fmt.Sprint("test", s.databases.Add(1))
-	s.Exec(t, "CREATE DATABASE "+database+how)
-	t.Cleanup(func() {
+	s.Exec(tb, "CREATE DATABASE "+database+how)
+	tb.Cleanup(func() {
 		select {
 		case <-s.ended:
 		default:
-			s.Exec(t, "DROP DATABASE "+database+" WITH (FORCE)")
+			s.Exec(tb, "DROP DATABASE "+database+" WITH (FORCE)")
 		}
 	})
 	return at(s.port, database)
@@ -263,21 +263,21 @@ func (s *Server) makeTemplate() error {
 
 // PgBouncer starts a PgBouncer before the server that pools by the transaction,
 // and returns what a URL of the server is through it. It ends with the test.
-func (s *Server) PgBouncer(t testing.TB) func(direct string) string {
-	t.Helper()
+func (s *Server) PgBouncer(tb testing.TB) func(direct string) string {
+	tb.Helper()
 	port, stop, err := s.bouncer()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := stop(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return func(direct string) string {
 		u, err := url.Parse(direct)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		return u.String()
@@ -307,7 +307,7 @@ pool_mode = transaction
 max_client_conn = 500
 default_pool_size = 8
 `, s.port, port)
-	if err := os.WriteFile(filepath.Join(dir, "pgbouncer.ini"), []byte(ini), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pgbouncer.ini"), []byte(ini), 0o644); err != nil { //nolint:gosec // Another user reads it.
 		return 0, nil, err
 	}
 	cmd := command(filepath.Join(bin, "pgbouncer"), "-q", "pgbouncer.ini")
@@ -316,7 +316,7 @@ default_pool_size = 8
 		return 0, nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
 	// What watches over the directory ends what this file names.
-	if err := os.WriteFile(filepath.Join(dir, "pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644); err != nil { //nolint:gosec // Likewise.
 		return 0, nil, err
 	}
 	ended := make(chan struct{})

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package torture_test
+
+import "syscall"
+
+func parental() *syscall.SysProcAttr { return nil }
