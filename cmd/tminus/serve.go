@@ -114,7 +114,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	eng = engine.New(db, run, tuned)
 	srv := server.New(db, run, eng, server.Config{
 		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
-		Warnings: func() []string { return untold(alerter.Problems()) },
+		Warnings: func() []string { return untold(alerter.Problems()) }, TestAlerts: alerter.Test,
 	})
 
 	stopped := ctx

@@ -37,6 +37,26 @@ var (
 	}
 )
 
+var alertEntity = entity{
+	noun: "alerts", prefix: "alert", columns: alertColumns, from: "alerts",
+	fields: map[string]field{
+		"project":  {column: "project"},
+		"domain":   {column: "domain"},
+		"name":     {column: "name"},
+		"kind":     {column: "kind"},
+		"slot":     {column: "slot", kind: instants},
+		"since":    {column: "since", kind: instants},
+		"ended_at": {column: "ended_at", kind: instants, optional: true},
+		"told_at":  {column: "told_at", kind: instants, optional: true},
+	},
+	order: "since DESC, project, domain, name, kind", tie: []string{"project", "domain", "name", "kind"},
+}
+
+// Alerts lists alerts, those that ended among them until people were told.
+func (db *DB) Alerts(ctx context.Context, q store.Query) ([]store.Alert, error) {
+	return list(ctx, db, &alertEntity, q, scanAlert)
+}
+
 func scanAlert(rows *sql.Rows) (a store.Alert, err error) {
 	var lateness, most int64
 	err = rows.Scan(&a.Schedule.Project, &a.Schedule.Domain, &a.Schedule.Name, &a.Kind, &a.Reason, &a.EndReason, &a.Group,

@@ -267,6 +267,8 @@ type Lateness interface {
 	// StoppedAlerts names the schedules of alerts that last which are not to fire
 	// any more: inactive, or paused by somebody other than tminus itself.
 	StoppedAlerts(ctx context.Context) ([]ident.Key, error)
+	// Alerts lists the alerts that there are, ended ones too, newest first.
+	Alerts(ctx context.Context, q store.Query) ([]store.Alert, error)
 }
 
 // Executions keeps executions.

@@ -69,6 +69,18 @@ func exerciseLateness(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "of none", len(must(s.Timings(t.Context(), nil))(t)), 0)
 	})
 
+	t.Run("list", func(t *testing.T) {
+		s := open(t)
+		a, b := lasting("a"), over("b")
+		b.Since = at(2)
+		put(t, s, a, b)
+		same(t, "all", must(s.Alerts(t.Context(), store.Query{Limit: 10}))(t), []store.Alert{b, a})
+		same(t, "of one", must(s.Alerts(t.Context(), store.Query{Name: "a", Limit: 10}))(t), []store.Alert{a})
+		same(t, "since", must(s.Alerts(t.Context(), store.Query{
+			Filters: []store.Filter{{Field: "since", Op: store.Gt, Values: []string{at(1).Format(time.RFC3339)}}}, Limit: 10,
+		}))(t), []store.Alert{b})
+	})
+
 	t.Run("stopped", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		for _, name := range []string{"fires", "inactive", "paused", "failed", "over"} {
