@@ -128,6 +128,7 @@ type Engine struct {
 	behind   *lane
 	shaper   *shaper
 	health   health
+	started  bool // the sweeping loop's own
 }
 
 // New makes an engine; Run starts it.

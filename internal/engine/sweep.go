@@ -40,6 +40,9 @@ func (s Sweep) withDefaults() Sweep {
 // The ledger is checked and pruned in small steps, with a rest between them, so
 // that neither is ever in the way of a launch.
 const (
+	// firstSweep is the part of Sweep.Every after which the first one begins: a start has better things to do.
+	firstSweep = 12
+
 	sweepBatch = 500
 	pruneBatch = 500
 	sweepRest  = 50 * time.Millisecond
@@ -52,6 +55,10 @@ const keepMessages = 30 * 24 * time.Hour
 func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 	if e.cfg.Sweep.Every < 0 {
 		return time.Hour, nil
+	}
+	if !e.started {
+		e.started = true
+		return e.cfg.Sweep.Every / firstSweep, nil
 	}
 	for after, first := int64(0), true; first || after > 0; first = false {
 		now, err := e.ledger.Now(ctx)

@@ -140,8 +140,11 @@ func prepare(ctx context.Context, dir string, n int, slot time.Time) error {
 		`CREATE TEMP TABLE numbers AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < ` + strconv.Itoa(n) + `) SELECT n FROM c`,
 		`INSERT INTO launch_plans (id, project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
 		 SELECT n, 'default', 'development', 'plan-' || n, 'v1', 'default', 'development', 'plan-' || n, 'v1', 1, 'CRON', ` + now + `, ` + now + ` FROM numbers`,
-		`INSERT INTO schedules (id, project, domain, name, plan_id, expression, kickoff_input, policy, active, paused, problem, cursor, anchor, next_at, runs, updated_at)
-		 SELECT n, 'default', 'development', 'plan-' || n, n, 'cron(' || strftime('%M %H', ` + next + `/1000000, 'unixepoch') || ' * * ? *)', 'kickoff_time', '', 1, '', '', ` + now + `, ` + now + `, ` + next + `, 0, ` + now + ` FROM numbers`,
+		`INSERT INTO schedules (id, project_id, version, project, domain, name, plan_id, expression, kickoff_input, policy, active, paused, problem, cursor, anchor, next_at, runs, updated_at)
+		 SELECT n, 1, 'v1', 'default', 'development', 'plan-' || n, n, 'cron(' || strftime('%M %H', ` + next + `/1000000, 'unixepoch') || ' * * ? *)', 'kickoff_time', '', 1, '', '', ` + now + `, ` + now + `, ` + next + `, 0, ` + now + ` FROM numbers`,
+		`INSERT INTO revisions (schedule_id, number, plan_id, expression, kickoff_input, policy, anchor, active, paused, action, by_whom, why, at, from_at)
+		 SELECT id, 1, plan_id, expression, kickoff_input, policy, anchor, 1, '', 'activate', '', '', cursor, cursor FROM schedules`,
+		`UPDATE schedules SET revision = 1`,
 		`DROP TABLE numbers`,
 		`PRAGMA wal_checkpoint(TRUNCATE)`,
 	} {

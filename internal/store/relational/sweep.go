@@ -55,7 +55,8 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 	for i := range rows {
 		row := &rows[i]
 		misplaced := lostPlace(&row.scheduleRow) != ""
-		if !misplaced && expected(revisions[row.ID], since, earlier(until, row.Cursor)) == row.firings {
+		known := revisions[row.ID]
+		if !misplaced && (len(known) == 0 || expected(known, since, earlier(until, row.Cursor)) == row.firings) {
 			continue
 		}
 		// It may be wrong; what a transaction sees decides.
