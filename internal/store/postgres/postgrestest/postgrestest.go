@@ -49,7 +49,9 @@ var (
 )
 
 // shared is the server of those who need no other.
-var shared = sync.OnceValues(func() (*Server, error) { return start(map[string]string{"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"}) })
+var shared = sync.OnceValues(func() (*Server, error) {
+	return start(map[string]string{"fsync": "off", "full_page_writes": "off", "wal_level": "minimal", "max_wal_senders": "0"})
+})
 
 // URL is a database of its own for tb, with the schema in it, on a server that
 // all tests of a binary share.
