@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"tminus.dev/internal/alert"
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
@@ -25,10 +25,13 @@ type database interface {
 	engine.Ledger
 	runner.Store
 	server.Store
+	alert.Store
+	alert.Ledger
 	io.Closer
 }
 
-// listener calls wake, until its context ends, whenever another process gave the engine something to do.
+// listener calls wake, until its context ends, whenever another process gave the
+// engine or the runner something to do.
 type listener func(ctx context.Context, wake func()) error
 
 // openDatabase opens PostgreSQL where the configuration has one, else SQLite in
@@ -61,7 +64,7 @@ func shared(c *config.Config) engine.Config {
 	if c.Database.URL == "" {
 		return engine.Config{}
 	}
-	return engine.Config{Lease: 2 * time.Second, Poll: time.Second}
+	return engine.Config{Lease: engine.SharedLease, Poll: engine.SharedPoll}
 }
 
 func migrateCommand(environ []string) *cobra.Command {

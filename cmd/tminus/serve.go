@@ -16,11 +16,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/internal/alert"
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/manifest"
 	"tminus.dev/internal/runner"
+	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
 )
@@ -74,15 +76,23 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		return errors.Join(fmt.Errorf("server.httpAddr: %w", err), grpcListener.Close())
 	}
 
+	c.Alerts.Log = log
+	alerter, err := alert.New(db, c.Alerts)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	watcher := alert.NewWatcher(db, alerter)
+
 	silent := silence(c.Scheduler)
 	screen := newScreen(stdout)
 	defer screen.close()
 	var eng *engine.Engine
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
-		Log: log,
+		Shared: c.Database.URL != "", Log: log,
 		Finished: func(x store.Execution) {
 			screen.finished(x)
+			watcher.Finished(x)
 			if err := eng.Ended(context.WithoutCancel(ctx), x); err != nil {
 				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.String()), slog.Any("error", err))
 			}
@@ -96,21 +106,36 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	tuned.Sweep = engine.Sweep{
 		Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
 	}
-	tuned.Log, tuned.Settled = log, screen.settled
+	tuned.Log, tuned.Paused = log, watcher.Paused
+	tuned.Settled = func(firings []schedule.Firing) {
+		screen.settled(firings)
+		watcher.Settled(firings)
+	}
 	eng = engine.New(db, run, tuned)
 	srv := server.New(db, run, eng, server.Config{
 		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
+		Warnings: func() []string { return untold(alerter.Problems()) }, TestAlerts: alerter.Test,
 	})
 
 	stopped := ctx
 	defer context.AfterFunc(stopped, func() { screen.stopping(c.Runner.Drain) })()
+	if silent == "" {
+		// It ends last: what the others do until then is told too.
+		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+		var watched errgroup.Group
+		watched.Go(func() error { return watcher.Run(watching) })
+		defer func() {
+			stop()
+			err = errors.Join(err, watched.Wait())
+		}()
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
 	if silent == "" {
 		g.Go(func() error { return eng.Run(ctx) })
-		g.Go(func() error { return listening(ctx, eng.Wake) })
 	}
+	g.Go(func() error { return listening(ctx, func() { eng.Wake(); run.Wake() }) })
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
@@ -127,6 +152,15 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	screen.stopped()
 	return nil
+}
+
+// untold says what keeps people from being told of alerts.
+func untold(problems []alert.Problem) []string {
+	var all []string
+	for _, p := range problems {
+		all = append(all, fmt.Sprintf("alerts: %s: %s, since %s", p.Where, p.Error, p.Since.UTC().Format(time.RFC3339)))
+	}
+	return all
 }
 
 // defaultProject makes the project that a manifest or command means when it names none.

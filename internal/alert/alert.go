@@ -142,6 +142,13 @@ func (a *Alerter) take(v verdict) {
 	signal(a.wake)
 }
 
+// drop counts what there was no room to observe.
+func (a *Alerter) drop(observations int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropped += observations
+}
+
 // forgetStop drops a stop from the good news that is kept.
 func (a *Alerter) forgetStop(id store.AlertID) {
 	for _, news := range []map[store.AlertID]verdict{a.former, a.recent} {

@@ -15,55 +15,11 @@ import (
 //
 // AmendAlerts and AnnounceAlerts are transactions that run one at a time across
 // all replicas: each takes the same lock before it reads, and calls the function
-// it is given once, with what it read under that lock. An error, of the database
+// it is given with what it read under that lock. An error, of the database
 // or of ctx, means that nothing changed. That is all the comparing and setting
 // there is: whoever comes second decides from what the first one wrote. The
-// functions are pure and quick; they must be called without a retry of their own
-// after the commit may have happened.
-//
-// Suggested tables (PostgreSQL; SQLite alike, with its one writer for the lock):
-//
-//	CREATE TABLE alert_book (                  -- one row: the lock, and when an announcement was last made
-//	    one     boolean PRIMARY KEY DEFAULT true CHECK (one),
-//	    told_at timestamptz                    -- SELECT … FOR UPDATE first
-//	);
-//	CREATE TABLE alerts (
-//	    project text NOT NULL, domain text NOT NULL, name text NOT NULL,
-//	    kind        text        NOT NULL,      -- late, missed, dead, failing
-//	    slot        timestamptz NOT NULL,
-//	    lateness    bigint      NOT NULL,      -- microseconds, as is the limit
-//	    most        bigint      NOT NULL,      -- Limit
-//	    count       integer     NOT NULL,
-//	    reason      text        NOT NULL,
-//	    since       timestamptz NOT NULL,
-//	    ended_at    timestamptz,               -- NULL where the field is zero, as below
-//	    end_slot    timestamptz,
-//	    end_reason  text        NOT NULL,
-//	    changed_at  timestamptz NOT NULL,
-//	    told_at     timestamptz,
-//	    grp         text        NOT NULL,      -- Group
-//	    PRIMARY KEY (project, domain, name, kind)
-//	);
-//	CREATE INDEX alerts_untold ON alerts (changed_at) WHERE told_at IS NULL OR ended_at IS NOT NULL;
-//	CREATE INDEX alerts_told   ON alerts (told_at)    WHERE ended_at IS NULL;
-//	CREATE INDEX alerts_group  ON alerts (grp)        WHERE grp <> '';
-//	CREATE TABLE alert_messages (
-//	    seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-//	    id         text        NOT NULL UNIQUE,
-//	    channel    text        NOT NULL,
-//	    body       bytea       NOT NULL,       -- must come back byte for byte, so no jsonb
-//	    created_at timestamptz NOT NULL,
-//	    deadline   timestamptz NOT NULL,
-//	    due_at     timestamptz NOT NULL,       -- now() at first; while claimed, when the lease ends
-//	    attempts   integer     NOT NULL DEFAULT 0,
-//	    error      text        NOT NULL DEFAULT '',
-//	    result     text,                       -- sent or lost; NULL until settled
-//	    settled_at timestamptz
-//	);
-//	CREATE INDEX alert_messages_open ON alert_messages (channel, seq) WHERE result IS NULL;
-//
-// Messages that were settled, and those of channels that nobody claims any more, are of no use after 30 days or so;
-// retention may delete them. Until then they show what was sent, and what was lost and why.
+// functions are pure and quick; they are called again only after what came of
+// the call before was rolled back.
 type Store interface {
 	// OpenAlerts calls each for every alert that lasts, with its latest slot in
 	// trouble, in no order; an alert that ended is not among them, told or not.

@@ -43,6 +43,7 @@ type connection struct {
 	admin     service.AdminServiceClient
 	schedules tminusv1.ScheduleServiceClient
 	logs      tminusv1.LogServiceClient
+	alerts    tminusv1.AlertServiceClient
 }
 
 // errNoServer says that nobody answers.
@@ -70,6 +71,7 @@ func (c *client) with(do func(*connection) error) error {
 		admin:      service.NewAdminServiceClient(conn),
 		schedules:  tminusv1.NewScheduleServiceClient(conn),
 		logs:       tminusv1.NewLogServiceClient(conn),
+		alerts:     tminusv1.NewAlertServiceClient(conn),
 	}))
 }
 

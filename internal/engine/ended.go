@@ -55,6 +55,7 @@ func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
 	if err := e.ledger.Pause(ctx, key, reason, time.Time{}, store.Change{By: "tminus", Why: "pause-on-failure", At: now}); err != nil {
 		return err
 	}
+	e.cfg.Paused(x, most)
 	e.cfg.Log.WarnContext(ctx, "schedule paused; resume it with tminus schedules resume",
 		slog.String("launch_plan", key.String()), slog.String("reason", reason))
 	return nil

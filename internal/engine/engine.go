@@ -86,6 +86,9 @@ type Config struct {
 	// skipped, dead, or pending with another attempt; and of ranges of slots that
 	// were recorded as missed or skipped. It must not block; nil means nobody is.
 	Settled func([]schedule.Firing)
+	// Paused is told of the execution whose failure had its schedule paused, and
+	// how many had failed in a row. It must not block; nil means nobody is.
+	Paused func(x store.Execution, failures int)
 }
 
 // What Config.Lease and Config.Poll should be where several replicas share a
@@ -107,6 +110,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Settled == nil {
 		c.Settled = func([]schedule.Firing) {}
+	}
+	if c.Paused == nil {
+		c.Paused = func(store.Execution, int) {}
 	}
 	return c
 }

@@ -256,7 +256,7 @@ func refused(err error) bool {
 	if !ok {
 		return false
 	}
-	switch answer.Code() { //nolint:exhaustive // All others can pass.
+	switch answer.Code() {
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.PermissionDenied, codes.OutOfRange, codes.Unimplemented:
 		return true
 	default:

@@ -45,6 +45,9 @@ const (
 	sweepRest  = 50 * time.Millisecond
 )
 
+// keepMessages is how long messages about alerts that were sent, or lost, tell what became of them.
+const keepMessages = 30 * 24 * time.Hour
+
 // sweep checks every schedule once, deletes what is too old, and says when to do so again.
 func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 	if e.cfg.Sweep.Every < 0 {
@@ -79,15 +82,12 @@ func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 }
 
 func (e *Engine) prune(ctx context.Context) error {
-	if e.cfg.Sweep.Firings == 0 && e.cfg.Sweep.Executions == 0 {
-		return nil
-	}
 	for {
 		now, err := e.ledger.Now(ctx)
 		if err != nil {
 			return err
 		}
-		r := store.Retention{Keep: e.cfg.Sweep.Keep}
+		r := store.Retention{Keep: e.cfg.Sweep.Keep, Messages: now.Add(-keepMessages)}
 		if d := e.cfg.Sweep.Firings; d > 0 {
 			r.Firings = now.Add(-d)
 		}
@@ -101,7 +101,7 @@ func (e *Engine) prune(ctx context.Context) error {
 		if len(pruned.Executions) > 0 {
 			e.cfg.Sweep.Pruned(pruned.Executions)
 		}
-		if pruned.Firings < pruneBatch && len(pruned.Executions) < pruneBatch {
+		if pruned.Firings < pruneBatch && pruned.Messages < pruneBatch && len(pruned.Executions) < pruneBatch {
 			return nil
 		}
 		if err := rest(ctx); err != nil {

@@ -18,8 +18,8 @@ import (
 	"tminus.dev/gen/flyteidl/core"
 )
 
-// run runs the command and judges the result. The error is a *nodeError, or
-// errAborted when the attempt was ended from outside.
+// run runs the command and judges the result. The error is a *nodeError,
+// errAborted when the attempt was ended from outside, or errLeft.
 func (a *attempt) run(ctx context.Context) (_ *core.LiteralMap, err error) {
 	if a.timeout > 0 {
 		var cancel context.CancelFunc
@@ -38,6 +38,8 @@ func (a *attempt) run(ctx context.Context) (_ *core.LiteralMap, err error) {
 			return nil, failure
 		case errors.Is(cause, errInterrupted):
 			return nil, interruption()
+		case errors.Is(cause, errLost):
+			return nil, errLeft
 		default:
 			return nil, errAborted
 		}

@@ -277,7 +277,7 @@ func (x *execution) running(ctx context.Context, record *store.NodeExecution) er
 
 func (x *execution) putNode(ctx context.Context, record *store.NodeExecution) error {
 	record.UpdatedAt = now()
-	return x.record(ctx, "record node", func(ctx context.Context) error { return x.store.PutNode(ctx, *record) })
+	return x.record(ctx, "record node", func(ctx context.Context) error { return x.store.PutNode(ctx, x.id, *record) })
 }
 
 // positive is d, if it is a limit.

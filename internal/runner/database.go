@@ -16,19 +16,31 @@ const (
 )
 
 // record repeats write until it succeeds. It gives up with errLeft when the
-// process ends first, and with write's error where a repetition cannot help.
-func (r *Runner) record(ctx context.Context, operation string, write func(context.Context) error) error {
+// process ends first or the execution is another runner's, and with write's
+// error where a repetition cannot help.
+func (x *execution) record(ctx context.Context, operation string, write func(context.Context) error) error {
 	ctx = context.WithoutCancel(ctx) // An execution's end is recorded although its context has ended.
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		err := bounded(ctx, write)
-		if err == nil || errors.Is(err, store.ErrNotFound) || errors.Is(err, errUnchanged) {
-			return err
+		select {
+		case <-x.lost:
+			return errLeft
+		default:
 		}
-		r.cfg.Log.ErrorContext(ctx, "database failed; trying again",
+		err := bounded(ctx, write)
+		switch {
+		case err == nil, errors.Is(err, store.ErrNotFound), errors.Is(err, errUnchanged):
+			return err
+		case errors.Is(err, store.ErrTaken):
+			x.giveUp(x.holding)
+			return errLeft
+		}
+		x.cfg.Log.ErrorContext(ctx, "database failed; trying again",
 			slog.String("operation", operation), slog.Any("error", err), slog.Duration("pause", pause))
 		select {
 		case <-time.After(pause):
-		case <-r.gone:
+		case <-x.lost:
+			return errLeft
+		case <-x.gone:
 			return errLeft
 		}
 	}

@@ -10,11 +10,12 @@ import (
 	"tminus.dev/internal/ident"
 )
 
-// executionsDir holds the attempts, in the data directory, and lockFile says in
-// it that somebody runs them.
+// executionsDir holds the attempts, in the data directory; in it, lockFile says
+// that somebody runs them, and identityFile who that is.
 const (
 	executionsDir = "executions"
 	lockFile      = ".lock"
+	identityFile  = ".runner"
 )
 
 // What is in the directory of an attempt.

@@ -19,6 +19,7 @@ import (
 // execution is one execution in progress.
 type execution struct {
 	*Runner
+	*holding
 	stored       store.Execution
 	envs         []*core.KeyValuePair
 	tasks        map[ident.ID]*core.TaskTemplate
@@ -31,38 +32,36 @@ type execution struct {
 }
 
 // execute runs an execution to its end and records it, unless the process ends first.
-func (r *Runner) execute(ctx context.Context, listed store.Execution) {
-	log := r.cfg.Log.With(slog.String("execution", listed.String()))
+func (r *Runner) execute(ctx context.Context, x *execution) {
+	log := r.cfg.Log.With(slog.String("execution", x.stored.String()))
 	var ended store.Execution
-	e, err := r.claim(ctx, listed)
-	if err == nil {
-		var outputs *core.LiteralMap
-		if outputs, err = r.outcome(ctx, log, e); !errors.Is(err, errLeft) {
-			ended, err = r.finish(ctx, listed.Key, outputs, err)
-		}
+	outputs, err := x.outcome(ctx, log)
+	if !errors.Is(err, errLeft) {
+		ended, err = x.finish(ctx, outputs, err)
 	}
-	r.leave(listed.Key)
+	r.leave(x.stored.Key)
 	r.Wake()
 	switch {
 	case err == nil:
 		log.DebugContext(ctx, "execution ended", slog.String("phase", string(ended.Phase)))
 		r.cfg.Finished(ended)
-	case !errors.Is(err, errUnchanged) && !errors.Is(err, errLeft):
+	case errors.Is(err, errLeft):
+		log.InfoContext(ctx, "execution left unfinished", slog.Any("cause", context.Cause(ctx)))
+	case !errors.Is(err, errUnchanged):
 		log.ErrorContext(ctx, "cannot record an execution", slog.Any("error", err))
 	}
 }
 
-// outcome runs e. Whatever goes wrong in it, a bug of ours included, is e's failure alone.
-func (r *Runner) outcome(ctx context.Context, log *slog.Logger, e store.Execution) (outputs *core.LiteralMap, err error) {
+// outcome runs x. Whatever goes wrong in it, a bug of ours included, is x's failure alone.
+func (x *execution) outcome(ctx context.Context, log *slog.Logger) (outputs *core.LiteralMap, err error) {
 	defer recovered(ctx, log, &err)
-	x := &execution{Runner: r, stored: e}
-	if e.Phase == store.Aborting {
+	if x.stored.Phase == store.Aborting {
 		return nil, errAborted // Its processes were ended before it was taken up.
 	}
 	if err := x.load(ctx); err != nil {
 		return nil, err
 	}
-	inputs, err := literalMap(e.Inputs)
+	inputs, err := literalMap(x.stored.Inputs)
 	if err != nil {
 		return nil, systemError(codeWorkflow, "the inputs recorded for this execution are unreadable: %v", err)
 	}
@@ -173,7 +172,7 @@ func promiseOf(node, variable string) *core.Binding {
 
 // finish records the end of an execution. Somebody may have terminated it in
 // the meantime; then that is its end.
-func (r *Runner) finish(ctx context.Context, key ident.Key, outputs *core.LiteralMap, failed error) (ended store.Execution, err error) {
+func (x *execution) finish(ctx context.Context, outputs *core.LiteralMap, failed error) (ended store.Execution, err error) {
 	encoded, err := proto.Marshal(outputs)
 	if err != nil && failed == nil {
 		failed = systemError(codeBadOutputs, "the outputs cannot be recorded: %v", err)
@@ -183,14 +182,17 @@ func (r *Runner) finish(ctx context.Context, key ident.Key, outputs *core.Litera
 		failure = systemError(codeInternal, "%v", failed)
 	}
 	if failed != nil {
-		if err := r.abortNodes(ctx, key); err != nil {
+		if err := x.abortNodes(ctx); err != nil {
 			return store.Execution{}, err
 		}
 	}
-	err = r.record(ctx, "end execution", func(ctx context.Context) (err error) {
-		ended, err = r.store.UpdateExecution(ctx, key, func(e *store.Execution) error {
-			if e.Phase.Terminal() {
+	err = x.record(ctx, "end execution", func(ctx context.Context) (err error) {
+		ended, err = x.store.UpdateExecution(ctx, x.stored.Key, func(e *store.Execution) error {
+			switch {
+			case e.Phase.Terminal():
 				return errUnchanged
+			case e.Runner != x.id:
+				return store.ErrTaken
 			}
 			switch {
 			case e.Phase == store.Aborting, errors.Is(failed, errAborted):

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tminus.dev/gen/flyteidl/core"
 	"tminus.dev/internal/ident"
@@ -39,18 +40,24 @@ func (f *failing) UpdateExecution(ctx context.Context, key ident.Key, change fun
 	return f.Store.UpdateExecution(ctx, key, change)
 }
 
-func (f *failing) OpenExecutions(ctx context.Context, phases []store.Phase, most int) ([]store.Execution, error) {
-	es, err := f.Store.OpenExecutions(ctx, phases, most)
-	return es, errors.Join(f.fails(fmt.Sprint(phases)), err)
+func (f *failing) HeldExecutions(ctx context.Context, runner string) ([]store.Held, error) {
+	held, err := f.Store.HeldExecutions(ctx, runner)
+	return held, errors.Join(f.fails("held"), err)
+}
+
+// TakeExecutions takes and says that it did not, as a database does whose reply is lost.
+func (f *failing) TakeExecutions(ctx context.Context, runner string, now time.Time, most int) ([]store.Execution, error) {
+	taken, err := f.Store.TakeExecutions(ctx, runner, now, most)
+	return taken, errors.Join(f.fails("take"), err)
 }
 
 // PutNode stores and says that it did not, as a database does whose reply is lost.
-func (f *failing) PutNode(ctx context.Context, n store.NodeExecution) error {
-	return errors.Join(f.Store.PutNode(ctx, n), f.fails("node"))
+func (f *failing) PutNode(ctx context.Context, runner string, n store.NodeExecution) error {
+	return errors.Join(f.Store.PutNode(ctx, runner, n), f.fails("node"))
 }
 
-func (f *failing) PutTask(ctx context.Context, t store.TaskExecution) error {
-	return errors.Join(f.Store.PutTask(ctx, t), f.fails("task"))
+func (f *failing) PutTask(ctx context.Context, runner string, t store.TaskExecution) error {
+	return errors.Join(f.Store.PutTask(ctx, runner, t), f.fails("task"))
 }
 
 func (f *failing) Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error) {
@@ -88,11 +95,11 @@ func (p panicking) Definition(ctx context.Context, kind store.Kind, id ident.ID)
 	return p.Store.Definition(ctx, kind, id)
 }
 
-func (p panicking) PutTask(ctx context.Context, t store.TaskExecution) error {
+func (p panicking) PutTask(ctx context.Context, runner string, t store.TaskExecution) error {
 	if t.Task.Name == "bug" {
 		panic("another bug")
 	}
-	return p.Store.PutTask(ctx, t)
+	return p.Store.PutTask(ctx, runner, t)
 }
 
 func TestPanicFailsOneExecution(t *testing.T) {

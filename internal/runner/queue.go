@@ -10,16 +10,11 @@ import (
 	"tminus.dev/internal/store"
 )
 
-// The database is asked for new executions this often even if nobody calls Wake.
-const poll = 30 * time.Second
-
 // loop starts executions until ctx ends. They run under work.
 func (r *Runner) loop(ctx, work context.Context, running *sync.WaitGroup) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	takes := []func(context.Context, context.Context, *sync.WaitGroup) (done bool, err error){
-		r.endLeftovers, r.takeLeftovers, r.takeQueued,
-	}
+	steps := []func(context.Context, context.Context, *sync.WaitGroup) (done bool, err error){r.clear, r.takeUp}
 	pause := firstPause
 	for {
 		select {
@@ -30,11 +25,11 @@ func (r *Runner) loop(ctx, work context.Context, running *sync.WaitGroup) {
 		}
 		var err error
 		for done := true; done && err == nil && ctx.Err() == nil; {
-			if done, err = takes[0](ctx, work, running); done {
-				takes, pause = takes[1:], firstPause
+			if done, err = steps[0](ctx, work, running); done {
+				steps, pause = steps[1:], firstPause
 			}
 		}
-		wait := poll
+		wait := r.cfg.Poll
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -49,88 +44,91 @@ func (r *Runner) loop(ctx, work context.Context, running *sync.WaitGroup) {
 	}
 }
 
-// inProgress are the phases of executions that somebody has taken up.
-var inProgress = []store.Phase{store.Running, store.Aborting, store.Failing, store.Succeeding}
-
-// takeLeftovers starts executions that a previous process had in progress, and
-// says whether those were all.
-func (r *Runner) takeLeftovers(ctx, work context.Context, running *sync.WaitGroup) (bool, error) {
-	return r.take(ctx, work, running, inProgress)
-}
-
-// takeQueued starts as many queued executions as there is room for. There may always be more.
-func (r *Runner) takeQueued(ctx, work context.Context, running *sync.WaitGroup) (bool, error) {
-	_, err := r.take(ctx, work, running, []store.Phase{store.Queued, store.Undefined})
-	return false, err
-}
-
-// take starts executions in these phases, oldest first, and says whether there was room for all.
-func (r *Runner) take(ctx, work context.Context, running *sync.WaitGroup, phases []store.Phase) (bool, error) {
-	// Those that are in progress here may be among them, so one more shows whether any is not.
-	es, err := r.store.OpenExecutions(ctx, phases, r.cfg.Executions+1)
+// takeUp ends what is to be ended, goes on with what an earlier process of this
+// runner left, and takes other executions while there is room. There may always be more.
+func (r *Runner) takeUp(ctx, work context.Context, running *sync.WaitGroup) (bool, error) {
+	r.mu.Lock()
+	has := r.has()
+	r.mu.Unlock()
+	if !has {
+		return false, nil // Who renews the lease wakes the loop.
+	}
+	idle, err := r.attend(ctx)
 	if err != nil {
 		return false, err
 	}
-	for _, e := range es {
-		run, cancel := context.WithCancelCause(work)
-		if entered, full := r.enter(e.Key, cancel); entered {
-			r.start(run, cancel, e, running)
-		} else {
-			cancel(nil)
-			if full {
-				return false, nil
-			}
+	for _, key := range idle {
+		e, err := r.store.Execution(ctx, key)
+		switch {
+		case err != nil:
+			return false, err
+		case e.Runner != r.id || e.Phase.Terminal():
+			continue // Not any more.
+		}
+		if !r.start(work, e, running) {
+			return false, nil
 		}
 	}
-	return true, nil
+	room := r.room()
+	if room == 0 {
+		return false, nil
+	}
+	at, err := r.store.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	taken, err := r.store.TakeExecutions(ctx, r.id, at, room)
+	for _, e := range taken {
+		r.start(work, e, running) // What cannot start now is attended to later: it is this runner's.
+	}
+	return false, err
 }
 
-func (r *Runner) start(ctx context.Context, cancel context.CancelCauseFunc, e store.Execution, running *sync.WaitGroup) {
-	running.Go(func() {
-		defer cancel(nil)
-		r.execute(ctx, e)
-	})
-}
-
-// enter puts an execution among those in progress unless it is there or they are full.
-func (r *Runner) enter(key ident.Key, cancel context.CancelCauseFunc) (entered, full bool) {
+// room is how many executions to take. Where others could do with some too, none
+// takes more at once than it has processes.
+func (r *Runner) room() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.active[key]; known {
-		return false, false
+	room := max(0, r.cfg.Executions-len(r.active))
+	if r.cfg.Shared {
+		room = min(room, r.cfg.Parallel)
 	}
-	if len(r.active) >= r.cfg.Executions {
-		return false, true
+	return room
+}
+
+// start runs an execution of this runner unless they are full, or it may not be its own any more.
+func (r *Runner) start(work context.Context, e store.Execution, running *sync.WaitGroup) bool {
+	ctx, cancel := context.WithCancelCause(work)
+	h := &holding{cancel: cancel, lost: make(chan struct{})}
+	if !r.enter(e.Key, h) {
+		cancel(nil)
+		return false
 	}
-	r.active[key] = cancel
-	return true, false
+	running.Go(func() {
+		defer cancel(nil)
+		r.execute(ctx, &execution{Runner: r, holding: h, stored: e})
+	})
+	return true
+}
+
+func (r *Runner) enter(key ident.Key, h *holding) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if before, known := r.active[key]; known {
+		before.lose() // It was another's in between, and begins anew when this has left.
+		return false
+	}
+	if len(r.active) >= r.cfg.Executions || !r.has() {
+		return false
+	}
+	r.active[key] = h
+	return true
 }
 
 func (r *Runner) leave(key ident.Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.active, key)
-}
-
-// claim makes a queued execution a running one, and reads again one in progress.
-// It has been entered before, so that Terminate finds it from here on.
-func (r *Runner) claim(ctx context.Context, listed store.Execution) (claimed store.Execution, err error) {
-	started := now()
-	err = r.record(ctx, "claim execution", func(ctx context.Context) (err error) {
-		claimed, err = r.store.UpdateExecution(ctx, listed.Key, func(e *store.Execution) error {
-			switch {
-			case e.Phase.Terminal():
-				return errUnchanged
-			case queued(e.Phase):
-				e.Phase, e.StartedAt, e.UpdatedAt = store.Running, started, started
-			case queued(listed.Phase) && !e.StartedAt.Equal(started):
-				return errUnchanged // Somebody else's. With this time it is ours, and only the reply was lost.
-			}
-			return nil
-		})
-		return err
-	})
-	return claimed, err
 }
 
 // queued says that an execution in phase p has not been taken up.

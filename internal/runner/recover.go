@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
 )
 
@@ -24,9 +23,18 @@ func interruption() *nodeError {
 // killTime is how long a busy machine may take to end what was killed.
 const killTime = 10 * time.Second
 
-// endLeftovers ends the processes and containers that a previous tminus left
-// behind, before anything starts again that they might interfere with.
-func (r *Runner) endLeftovers(ctx, _ context.Context, _ *sync.WaitGroup) (bool, error) {
+// clear makes sure, before anything starts again, that nothing is left of a
+// previous tminus that might interfere with it.
+func (r *Runner) clear(ctx, _ context.Context, _ *sync.WaitGroup) (bool, error) {
+	cleared, err := r.endLeftovers(ctx)
+	if cleared {
+		close(r.cleared)
+	}
+	return cleared, err
+}
+
+// endLeftovers ends the processes and containers that a previous tminus left behind.
+func (r *Runner) endLeftovers(ctx context.Context) (bool, error) {
 	if r.cfg.Mode != Process {
 		if err := r.removeContainers(ctx); err != nil {
 			return false, err
@@ -113,16 +121,16 @@ func (x *execution) lastAttempt(ctx context.Context, node string) (last store.Ta
 }
 
 // abortNodes records as aborted what of an execution that ended is recorded as unfinished.
-func (r *Runner) abortNodes(ctx context.Context, key ident.Key) error {
-	return r.record(ctx, "abort nodes", func(ctx context.Context) error {
+func (x *execution) abortNodes(ctx context.Context) error {
+	return x.record(ctx, "abort nodes", func(ctx context.Context) error {
 		for {
 			// Those that are aborted pass the filter no more, so the first page is always the next.
-			nodes, err := r.store.Nodes(ctx, key, store.Query{Filters: unfinished, Limit: page})
+			nodes, err := x.store.Nodes(ctx, x.stored.Key, store.Query{Filters: unfinished, Limit: page})
 			if err != nil || len(nodes) == 0 {
 				return err
 			}
 			for _, n := range nodes {
-				if err := r.abortNode(ctx, n); err != nil {
+				if err := x.abortNode(ctx, n); err != nil {
 					return err
 				}
 			}
@@ -130,8 +138,8 @@ func (r *Runner) abortNodes(ctx context.Context, key ident.Key) error {
 	})
 }
 
-func (r *Runner) abortNode(ctx context.Context, n store.NodeExecution) error {
-	tasks, err := r.store.Tasks(ctx, n.Execution, n.Node, store.Query{Filters: unfinished, Limit: page})
+func (x *execution) abortNode(ctx context.Context, n store.NodeExecution) error {
+	tasks, err := x.store.Tasks(ctx, n.Execution, n.Node, store.Query{Filters: unfinished, Limit: page})
 	if err != nil {
 		return err
 	}
@@ -139,12 +147,12 @@ func (r *Runner) abortNode(ctx context.Context, n store.NodeExecution) error {
 		t.Phase, t.Reason = store.Aborted, errAborted.Error()
 		t.EndedAt = now()
 		t.UpdatedAt = t.EndedAt
-		if err := r.store.PutTask(ctx, t); err != nil {
+		if err := x.store.PutTask(ctx, x.id, t); err != nil {
 			return err
 		}
 	}
 	n.Phase = store.Aborted
 	n.EndedAt = now()
 	n.UpdatedAt = n.EndedAt
-	return r.store.PutNode(ctx, n)
+	return x.store.PutNode(ctx, x.id, n)
 }

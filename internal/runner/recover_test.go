@@ -232,12 +232,12 @@ func TestResume(t *testing.T) {
 			)
 			w.queue("e1", "f", nil, func(e *store.Execution) { e.Phase = test.phase })
 			for _, n := range test.state.nodes {
-				if err := w.db.PutNode(t.Context(), n); err != nil {
+				if err := w.db.PutNode(t.Context(), "", n); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for _, a := range test.state.tasks {
-				if err := w.db.PutTask(t.Context(), a); err != nil {
+				if err := w.db.PutTask(t.Context(), "", a); err != nil {
 					t.Fatal(err)
 				}
 			}

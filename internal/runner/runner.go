@@ -13,7 +13,11 @@
 // The database is the queue and the memory: a runner may stop or be killed at
 // any point, and the next one goes on from what is recorded. Nodes that
 // succeeded are not run again; an attempt that was cut off counts as failed.
-// One runner works on one database.
+//
+// Runners can share a database (Config.Shared). Each has a data directory of its
+// own, and with it an identity, which is recorded with what it takes up and
+// fences what it records. One that is not heard of for the time of its lease is
+// over, and the others take up what it had in progress.
 package runner
 
 import (
@@ -62,6 +66,18 @@ type Config struct {
 	Grace time.Duration
 	// Drain is how long running tasks may go on when Run is told to stop; 0 means 10 s.
 	Drain time.Duration
+	// Shared says that other runners may work on the same database, each with a
+	// data directory of its own. Otherwise this is the only one, and whatever is in
+	// progress when it starts was left by one before it.
+	Shared bool
+	// Lease is how long after its last sign of life the executions of a runner are
+	// its own, where Shared; then others take them over. When a third of that is
+	// left it ends its tasks, which must have ended after Grace. 0 means 30 s, or
+	// three times Grace if that is more.
+	Lease time.Duration
+	// Poll is how often the database is asked for new executions, and for those to
+	// be ended, even if nobody calls Wake. 0 means a second where Shared, else 30 s.
+	Poll time.Duration
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
 	// Finished is called once for each execution that ended while this process
@@ -76,6 +92,11 @@ func (c Config) withDefaults() Config {
 	c.Executions = cmp.Or(c.Executions, max(16, 4*c.Parallel))
 	c.Grace = cmp.Or(c.Grace, 5*time.Second)
 	c.Drain = cmp.Or(c.Drain, 10*time.Second)
+	c.Lease = cmp.Or(c.Lease, max(30*time.Second, 3*c.Grace))
+	if c.Shared {
+		c.Poll = cmp.Or(c.Poll, time.Second)
+	}
+	c.Poll = cmp.Or(c.Poll, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -89,6 +110,7 @@ func (c Config) withDefaults() Config {
 // method promises.
 type Store interface {
 	Executions
+	Holdings
 	Progress
 	Registry
 }
@@ -98,13 +120,21 @@ type Executions interface {
 	CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error)
 	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
-	OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error)
+}
+
+// Holdings keeps who runs what.
+type Holdings interface {
+	Now(ctx context.Context) (time.Time, error)
+	RenewRunner(ctx context.Context, runner string, now time.Time, lease time.Duration) error
+	RetireRunner(ctx context.Context, runner string) error
+	TakeExecutions(ctx context.Context, runner string, now time.Time, limit int) ([]store.Execution, error)
+	HeldExecutions(ctx context.Context, runner string) ([]store.Held, error)
 }
 
 // Progress keeps the parts of executions.
 type Progress interface {
-	PutNode(ctx context.Context, n store.NodeExecution) error
-	PutTask(ctx context.Context, t store.TaskExecution) error
+	PutNode(ctx context.Context, runner string, n store.NodeExecution) error
+	PutTask(ctx context.Context, runner string, t store.TaskExecution) error
 	Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error)
 	Tasks(ctx context.Context, execution ident.Key, node string, q store.Query) ([]store.TaskExecution, error)
 }
@@ -116,18 +146,21 @@ type Registry interface {
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
 }
 
-// Runner runs the executions of one database.
+// Runner runs executions of one database.
 type Runner struct {
 	store Store
 	cfg   Config
+	id    string // its identity, from when Run has opened the data directory
 	wake  chan struct{}
 	slots chan struct{} // one element for each task process
 	// stopping is closed when no further task may start, gone when what cannot
 	// be recorded is left to the next Run.
 	stopping, gone chan struct{}
+	cleared        chan struct{} // closed when nothing of an earlier process is left
 
 	mu     sync.Mutex
-	active map[ident.Key]context.CancelCauseFunc // the executions in progress
+	active map[ident.Key]*holding // the executions in progress
+	until  time.Time              // when its lease ends, where it has one
 }
 
 // New makes a Runner; Run starts it.
@@ -138,7 +171,8 @@ func New(s Store, cfg Config) *Runner {
 		wake:     make(chan struct{}, 1),
 		slots:    make(chan struct{}, cfg.Parallel),
 		stopping: make(chan struct{}), gone: make(chan struct{}),
-		active: make(map[ident.Key]context.CancelCauseFunc),
+		cleared: make(chan struct{}),
+		active:  make(map[ident.Key]*holding),
 	}
 }
 
@@ -146,14 +180,15 @@ func New(s Store, cfg Config) *Runner {
 var (
 	errTerminated  = errors.New("terminated")
 	errInterrupted = errors.New("interrupted: tminus stopped while it ran")
+	errLost        = errors.New("another runner may have taken it over")
 )
 
 // What an execution, or a part of one, comes to besides success and failure.
 var (
 	// errAborted says that it was ended from outside.
 	errAborted = errors.New("aborted")
-	// errLeft says that it stays as it is recorded, for the next Run.
-	errLeft = errors.New("left for the next run")
+	// errLeft says that it stays as it is recorded, for the next Run or another runner.
+	errLeft = errors.New("left as it is recorded")
 )
 
 // recordTime is how long the runner goes on recording what it ended by force
@@ -163,7 +198,8 @@ const recordTime = 10 * time.Second
 // Run takes up what a previous process left, oldest first, and then runs queued
 // executions, oldest first, until ctx ends. Then it starts no further task,
 // waits up to Config.Drain for those that run, ends the rest and returns nil;
-// what is unfinished goes on in the next Run. It can be called once.
+// what is unfinished goes on in the next Run or, where Shared, in another runner
+// at once. It can be called once.
 //
 // A database that fails is tried again; it never ends Run. The errors are those
 // of a configuration that cannot work.
@@ -176,7 +212,13 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	work, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 
-	var running sync.WaitGroup
+	var running, keeping sync.WaitGroup
+	kept, retire := context.WithCancel(context.WithoutCancel(ctx))
+	defer keeping.Wait()
+	defer retire()
+	if r.cfg.Shared {
+		keeping.Go(func() { r.keep(kept) })
+	}
 	r.loop(ctx, work, &running)
 	close(r.stopping)
 
@@ -224,7 +266,13 @@ func (r *Runner) open() (release func() error, err error) {
 	default:
 		return nil, fmt.Errorf("unknown mode %q; use process, docker or podman", r.cfg.Mode)
 	}
-	return lock(root)
+	if release, err = lock(root); err != nil {
+		return nil, err
+	}
+	if r.id, err = identity(root); err != nil {
+		return nil, errors.Join(fmt.Errorf("find out which runner this is: %w", err), release())
+	}
+	return release, nil
 }
 
 // Wake tells Run that new executions are queued. It never blocks.
@@ -238,8 +286,8 @@ func (r *Runner) Wake() {
 var errUnchanged = errors.New("unchanged")
 
 // Terminate ends an execution; cause and by are recorded with it. A queued one
-// is ABORTED when Terminate returns. One in progress is ABORTING; it is ABORTED
-// as soon as its processes have ended. One that has ended, or is being ended,
+// is ABORTED when Terminate returns. One in progress is ABORTING, on whichever
+// runner; it is ABORTED as soon as its processes have ended. One that has ended, or is being ended,
 // stays as it is. store.ErrNotFound says that there is no such execution.
 func (r *Runner) Terminate(ctx context.Context, key ident.Key, cause, by string) error {
 	ended, err := r.store.UpdateExecution(ctx, key, func(e *store.Execution) error {
@@ -264,15 +312,15 @@ func (r *Runner) Terminate(ctx context.Context, key ident.Key, cause, by string)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if cancel, ok := r.active[key]; ok {
-		cancel(errTerminated)
+	if h, ok := r.active[key]; ok {
+		h.cancel(errTerminated)
 	}
 	return nil
 }
 
 // stopped is what the part of an execution whose context has ended comes to.
 func stopped(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errInterrupted) {
+	if cause := context.Cause(ctx); errors.Is(cause, errInterrupted) || errors.Is(cause, errLost) {
 		return errLeft
 	}
 	return errAborted

@@ -107,6 +107,9 @@ func (t *taskNode) resume(ctx context.Context) (number int, outputs *core.Litera
 		return number + 1, nil, nil
 	default:
 		failure := interruption()
+		if last.Runner != "" && last.Runner != t.id {
+			failure = systemError(codeInterrupted, "interrupted: runner %s stopped while it ran, or was out of reach", last.Runner).mayRetry()
+		}
 		if err := t.settle(ctx, &last, nil, failure); err != nil {
 			return number, nil, err
 		}
@@ -166,7 +169,7 @@ func (t *taskNode) try(ctx context.Context, number int) (*core.LiteralMap, error
 	record := store.TaskExecution{
 		Execution: t.stored.Key, Node: t.record.Node, Attempt: number,
 		Task: workflow.ID(t.task.GetId()), TaskType: t.task.GetType(),
-		Phase: store.Running, Inputs: t.record.Inputs, Dir: attemptDir(t.stored.Key, t.record.Node, number),
+		Phase: store.Running, Inputs: t.record.Inputs, Runner: t.id, Dir: attemptDir(t.stored.Key, t.record.Node, number),
 		CreatedAt: started, StartedAt: started,
 	}
 	a, err := t.prepare(number, record.Dir)
@@ -216,5 +219,7 @@ func reasonOf(ctx context.Context) string {
 
 func (t *taskNode) putTask(ctx context.Context, record *store.TaskExecution) error {
 	record.UpdatedAt = now()
-	return t.Runner.record(ctx, "record attempt", func(ctx context.Context) error { return t.store.PutTask(ctx, *record) })
+	return t.execution.record(ctx, "record attempt", func(ctx context.Context) error {
+		return t.store.PutTask(ctx, t.id, *record)
+	})
 }

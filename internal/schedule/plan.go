@@ -195,6 +195,16 @@ func (p *planner) runsLeft() int {
 // exhausted says that the schedule has fired as often as it may.
 func (p *planner) exhausted() bool { return p.runsLeft() == 0 }
 
+// Attempt is when the launch of a slot of s is planned for: the slot, put off
+// by its jitter. Lateness that matters to people counts from there.
+func (s Schedule) Attempt(slot time.Time) (time.Time, error) {
+	timetable, err := s.Spec.Compile(s.Anchor)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return slot.Add(s.jitter(slot, timetable.Next(slot))), nil
+}
+
 // jitter puts a launch off by an amount that is a function of the schedule and
 // the slot alone, so that a repeated plan says the same.
 func (s *Schedule) jitter(slot, next time.Time) time.Duration {

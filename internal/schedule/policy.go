@@ -15,6 +15,9 @@ import (
 // MaxPauseOnFailure bounds pause-on-failure: so many executions are read after each failure.
 const MaxPauseOnFailure = 1000
 
+// LeastLateAfter bounds late-after from below: what launches sooner is late for nobody.
+const LeastLateAfter = time.Second
+
 // AnnotationPrefix begins every annotation that tminus reads on a launch plan.
 const AnnotationPrefix = "tminus.dev/"
 
@@ -165,7 +168,7 @@ var settings = []setting{
 	}},
 	{"buffer", func(p *Policy, v string) (err error) { p.Buffer, err = number(v, 1); return err }},
 	{"launch-deadline", func(p *Policy, v string) (err error) { p.LaunchDeadline, err = duration(v, time.Second); return err }},
-	{"late-after", func(p *Policy, v string) (err error) { p.LateAfter, err = duration(v, time.Second); return err }},
+	{"late-after", func(p *Policy, v string) (err error) { p.LateAfter, err = duration(v, LeastLateAfter); return err }},
 	{"pause-on-failure", func(p *Policy, v string) (err error) {
 		if p.PauseOnFailure, err = number(v, 1); p.PauseOnFailure > MaxPauseOnFailure {
 			err = fmt.Errorf("%q: %d is the most", v, MaxPauseOnFailure)

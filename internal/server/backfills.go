@@ -123,6 +123,11 @@ func (s *Server) backfillPlan(ctx context.Context, sch schedule.Schedule, b stor
 	if slots > maxBackfill {
 		return nil, invalid.Field("last", "the range has %d slots; %d is the most, so use several backfills", slots, maxBackfill)
 	}
+	// What is recorded of a pause, when it ends, is that its slots were skipped.
+	if sch.Paused != "" && !slices.Contains(b.Include, schedule.Skipped) && timetable.Count(later(b.First.Add(-time.Nanosecond), sch.Cursor), b.Last) > 0 {
+		return nil, invalid.Field("last", "%s is within a pause, whose slots are skipped; end the range where it begins, at %s, or include skipped slots",
+			b.Last.Format(time.RFC3339), sch.Cursor.UTC().Format(time.RFC3339))
+	}
 	p := planner{backlog: b, timetable: timetable, show: show, slot: timetable.Next(b.First.Add(-time.Nanosecond)), kept: map[schedule.Outcome]int64{}}
 	if !slices.Contains(b.Include, schedule.Skipped) {
 		if err := s.eachSkipped(ctx, sch.LaunchPlan.Key, b, p.leave); err != nil {
@@ -218,6 +223,13 @@ func (p *planner) visit(f schedule.Firing) {
 
 func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
 		return a
 	}
 	return b

@@ -307,7 +307,7 @@ func (a *api) run(t *testing.T, name string) {
 		{Node: "n1-0-n0", SpecNode: "n0", Parent: "n1", Phase: store.Failed, Error: encode(t, &core.ExecutionError{Code: "USER", Message: "no umbrella"})},
 	} {
 		n.Execution, n.CreatedAt, n.UpdatedAt = key, begin, begin.Add(time.Minute)
-		if err := a.db.PutNode(ctx, n); err != nil {
+		if err := a.db.PutNode(ctx, "", n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -318,7 +318,7 @@ func (a *api) run(t *testing.T, name string) {
 		x.Execution, x.Node, x.Task, x.TaskType, x.Inputs = key, "n0", task, "raw-container", inputs
 		x.Dir = "runs/" + name + "/n0/" + string(rune('0'+x.Attempt))
 		x.CreatedAt, x.UpdatedAt, x.StartedAt = begin, begin.Add(time.Minute), begin
-		if err := a.db.PutTask(ctx, x); err != nil {
+		if err := a.db.PutTask(ctx, "", x); err != nil {
 			t.Fatal(err)
 		}
 	}

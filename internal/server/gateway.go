@@ -47,6 +47,7 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		service.RegisterDataProxyServiceHandler,
 		tminusv1.RegisterScheduleServiceHandler,
 		tminusv1.RegisterLogServiceHandler,
+		tminusv1.RegisterAlertServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)
@@ -110,7 +111,7 @@ func (s *Server) checkParameters() runtime.Middleware {
 	known := parameters(
 		service.File_flyteidl_service_admin_proto, service.File_flyteidl_service_auth_proto,
 		service.File_flyteidl_service_identity_proto, service.File_flyteidl_service_dataproxy_proto,
-		tminusv1.File_tminus_v1_schedule_proto,
+		tminusv1.File_tminus_v1_schedule_proto, tminusv1.File_tminus_v1_alert_proto,
 	)
 	return func(next runtime.HandlerFunc) runtime.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request, pathParams map[string]string) {

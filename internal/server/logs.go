@@ -77,6 +77,18 @@ func openLog(in *os.Root, path string) (*os.File, error) {
 	return in.Open(path)
 }
 
+// checkHere refuses to read the files of an attempt that are in another replica's data directory.
+func (s *Server) checkHere(t store.TaskExecution) error {
+	if t.Dir == "" || t.Runner == "" {
+		return nil
+	}
+	if _, err := s.data.Lstat(t.Dir); !errors.Is(err, fs.ErrNotExist) {
+		return nil // What else may be wrong shows when it is read.
+	}
+	return notFound("the logs of attempt %d of node %q are not in the data directory of this replica: runner %s ran it; ask the replica that has the data directory of that runner",
+		t.Attempt, t.Node, t.Runner)
+}
+
 // serveLog serves one log of one attempt as plain text.
 func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) error {
 	key := ident.Key{Project: r.PathValue("project"), Domain: r.PathValue("domain"), Name: r.PathValue("name")}
@@ -91,6 +103,9 @@ func (s *Server) serveLog(w http.ResponseWriter, r *http.Request) error {
 	t, err := s.readAttempt(r.Context(), key, r.PathValue("node"), uint32(attempt))
 	if err != nil {
 		return err
+	}
+	if err := s.checkHere(t); err != nil {
+		return refuse(http.StatusNotFound, codes.NotFound, "%s", status.Convert(err).Message())
 	}
 	f, err := openLog(s.data, filepath.Join(t.Dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +132,8 @@ func serveFile(w http.ResponseWriter, r *http.Request, f *os.File) (err error) {
 }
 
 // ReadLogs sends the logs of an execution's attempts, one attempt after the
-// other; to follow, until the execution has ended.
+// other; to follow, until the execution has ended. Those that other replicas
+// have it leaves out, and then says so.
 func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreamingServer[tminusv1.ReadLogsResponse]) error {
 	ctx := stream.Context()
 	key := ident.Key{Project: r.GetProject(), Domain: r.GetDomain(), Name: r.GetName()}
@@ -149,9 +165,14 @@ func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreaming
 			planned = true
 		}
 		fresh := false
+		var elsewhere error
 		for _, t := range attempts {
 			k := attemptKey{t.Node, t.Attempt}
 			if sent[k] {
+				continue
+			}
+			if err := l.checkHere(t); err != nil {
+				elsewhere = err
 				continue
 			}
 			if err := l.sendAttempt(t, r.GetFollow(), stream); err != nil {
@@ -160,6 +181,8 @@ func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreaming
 			sent[k], fresh = true, true
 		}
 		switch {
+		case elsewhere != nil:
+			return elsewhere
 		case !r.GetFollow() || x.Phase.Terminal():
 			return nil
 		case fresh:

@@ -112,7 +112,7 @@ func TestFollowLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.Phase = phase
-		if err := a.db.PutTask(t.Context(), x); err != nil {
+		if err := a.db.PutTask(t.Context(), "", x); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -235,11 +235,11 @@ func TestFollowANodeThatHasNotStarted(t *testing.T) {
 		db.look(t)
 		db.look(t) // It has been looked for in vain, and is waited for.
 		key := key(at.name)
-		if err := a.db.PutNode(t.Context(), store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
+		if err := a.db.PutNode(t.Context(), "", store.NodeExecution{Execution: key, Node: at.node, SpecNode: "n0", Phase: store.Succeeded, CreatedAt: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		attempt := store.TaskExecution{Execution: key, Node: at.node, Phase: store.Succeeded, Dir: "runs/" + at.name, CreatedAt: time.Now()}
-		if err := a.db.PutTask(t.Context(), attempt); err != nil {
+		if err := a.db.PutTask(t.Context(), "", attempt); err != nil {
 			t.Fatal(err)
 		}
 		a.write(t, attempt.Dir+"/stdout", "hello")
@@ -375,4 +375,41 @@ func TestLogLinks(t *testing.T) {
 
 func logsOf(name string) *tminusv1.ReadLogsRequest {
 	return &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: name}
+}
+
+// The logs of an attempt are with the replica that ran it; the others say which that is.
+func TestLogsOfAnotherReplica(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	a.register(t)
+	a.run(t, "one")
+	first, err := a.db.Task(t.Context(), key("one"), "n0", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Runner = "web-2"
+	if err := a.db.PutTask(t.Context(), "", first); err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, "runs/one/n0/1/stdout", "rain")
+	const want = `the logs of attempt 0 of node "n0" are not in the data directory of this replica: runner web-2 ran it`
+	for _, follow := range []bool{false, true} {
+		r := logsOf("one")
+		r.Follow = follow
+		stream, err := a.logs.ReadLogs(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readAll(t, stream)
+		if status.Code(err) != codes.NotFound || !strings.Contains(status.Convert(err).Message(), want) {
+			t.Errorf("follow %t: %v, want NotFound: %s", follow, err, want)
+		}
+		if diff := cmp.Diff([]string{"n0 1 STDOUT rain"}, got); diff != "" {
+			t.Errorf("follow %t (-want +got):\n%s", follow, diff)
+		}
+	}
+	code, body, _ := a.request(t, "GET", "/tminus/v1/logs/weather/development/one/n0/0/stdout", "")
+	if code != 404 || !strings.Contains(body, "runner web-2 ran it") {
+		t.Errorf("a link: %d %s", code, body)
+	}
 }

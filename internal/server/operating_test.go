@@ -265,6 +265,10 @@ func TestPauseSkipAndRun(t *testing.T) {
 		no(t, run("1 00:45"), codes.AlreadyExists, "was skipped (skipped by ada@laptop: no data); a backfill")
 		must(a.schedules.PauseSchedule(ctx, &tminusv1.PauseScheduleRequest{Project: project, Domain: domain, Name: "often", Reason: "again"}))
 		sleepTo(t, "1 01:06")
+		_, err = a.schedules.CreateBackfill(ctx, &tminusv1.CreateBackfillRequest{
+			Project: project, Domain: domain, Name: "often", First: slot("1 00:55"), Last: slot("1 01:01"),
+		})
+		no(t, err, codes.InvalidArgument, "last: 2000-01-01T01:01:00Z is within a pause, whose slots are skipped; end the range where it begins, at 2000-01-01T00:56:00Z")
 		code, body, _ := a.request(t, http.MethodPost, "/tminus/v1/schedules/weather/development/often/resume", `{"reason": "it stands"}`, "Tminus-Principal", "eve")
 		if code != http.StatusOK || !strings.Contains(body, `"paused":""`) {
 			t.Errorf("resumed over REST: %d %s", code, body)

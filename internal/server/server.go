@@ -54,6 +54,12 @@ type Config struct {
 	// means that they do. It is said with every registration and activation of a
 	// schedule and with schedules that are read, and makes the server not ready.
 	SilentReason string
+	// Warnings says what does not work that leaves schedules firing, such as a
+	// channel for alerts; nil means that nothing does.
+	Warnings func() []string
+	// TestAlerts sends a test message through every channel for alerts, and says
+	// by channel how it went; nil means that there is none.
+	TestAlerts func(ctx context.Context) map[string]error
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
 }
@@ -174,6 +180,7 @@ func (s *Server) newGRPC() (*grpc.Server, *health.Server) {
 	service.RegisterDataProxyServiceServer(strict, &dataProxy{Server: s})
 	tminusv1.RegisterScheduleServiceServer(strict, &schedules{Server: s})
 	tminusv1.RegisterLogServiceServer(strict, &logs{Server: s})
+	tminusv1.RegisterAlertServiceServer(strict, &alerts{Server: s})
 
 	// "flyteadmin" is the name that Flyte's own server answers to.
 	h := health.NewServer()

@@ -66,6 +66,8 @@ type Ledger interface {
 	Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error)
 	Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error)
 	Firings(ctx context.Context, q store.Query) ([]schedule.Firing, error)
+	// Alerts lists them, newest first; fields are kind, slot, since, ended_at, told_at.
+	Alerts(ctx context.Context, q store.Query) ([]store.Alert, error)
 	// Now is the database's clock.
 	Now(ctx context.Context) (time.Time, error)
 }

@@ -192,6 +192,8 @@ type readiness struct {
 	Ready bool `json:"ready"`
 	// Reasons say why it is not ready.
 	Reasons []string `json:"reasons"`
+	// Warnings say what does not work though it is ready.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // ready says whether the server does all that it is for: answer, from a
@@ -213,6 +215,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 	}
 	answer.Ready = len(answer.Reasons) == 0
+	if s.cfg.Warnings != nil {
+		answer.Warnings = s.cfg.Warnings()
+	}
 	code := http.StatusOK
 	if !answer.Ready {
 		code = http.StatusServiceUnavailable

@@ -92,12 +92,14 @@ type Repair struct {
 type Retention struct {
 	// Firings were settled, and Executions ended, before these.
 	Firings, Executions time.Time
+	// Messages about alerts were settled before this, or were to be.
+	Messages time.Time
 	// Keep is how many of the latest executions of each launch plan stay.
 	Keep int
 }
 
 // Pruned is what was deleted.
 type Pruned struct {
-	Firings    int
-	Executions []Execution
+	Firings, Messages int
+	Executions        []Execution
 }

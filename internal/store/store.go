@@ -152,6 +152,8 @@ type Execution struct {
 	Slot time.Time
 	// Principal is who created it.
 	Principal string
+	// Runner is the runner that took it up; empty while it is queued.
+	Runner string
 	// Archived hides it from ordinary lists (flyteidl.admin.ExecutionState).
 	Archived bool
 	// StartedAt and EndedAt are zero until then.
@@ -194,9 +196,10 @@ type TaskExecution struct {
 	Reason string
 	// Inputs, Outputs and Error are serialized as in Execution.
 	Inputs, Outputs, Error []byte
-	// Dir is the attempt's directory, relative to the data directory; its
-	// stdout and stderr are files of these names in it.
-	Dir                                      string
+	// Runner is the runner that ran the attempt, and Dir the attempt's directory,
+	// relative to that runner's data directory; its stdout and stderr are files of
+	// these names in it.
+	Runner, Dir                              string
 	CreatedAt, UpdatedAt, StartedAt, EndedAt time.Time
 }
 

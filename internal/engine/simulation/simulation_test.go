@@ -34,7 +34,7 @@ func TestEverySlotOnceWhateverHappens(t *testing.T) {
 		t.Run(fmt.Sprint("part ", part), func(t *testing.T) {
 			t.Parallel()
 			for i := part; i < *seeds; i += parts {
-				seed := *first + uint64(i) //nolint:gosec // Not negative.
+				seed := *first + uint64(i)
 				dir := scratch(t)
 				synctest.Test(t, func(t *testing.T) { simulate(t, dir, seed) })
 				if err := os.RemoveAll(dir); err != nil {
@@ -56,11 +56,11 @@ func scratch(t *testing.T) string {
 	if _, err := os.Stat("/dev/shm"); err == nil {
 		parent = "/dev/shm"
 	}
-	dir, err := os.MkdirTemp(parent, "tminus-simulation")
+	dir, err := os.MkdirTemp(parent, "tminus-simulation") //nolint:usetesting // It is on disk.
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) }) //nolint:errcheck // It is gone, unless the test failed.
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
 
@@ -71,9 +71,9 @@ func simulate(t *testing.T, dir string, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // It is to be repeatable.
+	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{t: t, rand: r, seed: seed, db: db, claims: map[string]claim{}}
-	w.target = &target{world: w, rand: rand.New(rand.NewPCG(seed, 1)), launches: map[ident.Key]*launch{}} //nolint:gosec // Likewise.
+	w.target = &target{world: w, rand: rand.New(rand.NewPCG(seed, 1)), launches: map[ident.Key]*launch{}}
 	a := &actor{world: w, plans: []string{"a", "b", "c", "poison"}}
 	a.register()
 	for range 1 + r.IntN(3) {
@@ -148,7 +148,7 @@ func (a *actor) fuse() (steps int, after bool) {
 	return 1 + a.rand.IntN(300), a.rand.IntN(2) == 0
 }
 
-func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] } //nolint:ireturn // T is what it picks from.
+func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }
 
 func (a *actor) spec() schedule.Spec {
 	r := a.rand

@@ -103,12 +103,11 @@ func step[T any](p *process, do func() (T, error)) (result T, err error) {
 		return do()
 	}
 	if p.after {
-		result, err = do() // Nobody learns of it.
+		_, _ = do() //nolint:errcheck // Nobody learns of it.
 	}
 	p.dead.Store(true)
 	p.cancel()
-	var none T
-	return none, errCrashed
+	return result, errCrashed
 }
 
 func (p *process) Now(context.Context) (time.Time, error) { return p.world.now(), nil }
@@ -331,11 +330,10 @@ func (g *target) end(ctx context.Context, key ident.Key, phase store.Phase) erro
 		g.launches[key] = &launch{ended: tick} // It ended before its launch was noted.
 	}
 	g.mu.Unlock()
-	for _, p := range g.world.alive() {
-		if err := p.engine.Ended(ctx, x); err != nil && !errors.Is(err, errCrashed) {
+	if alive := g.world.alive(); len(alive) > 0 {
+		if err := alive[0].engine.Ended(ctx, x); err != nil && !errors.Is(err, errCrashed) {
 			return err
 		}
-		break
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,16 +40,17 @@ var (
 	lasts     = flag.Duration("for", 20*time.Second, "how long the torture lasts")
 	schedules = flag.Int("schedules", 300, "schedules, each of which is due every minute")
 	skew      = flag.Duration("skew", 0, "how far off the first replica's clock is")
-	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the torture") //nolint:gosec // Any number does.
+	seed      = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the torture")
 )
 
 const replicas = 3
 
 func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 	t.Logf("seed %d", *seed)
-	r := rand.New(rand.NewPCG(*seed, 0)) //nolint:gosec // It is to be repeatable, as far as it can.
+	r := rand.New(rand.NewPCG(*seed, 0))
 	server := postgrestest.Start(t, map[string]string{"fsync": "on", "max_connections": "100"})
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: server.URL(t)})
+	database := server.URL(t)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 		if i == 0 {
 			binary = binaries[len(binaries)-1]
 		}
-		all[i] = &replica{t: t, binary: binary, dir: dir, proxy: listen(t, server.URL(t)), number: i}
+		all[i] = &replica{t: t, binary: binary, dir: dir, proxy: listen(t, database), number: i}
 		all[i].start()
 	}
 	watch := time.Now()
@@ -142,7 +144,7 @@ func build(t *testing.T) (binaries []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	patched := strings.Replace(string(text), "func Now() Time {\n", "func Now() Time { return rightNow().Add("+fmt.Sprint(int64(*skew))+") }\n\nfunc rightNow() Time {\n", 1)
+	patched := strings.Replace(string(text), "func Now() Time {\n", "func Now() Time { return rightNow().Add("+strconv.FormatInt(int64(*skew), 10)+") }\n\nfunc rightNow() Time {\n", 1)
 	if patched == string(text) {
 		t.Fatal("time.Now is not where it was; look at " + source)
 	}
@@ -169,10 +171,16 @@ type replica struct {
 	killed   []time.Time
 	launches []time.Time
 	over     chan struct{}
+	log      *os.File
 }
 
 func (x *replica) start() {
 	x.over = make(chan struct{})
+	var err error
+	if x.log, err = os.CreateTemp(x.t.ArtifactDir(), fmt.Sprintf("replica-%d-*.log", x.number)); err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { x.log.Close() })
 	go func() {
 		defer close(x.over)
 		for {
@@ -181,8 +189,9 @@ func (x *replica) start() {
 				x.mu.Unlock()
 				return
 			}
-			cmd := exec.Command(x.binary, x.proxy.url, x.dir)
+			cmd := exec.CommandContext(context.WithoutCancel(x.t.Context()), x.binary, x.proxy.url, x.dir)
 			cmd.SysProcAttr = parental()
+			cmd.Stderr = x.log
 			out, err := cmd.StdoutPipe()
 			if err == nil {
 				err = cmd.Start()

@@ -81,7 +81,8 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	return &DB{
 		DB: relational.New(pool, pool, &relational.Dialect{
 			Instr: "strpos", Numbered: true, Locks: true, LockName: lockName,
-			Bulk: newBulks().run, Notify: notify, Failed: known, Again: again,
+			Clock: `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`,
+			Bulk:  newBulks().run, Notify: notify, Failed: known, Again: again,
 		}),
 		pool: pool, config: config,
 	}, nil
@@ -90,15 +91,6 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 // name is the database as people know it.
 func name(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("%s on %s", config.Database, config.Host)
-}
-
-// Now is the server's time: replicas need not agree on theirs.
-func (db *DB) Now(ctx context.Context) (time.Time, error) {
-	var t int64
-	if err := db.pool.QueryRowContext(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`).Scan(&t); err != nil {
-		return time.Time{}, fmt.Errorf("read the clock: %w", err)
-	}
-	return time.UnixMicro(t).UTC(), nil
 }
 
 // Close closes the connections.

@@ -51,7 +51,7 @@ func columns(t Type, names string) []Column {
 
 // Bulks are all the statements of this package that run in bulk.
 func Bulks() []*Bulk {
-	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, reviveFirings, insertExecutions}
+	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, reviveFirings, insertExecutions, putAlerts, dropAlerts, insertMessages}
 }
 
 // Values are parameters for so many rows, as they stand after VALUES or IN.

@@ -19,7 +19,7 @@ var executionEntity = entity{
 	noun: "executions", prefix: "execution",
 	columns: "project, domain, name, kind, launched_project, launched_domain, launched_name, launched_version," +
 		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, mode, slot, principal, archived," +
-		" abort_cause, aborted_by, created_at, updated_at, started_at, ended_at, spec, inputs, outputs, error",
+		" abort_cause, aborted_by, created_at, updated_at, started_at, ended_at, runner, spec, inputs, outputs, error",
 	from: "executions",
 	fields: map[string]field{
 		"project":              {column: "project"},
@@ -61,14 +61,14 @@ func scanExecution(rows *sql.Rows) (e store.Execution, err error) {
 	err = rows.Scan(&e.Project, &e.Domain, &e.Name, &e.Kind, &l.Project, &l.Domain, &l.Name, &l.Version,
 		&w.Project, &w.Domain, &w.Name, &w.Version, &e.Phase, &e.Mode, instant{&e.Slot}, &e.Principal, &e.Archived,
 		&e.AbortCause, &e.AbortedBy, instant{&e.CreatedAt}, instant{&e.UpdatedAt}, instant{&e.StartedAt}, instant{&e.EndedAt},
-		&e.Spec, &e.Inputs, &e.Outputs, &e.Error)
+		&e.Runner, &e.Spec, &e.Inputs, &e.Outputs, &e.Error)
 	return e, err
 }
 
 // stored are all that is stored of an execution but its key.
 var stored = slices.Concat(
 	columns(Text, "kind, launched_project, launched_domain, launched_name, launched_version,"+
-		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, principal, abort_cause, aborted_by"),
+		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, principal, abort_cause, aborted_by, runner"),
 	columns(Int, "open, mode, archived, slot, created_at, updated_at, started_at, ended_at"),
 	columns(Bytes, "spec, inputs, outputs, error"))
 
@@ -77,7 +77,7 @@ func storedOf(e *store.Execution) []any {
 	l, w := &e.LaunchPlan, &e.Workflow
 	return []any{
 		string(e.Kind), l.Project, l.Domain, l.Name, l.Version,
-		w.Project, w.Domain, w.Name, w.Version, string(e.Phase), e.Principal, e.AbortCause, e.AbortedBy,
+		w.Project, w.Domain, w.Name, w.Version, string(e.Phase), e.Principal, e.AbortCause, e.AbortedBy, e.Runner,
 		flag(!e.Phase.Terminal()), int64(e.Mode), flag(e.Archived), optional(e.Slot),
 		micros(e.CreatedAt), micros(e.UpdatedAt), optional(e.StartedAt), optional(e.EndedAt),
 		blob(e.Spec), blob(e.Inputs), blob(e.Outputs), blob(e.Error),
@@ -147,16 +147,23 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 		if err != nil {
 			return err
 		}
+		before := e.Phase
 		if refused = change(&e); refused != nil {
 			return refused
 		}
 		if e.Key != key {
 			return fmt.Errorf("the key became %s", e.Key)
 		}
-		if _, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...); err != nil || !e.Phase.Terminal() {
+		_, err = tx.exec(ctx, updateExecution, append(storedOf(&e), key.Project, key.Domain, key.Name)...)
+		switch {
+		case err != nil:
 			return err
+		case e.Phase == store.Aborting && before != store.Aborting:
+			return tx.notify(ctx) // Who runs it is to end it.
+		case e.Phase.Terminal():
+			return recall(ctx, tx, e.LaunchPlan.Key, e.UpdatedAt)
 		}
-		return recall(ctx, tx, e.LaunchPlan.Key, e.UpdatedAt)
+		return nil
 	})
 	switch {
 	case refused != nil:
@@ -165,25 +172,6 @@ func (db *DB) UpdateExecution(ctx context.Context, key ident.Key, change func(*s
 		return store.Execution{}, err
 	}
 	return e, nil
-}
-
-// selectOpen reads executions that have not ended and meet the condition, oldest first.
-func selectOpen(condition string) string {
-	return "SELECT " + executionEntity.columns + " FROM executions WHERE open = 1" + condition + " ORDER BY created_at, id LIMIT ?"
-}
-
-// OpenExecutions lists executions in one of the phases that have not ended, oldest first.
-func (db *DB) OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error) {
-	condition := ""
-	var args []any
-	if len(phases) > 0 {
-		condition = " AND phase IN " + Values(1, len(phases))
-		for _, p := range phases {
-			args = append(args, string(p))
-		}
-	}
-	es, err := collect(ctx, db.reading(), scanExecution, selectOpen(condition), append(args, limit)...)
-	return es, db.failed(ctx, "list open executions", err)
 }
 
 var selectRunning = "SELECT " + executionEntity.columns + ` FROM executions WHERE open = 1 AND kind = 'launch_plan'

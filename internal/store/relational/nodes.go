@@ -35,7 +35,7 @@ var nodeEntity = entity{
 var taskEntity = entity{
 	noun: "task executions", prefix: "task_execution",
 	columns: "e.project, e.domain, e.name, t.node, t.attempt, t.task_project, t.task_domain, t.task_name, t.task_version, t.task_type," +
-		" t.phase, t.reason, t.dir, t.created_at, t.updated_at, t.started_at, t.ended_at, t.inputs, t.outputs, t.error",
+		" t.phase, t.reason, t.runner, t.dir, t.created_at, t.updated_at, t.started_at, t.ended_at, t.inputs, t.outputs, t.error",
 	from: "executions e {outer} JOIN task_executions t ON t.execution_id = e.id",
 	fields: map[string]field{
 		"project":                   {column: "e.project"},
@@ -72,45 +72,65 @@ func scanNode(rows *sql.Rows) (n store.NodeExecution, err error) {
 func scanTask(rows *sql.Rows) (t store.TaskExecution, err error) {
 	e, task := &t.Execution, &t.Task
 	err = rows.Scan(&e.Project, &e.Domain, &e.Name, &t.Node, &t.Attempt, &task.Project, &task.Domain, &task.Name, &task.Version, &t.TaskType,
-		&t.Phase, &t.Reason, &t.Dir, instant{&t.CreatedAt}, instant{&t.UpdatedAt}, instant{&t.StartedAt}, instant{&t.EndedAt},
+		&t.Phase, &t.Reason, &t.Runner, &t.Dir, instant{&t.CreatedAt}, instant{&t.UpdatedAt}, instant{&t.StartedAt}, instant{&t.EndedAt},
 		&t.Inputs, &t.Outputs, &t.Error)
 	return t, err
 }
 
+// held is the id of an execution, which stays the runner's until tx has ended.
+func held(ctx context.Context, tx transaction, key ident.Key, runner string) (id int64, err error) {
+	var by string
+	err = tx.row(ctx, `SELECT id, runner FROM executions WHERE `+executionNamed+tx.holdRows("executions"),
+		key.Project, key.Domain, key.Name).Scan(&id, &by)
+	if err == nil && by != runner {
+		err = store.ErrTaken
+	}
+	return id, err
+}
+
 // PutNode stores a node's part in an execution, in place of what was stored of it.
-func (db *DB) PutNode(ctx context.Context, n store.NodeExecution) error {
+func (db *DB) PutNode(ctx context.Context, runner string, n store.NodeExecution) error {
 	return db.update(ctx, fmt.Sprintf("put node %s of execution %s", n.Node, n.Execution), func(tx transaction) error {
-		return one(tx.exec(ctx, `INSERT INTO node_executions (execution_id, node, spec_node, parent, is_group, phase,
+		id, err := held(ctx, tx, n.Execution, runner)
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `INSERT INTO node_executions (execution_id, node, spec_node, parent, is_group, phase,
 				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
-			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
+			VALUES `+Values(1, 13)+`
 			ON CONFLICT (execution_id, node) DO UPDATE SET spec_node = excluded.spec_node, parent = excluded.parent,
 				is_group = excluded.is_group, phase = excluded.phase, created_at = excluded.created_at,
 				updated_at = excluded.updated_at, started_at = excluded.started_at, ended_at = excluded.ended_at,
 				inputs = excluded.inputs, outputs = excluded.outputs, error = excluded.error`,
-			n.Node, n.SpecNode, n.Parent, flag(n.IsGroup), string(n.Phase),
+			id, n.Node, n.SpecNode, n.Parent, flag(n.IsGroup), string(n.Phase),
 			micros(n.CreatedAt), micros(n.UpdatedAt), optional(n.StartedAt), optional(n.EndedAt),
-			blob(n.Inputs), blob(n.Outputs), blob(n.Error),
-			n.Execution.Project, n.Execution.Domain, n.Execution.Name))
+			blob(n.Inputs), blob(n.Outputs), blob(n.Error))
+		return err
 	})
 }
 
 // PutTask stores an attempt of a task, in place of what was stored of it.
-func (db *DB) PutTask(ctx context.Context, t store.TaskExecution) error {
+func (db *DB) PutTask(ctx context.Context, runner string, t store.TaskExecution) error {
 	operation := fmt.Sprintf("put attempt %d of node %s of execution %s", t.Attempt, t.Node, t.Execution)
 	return db.update(ctx, operation, func(tx transaction) error {
-		return one(tx.exec(ctx, `INSERT INTO task_executions (execution_id, node, attempt,
-				task_project, task_domain, task_name, task_version, task_type, phase, reason, dir,
+		id, err := held(ctx, tx, t.Execution, runner)
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `INSERT INTO task_executions (execution_id, node, attempt,
+				task_project, task_domain, task_name, task_version, task_type, phase, reason, runner, dir,
 				created_at, updated_at, started_at, ended_at, inputs, outputs, error)
-			SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions WHERE project = ? AND domain = ? AND name = ?
+			VALUES `+Values(1, 19)+`
 			ON CONFLICT (execution_id, node, attempt) DO UPDATE SET task_project = excluded.task_project,
 				task_domain = excluded.task_domain, task_name = excluded.task_name, task_version = excluded.task_version,
-				task_type = excluded.task_type, phase = excluded.phase, reason = excluded.reason, dir = excluded.dir,
-				created_at = excluded.created_at, updated_at = excluded.updated_at, started_at = excluded.started_at,
-				ended_at = excluded.ended_at, inputs = excluded.inputs, outputs = excluded.outputs, error = excluded.error`,
-			t.Node, t.Attempt, t.Task.Project, t.Task.Domain, t.Task.Name, t.Task.Version, t.TaskType, string(t.Phase), t.Reason, t.Dir,
-			micros(t.CreatedAt), micros(t.UpdatedAt), optional(t.StartedAt), optional(t.EndedAt),
-			blob(t.Inputs), blob(t.Outputs), blob(t.Error),
-			t.Execution.Project, t.Execution.Domain, t.Execution.Name))
+				task_type = excluded.task_type, phase = excluded.phase, reason = excluded.reason, runner = excluded.runner,
+				dir = excluded.dir, created_at = excluded.created_at, updated_at = excluded.updated_at,
+				started_at = excluded.started_at, ended_at = excluded.ended_at, inputs = excluded.inputs,
+				outputs = excluded.outputs, error = excluded.error`,
+			id, t.Node, t.Attempt, t.Task.Project, t.Task.Domain, t.Task.Name, t.Task.Version, t.TaskType, string(t.Phase), t.Reason,
+			t.Runner, t.Dir, micros(t.CreatedAt), micros(t.UpdatedAt), optional(t.StartedAt), optional(t.EndedAt),
+			blob(t.Inputs), blob(t.Outputs), blob(t.Error))
+		return err
 	})
 }
 

@@ -34,6 +34,9 @@ type Dialect struct {
 	// LockName makes other transactions that lock the same name wait until tx has
 	// ended. It is called where there are Locks.
 	LockName func(ctx context.Context, tx *sql.Tx, name string) error
+	// Clock is an expression for the time by the database's clock, in microseconds
+	// since 1970, at the instant it is evaluated; empty where that is this machine's.
+	Clock string
 	// Bulk runs a statement for all of its rows, and says how many rows of the
 	// table that changed. With a Returning, each is called for every row that came of it instead.
 	Bulk func(ctx context.Context, tx *sql.Tx, s *Bulk, args []any, each func(*sql.Rows) error) (changed int, err error)
@@ -48,8 +51,8 @@ type Dialect struct {
 	Again func(err error) bool
 }
 
-// DB is a database. Its methods are those of storetest.Store but Now and Close,
-// and can be called at the same time.
+// DB is a database. Its methods are those of storetest.Store but Close, and can
+// be called at the same time.
 type DB struct {
 	write, read *sql.DB
 	dialect     *Dialect
@@ -93,6 +96,21 @@ func (s session) row(ctx context.Context, statement string, args ...any) *sql.Ro
 
 func (s session) exec(ctx context.Context, statement string, args ...any) (sql.Result, error) {
 	return s.on.ExecContext(ctx, s.db.text(statement), args...)
+}
+
+// now is the time by the database's clock.
+func (s session) now(ctx context.Context) (t time.Time, err error) {
+	if s.db.dialect.Clock == "" {
+		return time.Now().UTC().Truncate(time.Microsecond), nil
+	}
+	err = s.row(ctx, "SELECT "+s.db.dialect.Clock).Scan(instant{&t})
+	return t, err
+}
+
+// Now is the one clock by which slots are due: replicas need not agree on theirs.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	t, err := db.reading().now(ctx)
+	return t, db.failed(ctx, "read the clock", err)
 }
 
 // reading is for what reads outside of transactions.
@@ -152,6 +170,14 @@ func (t transaction) keepRows(table string) string {
 		return ""
 	}
 	return " FOR KEY SHARE OF " + table
+}
+
+// holdRows ends a SELECT that keeps the rows it finds from being changed until t has ended.
+func (t transaction) holdRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR SHARE OF " + table
 }
 
 // notify has other engines look for what t gave them to do, so that they need

@@ -270,19 +270,29 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 	return repairs, err
 }
 
-// Prune deletes settled firings and executions that have ended, a few at a time.
+// delete runs a statement that deletes rows, and says how many.
+func (db *DB) delete(ctx context.Context, operation, statement string, args ...any) (deleted int, err error) {
+	err = db.update(ctx, operation, func(tx transaction) error {
+		r, err := tx.exec(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		deleted = int(n)
+		return err
+	})
+	return deleted, err
+}
+
+// Prune deletes settled firings, messages and executions that have ended, a few at a time.
 func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned store.Pruned, err error) {
 	if !r.Firings.IsZero() {
-		err = db.update(ctx, "delete old firings", func(tx transaction) error {
-			res, err := tx.exec(ctx, deleteOldFirings, micros(r.Firings), micros(r.Firings), limit)
-			if err != nil {
-				return err
-			}
-			n, err := res.RowsAffected()
-			pruned.Firings = int(n)
-			return err
-		})
-		if err != nil {
+		if pruned.Firings, err = db.delete(ctx, "delete old firings", deleteOldFirings, micros(r.Firings), micros(r.Firings), limit); err != nil {
+			return pruned, err
+		}
+	}
+	if !r.Messages.IsZero() {
+		if pruned.Messages, err = db.delete(ctx, "delete old messages", deleteOldMessages, micros(r.Messages), limit); err != nil {
 			return pruned, err
 		}
 	}

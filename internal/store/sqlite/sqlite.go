@@ -15,7 +15,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -164,11 +163,6 @@ var (
 func dataSource(path string, pragmas []string, more string) string {
 	u := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode() + more}
 	return u.String()
-}
-
-// Now is this machine's time.
-func (db *DB) Now(context.Context) (time.Time, error) {
-	return time.Now().UTC().Truncate(time.Microsecond), nil
 }
 
 // Close closes the database and lets others open it.

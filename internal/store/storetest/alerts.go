@@ -405,3 +405,7 @@ func exerciseFidelity(t *testing.T, s Alerts) {
 	write(t, s, store.AlertChanges{Messages: []store.AlertMessage{m}})
 	same(t, "message", claimMessage(t, s, "c", time.Minute).Message, m)
 }
+
+func exerciseAlerts(t *testing.T, open func(t *testing.T) Store) {
+	ExerciseAlerts(t, func(t *testing.T) Alerts { return open(t) })
+}

@@ -50,7 +50,10 @@ type Firing interface {
 // Runs keeps what was launched.
 type Runs interface {
 	Executions
+	Runners
 	Parts
+	Alerts
+	Lateness
 }
 
 // Projects keeps projects and what is said of entities apart from their versions.
@@ -244,10 +247,28 @@ type Housekeeping interface {
 	// firings that are claimed by a session that is not there. What was wrong is
 	// repaired, and told.
 	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
-	// Prune deletes up to limit firings and as many executions, the oldest first.
+	// Prune deletes up to limit firings, as many messages about alerts and as many
+	// executions, the oldest first.
 	// Pending firings and open executions stay. Nodes and tasks go with their
 	// executions, of which it returns the keys alone.
 	Prune(ctx context.Context, r store.Retention, limit int) (store.Pruned, error)
+}
+
+// Lateness finds what alerts are raised and ended by though nothing happens.
+type Lateness interface {
+	// Waiting visits firings that are pending though a launch of them was planned
+	// for before, and by nobody under way unless one failed already: live ones
+	// alone, none whose schedule stopped, up to a hundred thousand, and some of
+	// them twice. Those that wait for another attempt or for an earlier execution
+	// are visited when their slot is not after before.
+	Waiting(ctx context.Context, before time.Time, visit func(schedule.Firing) error) error
+	// Timings reads, by number, those of the schedules that have a policy other than the default.
+	Timings(ctx context.Context, ids []int64) (map[int64]schedule.Schedule, error)
+	// StoppedAlerts names the schedules of alerts that last which are not to fire
+	// any more: inactive, or paused by somebody other than tminus itself.
+	StoppedAlerts(ctx context.Context) ([]ident.Key, error)
+	// Alerts lists the alerts that there are, ended ones too, newest first.
+	Alerts(ctx context.Context, q store.Query) ([]store.Alert, error)
 }
 
 // Executions keeps executions.
@@ -263,18 +284,32 @@ type Executions interface {
 	// execution has ended after it, the firings of its launch plan that wait for
 	// that are due at its UpdatedAt.
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
-	// OpenExecutions lists up to limit executions that have not ended and are in
-	// one of the phases (none means any), oldest first.
-	OpenExecutions(ctx context.Context, phases []store.Phase, limit int) ([]store.Execution, error)
 	// RunningOf lists the executions of a launch plan, of any version, that have not ended, oldest first.
 	RunningOf(ctx context.Context, plan ident.Key) ([]store.Execution, error)
 }
 
+// Runners keeps who runs executions.
+type Runners interface {
+	// RenewRunner says that a runner is there until lease after now. One that does
+	// not say so again by then is over.
+	RenewRunner(ctx context.Context, runner string, now time.Time, lease time.Duration) error
+	// RetireRunner says that a runner is over; one that is not there is so already.
+	RetireRunner(ctx context.Context, runner string) error
+	// TakeExecutions makes up to limit executions the runner's, and returns them:
+	// those in progress of runners that are over at now, or were never there, and
+	// then queued ones, which become RUNNING; of both the oldest first. What others
+	// are taking at the same time is left to them.
+	TakeExecutions(ctx context.Context, runner string, now time.Time, limit int) ([]store.Execution, error)
+	// HeldExecutions lists the executions in progress that are a runner's, oldest first.
+	HeldExecutions(ctx context.Context, runner string) ([]store.Held, error)
+}
+
 // Parts keeps what executions are made of.
 type Parts interface {
-	// PutNode and PutTask insert or replace; store.ErrNotFound without the execution.
-	PutNode(ctx context.Context, n store.NodeExecution) error
-	PutTask(ctx context.Context, t store.TaskExecution) error
+	// PutNode and PutTask insert or replace; store.ErrNotFound without the
+	// execution, and store.ErrTaken unless it is the runner's ("" while it is nobody's).
+	PutNode(ctx context.Context, runner string, n store.NodeExecution) error
+	PutTask(ctx context.Context, runner string, t store.TaskExecution) error
 	Node(ctx context.Context, execution ident.Key, node string) (store.NodeExecution, error)
 	Nodes(ctx context.Context, execution ident.Key, q store.Query) ([]store.NodeExecution, error)
 	Task(ctx context.Context, execution ident.Key, node string, attempt int) (store.TaskExecution, error)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
@@ -17,7 +18,7 @@ func fullExecution() store.Execution {
 	return store.Execution{
 		Key: key("f0"), LaunchPlan: id("plan", "v1"), Kind: store.LaunchPlan, Workflow: id("workflow", "v2"),
 		Spec: []byte("spec"), Inputs: []byte("inputs"), Outputs: []byte("outputs"), Phase: store.Failed, Error: []byte("error"),
-		AbortCause: "cause", AbortedBy: "somebody", Mode: 1, Slot: at(1), Principal: "principal", Archived: true,
+		AbortCause: "cause", AbortedBy: "somebody", Mode: 1, Slot: at(1), Principal: "principal", Runner: "web-1", Archived: true,
 		CreatedAt: at(2), UpdatedAt: at(3), StartedAt: at(4), EndedAt: at(5),
 	}
 }
@@ -127,13 +128,7 @@ func exerciseExecutions(t *testing.T, open func(t *testing.T) Store) {
 			}
 			created(t, s, e)
 		}
-		open := func(limit int, phases ...store.Phase) []string {
-			return executionNames(must(s.OpenExecutions(ctx, phases, limit))(t))
-		}
 		running := func() []string { return executionNames(must(s.RunningOf(ctx, plan.Key))(t)) }
-		same(t, "open", open(10), []string{"f4", "f3", "f1", "f0"})
-		same(t, "open, up to a limit", open(2), []string{"f4", "f3"})
-		same(t, "open in two phases", open(10, store.Running, store.Queued), []string{"f3", "f1", "f0"})
 		same(t, "running", running(), []string{"f3", "f1"})
 		for _, phase := range []store.Phase{store.Failed, store.Running, store.Aborted} {
 			must(s.UpdateExecution(ctx, key("f3"), func(e *store.Execution) error {
@@ -149,9 +144,128 @@ func exerciseExecutions(t *testing.T, open func(t *testing.T) Store) {
 	})
 }
 
+// exerciseRunners has runners take executions, one minute apart.
+func exerciseRunners(t *testing.T, open func(t *testing.T) Store) {
+	const lease = time.Minute
+	queued := func(t *testing.T, s Store, names ...string) {
+		t.Helper()
+		for i, name := range names {
+			created(t, s, store.Execution{Key: key(name), Phase: store.Queued, CreatedAt: at(i - 100)})
+		}
+	}
+	take := func(t *testing.T, s Store, runner string, now time.Time, limit int) []string {
+		t.Helper()
+		return executionNames(must(s.TakeExecutions(t.Context(), runner, now, limit))(t))
+	}
+	held := func(t *testing.T, s Store, runner string) []string {
+		t.Helper()
+		var names []string
+		for _, h := range must(s.HeldExecutions(t.Context(), runner))(t) {
+			names = append(names, h.Name+" "+string(h.Phase))
+		}
+		return names
+	}
+	set := func(t *testing.T, s Store, name string, phase store.Phase) {
+		t.Helper()
+		must(s.UpdateExecution(t.Context(), key(name), func(e *store.Execution) error { e.Phase = phase; return nil }))(t)
+	}
+
+	t.Run("take what is queued, oldest first", func(t *testing.T) {
+		s := open(t)
+		queued(t, s, "a", "b", "c", "d")
+		set(t, s, "a", store.Aborted)
+		check(t, s.RenewRunner(t.Context(), "web-1", at(1), lease))
+		same(t, "taken", take(t, s, "web-1", at(1), 2), []string{"b", "c"})
+		same(t, "taken by another", take(t, s, "web-2", at(1), 2), []string{"d"})
+		e := must(s.Execution(t.Context(), key("b")))(t)
+		same(t, "stored", e, store.Execution{Key: key("b"), Phase: store.Running, Runner: "web-1", CreatedAt: at(-99), UpdatedAt: at(1), StartedAt: at(1)})
+		same(t, "held", held(t, s, "web-1"), []string{"b RUNNING", "c RUNNING"})
+		set(t, s, "b", store.Aborting)
+		set(t, s, "c", store.Succeeded)
+		same(t, "held, when one has ended", held(t, s, "web-1"), []string{"b ABORTING"})
+	})
+
+	t.Run("take over from those that are over", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		queued(t, s, "a", "b", "c", "d")
+		check(t, s.RenewRunner(ctx, "web-1", at(0), lease))
+		check(t, s.RenewRunner(ctx, "web-2", at(0), lease))
+		same(t, "first", take(t, s, "web-1", at(0), 2), []string{"a", "b"})
+		same(t, "second", take(t, s, "web-2", at(0), 1), []string{"c"})
+		set(t, s, "b", store.Aborting)
+		check(t, s.RenewRunner(ctx, "web-2", at(0).Add(lease/2), lease))
+		same(t, "within the lease", take(t, s, "web-3", at(1).Add(-1), 0), []string(nil))
+		same(t, "of one that is over, before what is queued", take(t, s, "web-3", at(1), 10), []string{"a", "b", "d"})
+		same(t, "the phase stays", held(t, s, "web-3"), []string{"a RUNNING", "b ABORTING", "d RUNNING"})
+		same(t, "what is left to it", held(t, s, "web-1"), []string(nil))
+		same(t, "of one that renewed", held(t, s, "web-2"), []string{"c RUNNING"})
+		check(t, s.RenewRunner(ctx, "web-1", at(2), lease))
+		same(t, "by one that is back, of one that was never there", take(t, s, "web-1", at(2), 1), []string{"a"})
+	})
+
+	t.Run("leave what is their own as it is", func(t *testing.T) {
+		s := open(t)
+		queued(t, s, "a")
+		same(t, "taken", take(t, s, "web-1", at(0), 10), []string{"a"})
+		same(t, "taken again", take(t, s, "web-1", at(9), 10), []string(nil))
+	})
+
+	t.Run("retire", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		queued(t, s, "a")
+		check(t, s.RenewRunner(ctx, "web-1", at(0), lease))
+		same(t, "taken", take(t, s, "web-1", at(0), 1), []string{"a"})
+		check(t, s.RetireRunner(ctx, "web-1"))
+		check(t, s.RetireRunner(ctx, "web-1"))
+		same(t, "taken over at once", take(t, s, "web-2", at(0), 1), []string{"a"})
+	})
+
+	t.Run("are over when the clock was set back", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		queued(t, s, "a")
+		check(t, s.RenewRunner(ctx, "web-1", at(600_000), lease))
+		same(t, "taken", take(t, s, "web-1", at(600_000), 1), []string{"a"})
+		check(t, s.RenewRunner(ctx, "web-2", at(0), lease))
+		same(t, "taken over", take(t, s, "web-2", at(0), 1), []string{"a"})
+	})
+
+	t.Run("never take the same", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		const runners, each = 5, 8
+		var names []string
+		for i := range runners * each {
+			names = append(names, fmt.Sprintf("f%02d", i))
+		}
+		queued(t, s, names...)
+		var mu sync.Mutex
+		var all []string
+		var done sync.WaitGroup
+		for r := range runners {
+			runner := fmt.Sprint("web-", r)
+			check(t, s.RenewRunner(ctx, runner, at(0), lease))
+			done.Go(func() {
+				for range each {
+					es, err := s.TakeExecutions(ctx, runner, at(0), 3)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					all = append(all, executionNames(es)...)
+					mu.Unlock()
+				}
+			})
+		}
+		done.Wait()
+		all = append(all, take(t, s, "web-0", at(0), len(names))...) // What somebody else held locked each time.
+		slices.Sort(all)
+		same(t, "taken", all, names)
+	})
+}
+
 func exerciseParts(t *testing.T, open func(t *testing.T) Store) {
 	s, ctx := open(t), t.Context()
 	e, other := fullExecution(), fullExecution()
+	e.Runner, other.Runner = "", ""
 	other.Name = "f1"
 	created(t, s, e, other)
 	node := store.NodeExecution{
@@ -161,21 +275,21 @@ func exerciseParts(t *testing.T, open func(t *testing.T) Store) {
 	}
 	task := store.TaskExecution{
 		Execution: e.Key, Node: node.Node, Attempt: 2, Task: id("task", "v1"), TaskType: "container", Phase: store.Retryable,
-		Reason: "exit code 1", Inputs: []byte("inputs"), Outputs: []byte("outputs"), Error: []byte("error"), Dir: "runs/f0/n1/2",
+		Reason: "exit code 1", Inputs: []byte("inputs"), Outputs: []byte("outputs"), Error: []byte("error"), Runner: "web-1", Dir: "runs/f0/n1/2",
 		CreatedAt: at(1), UpdatedAt: at(2), StartedAt: at(3), EndedAt: at(4),
 	}
 
 	t.Run("come back as they were stored", func(t *testing.T) {
-		check(t, s.PutNode(ctx, node))
-		check(t, s.PutTask(ctx, task))
+		check(t, s.PutNode(ctx, "", node))
+		check(t, s.PutTask(ctx, "", task))
 		same(t, "node", must(s.Node(ctx, e.Key, node.Node))(t), node)
 		same(t, "task", must(s.Task(ctx, e.Key, task.Node, task.Attempt))(t), task)
 	})
 	t.Run("are replaced", func(t *testing.T) {
 		node = store.NodeExecution{Execution: e.Key, Node: node.Node, Phase: store.Succeeded, CreatedAt: at(9), UpdatedAt: at(9)}
 		task = store.TaskExecution{Execution: e.Key, Node: task.Node, Attempt: task.Attempt, Phase: store.Succeeded, CreatedAt: at(9), UpdatedAt: at(9)}
-		check(t, s.PutNode(ctx, node))
-		check(t, s.PutTask(ctx, task))
+		check(t, s.PutNode(ctx, "", node))
+		check(t, s.PutTask(ctx, "", task))
 		same(t, "nodes", must(s.Nodes(ctx, e.Key, store.Query{Limit: 10}))(t), []store.NodeExecution{node})
 		same(t, "tasks", must(s.Tasks(ctx, e.Key, task.Node, store.Query{Limit: 10}))(t), []store.TaskExecution{task})
 	})
@@ -184,19 +298,36 @@ func exerciseParts(t *testing.T, open func(t *testing.T) Store) {
 		elsewhere, later := first, node
 		elsewhere.Node = "n7"
 		later.Node, later.CreatedAt = "n8", at(10)
-		check(t, s.PutTask(ctx, first))
-		check(t, s.PutTask(ctx, elsewhere))
-		check(t, s.PutNode(ctx, later))
-		check(t, s.PutNode(ctx, store.NodeExecution{Execution: other.Key, Node: node.Node, Phase: store.Queued}))
+		check(t, s.PutTask(ctx, "", first))
+		check(t, s.PutTask(ctx, "", elsewhere))
+		check(t, s.PutNode(ctx, "", later))
+		check(t, s.PutNode(ctx, "", store.NodeExecution{Execution: other.Key, Node: node.Node, Phase: store.Queued}))
 		same(t, "nodes, newest first", must(s.Nodes(ctx, e.Key, store.Query{Limit: 10}))(t), []store.NodeExecution{later, node})
 		q := store.Query{Limit: 10, SortBy: "retry_attempt", Ascending: true}
 		same(t, "tasks by attempt", must(s.Tasks(ctx, e.Key, task.Node, q))(t), []store.TaskExecution{first, task})
 		q.Filters = []store.Filter{{Field: "task_execution.phase", Op: store.Eq, Values: []string{"FAILED"}}}
 		same(t, "failed tasks", must(s.Tasks(ctx, e.Key, task.Node, q))(t), []store.TaskExecution{first})
 	})
+	t.Run("need their execution to be the runner's", func(t *testing.T) {
+		taken := fullExecution()
+		taken.Name = "f2"
+		created(t, s, taken)
+		n := store.NodeExecution{Execution: taken.Key, Node: "n0", Phase: store.Running, CreatedAt: at(1), UpdatedAt: at(1)}
+		a := store.TaskExecution{Execution: taken.Key, Node: "n0", Phase: store.Running, CreatedAt: at(1), UpdatedAt: at(1)}
+		check(t, s.PutNode(ctx, taken.Runner, n))
+		check(t, s.PutTask(ctx, taken.Runner, a))
+		for _, other := range []string{"", "web-2"} {
+			changed, again := n, a
+			changed.Phase, again.Phase = store.Succeeded, store.Succeeded
+			wantError(t, s.PutNode(ctx, other, changed), store.ErrTaken)
+			wantError(t, s.PutTask(ctx, other, again), store.ErrTaken)
+		}
+		same(t, "node", must(s.Node(ctx, taken.Key, "n0"))(t), n)
+		same(t, "task", must(s.Task(ctx, taken.Key, "n0", 0))(t), a)
+	})
 	t.Run("need their execution", func(t *testing.T) {
-		wantError(t, s.PutNode(ctx, store.NodeExecution{Execution: key("none"), Node: "n0"}), store.ErrNotFound)
-		wantError(t, s.PutTask(ctx, store.TaskExecution{Execution: key("none"), Node: "n0"}), store.ErrNotFound)
+		wantError(t, s.PutNode(ctx, "", store.NodeExecution{Execution: key("none"), Node: "n0"}), store.ErrNotFound)
+		wantError(t, s.PutTask(ctx, "", store.TaskExecution{Execution: key("none"), Node: "n0"}), store.ErrNotFound)
 		_, err := s.Node(ctx, e.Key, "n99")
 		wantError(t, err, store.ErrNotFound)
 		_, err = s.Task(ctx, e.Key, node.Node, 99)

@@ -166,6 +166,20 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 		}
 	})
 
+	t.Run("messages", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		write(t, s, messages("c", "sent", "sent too", "open"))
+		for range 2 {
+			settleMessage(t, s, claimMessage(t, s, "c", time.Minute), store.AlertSent, 0)
+		}
+		same(t, "none so old", must(s.Prune(ctx, store.Retention{Messages: fromNow(-time.Hour)}, 10))(t).Messages, 0)
+		// In half an hour nobody has given up what is to be tried for an hour.
+		same(t, "one at a time", must(s.Prune(ctx, store.Retention{Messages: fromNow(time.Hour / 2)}, 1))(t).Messages, 1)
+		same(t, "the other", must(s.Prune(ctx, store.Retention{Messages: fromNow(time.Hour / 2)}, 10))(t).Messages, 1)
+		same(t, "what is open", claimMessage(t, s, "c", time.Minute).Message.ID, "open")
+		same(t, "what nobody sends", must(s.Prune(ctx, store.Retention{Messages: fromNow(2 * time.Hour)}, 10))(t).Messages, 1)
+	})
+
 	for _, c := range []struct {
 		name    string
 		r       store.Retention
@@ -194,8 +208,8 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 					e.LaunchPlan = id("b", "v1")
 				}
 				created(t, s, e)
-				check(t, s.PutNode(ctx, store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
-				check(t, s.PutTask(ctx, store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+				check(t, s.PutNode(ctx, "", store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
+				check(t, s.PutTask(ctx, "", store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
 			}
 			got := must(s.Prune(ctx, c.r, c.limit))(t)
 			same(t, "deleted", executionNames(got.Executions), c.deleted)

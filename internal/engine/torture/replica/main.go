@@ -71,7 +71,7 @@ func (t target) launch(f schedule.Firing) error {
 		return nil
 	}
 	if err == nil {
-		_, err = fmt.Print(text)
+		_, err = os.Stdout.WriteString(text)
 	}
 	return err
 }
