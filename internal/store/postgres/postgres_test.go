@@ -128,26 +128,6 @@ func TestSchema(t *testing.T) {
 			t.Error("half of the migration stayed")
 		}
 	})
-	for name, through := range map[string]func(string) string{"directly": func(url string) string { return url }, "through a pooler": server.PgBouncer(t)} {
-		t.Run("eight at once, "+name, func(t *testing.T) {
-			url := through(server.Empty(t))
-			var all sync.WaitGroup
-			for range 8 {
-				all.Go(func() {
-					db, err := postgres.Open(ctx, postgres.Config{URL: url})
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer db.Close()
-					if _, err := db.Agenda(ctx); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			all.Wait()
-		})
-	}
 }
 
 // TestTwoReplicas has two of them plan and launch the same schedules.
