@@ -59,6 +59,13 @@ func (l *target) Terminate(context.Context, ident.Key, string, string) error {
 	return errors.New("nothing here ends executions")
 }
 
+// be makes it say no to what refuse says yes to.
+func (l *target) be(refuse func(schedule.Firing) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuse = refuse
+}
+
 // take is what was launched since the last take.
 func (l *target) take() []string {
 	l.mu.Lock()
@@ -310,7 +317,7 @@ func TestRedrive(t *testing.T) {
 		ctx := as(t.Context(), "ada@laptop")
 		a.activePlan(t, "often", utc("*/5 * * * *"))
 		a.activePlan(t, "other", utc("*/10 * * * *"))
-		l.refuse = func(schedule.Firing) bool { return time.Now().Before(clock(t, "1 00:21")) }
+		l.be(func(schedule.Firing) bool { return time.Now().Before(clock(t, "1 00:21")) })
 		sleepTo(t, "1 00:21")
 		same(t, "dead", a.ledger(t, "often"),
 			"1 00:20 scheduled dead: launch refused: the cluster is gone",
@@ -342,9 +349,9 @@ func TestBackfill(t *testing.T) {
 	operating(t, func(t *testing.T, a *api, l *target) {
 		ctx := as(t.Context(), "ada@laptop")
 		a.activePlan(t, "hourly", utc("0 * * * *"))
-		l.refuse = func(f schedule.Firing) bool {
+		l.be(func(f schedule.Firing) bool {
 			return f.Slot.Equal(clock(t, "1 03:00")) && time.Now().Before(clock(t, "1 09:00"))
-		}
+		})
 		sleepTo(t, "1 03:30")
 		if _, err := a.schedules.PauseSchedule(ctx, &tminusv1.PauseScheduleRequest{
 			Project: project, Domain: domain, Name: "hourly", Reason: "no power", Until: timestamppb.New(clock(t, "1 06:30")),

@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 100, "how many seeds to run")
+	seeds = flag.Int("seeds", 40, "how many seeds to run")
 	first = flag.Uint64("seed", 1, "the first seed")
 )
 
