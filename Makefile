@@ -71,6 +71,10 @@ bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=�
 simulate: ## Run the engine under simulated trouble (SEEDS=…), or one seed again (SEED=…)
 	go test ./internal/engine/simulation -count 1 -timeout 0 $(if $(SEED),-seed $(SEED) -seeds 1 -v,-seeds $(or $(SEEDS),1000))
 
+.PHONY: torture
+torture: ## Half an hour of trouble for three replicas on a real PostgreSQL (FOR=…, SCHEDULES=…)
+	go test ./internal/engine/torture -count 1 -v -timeout 0 -for $(or $(FOR),30m) -schedules $(or $(SCHEDULES),1800) -skew 7m
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a minute each (FUZZTIME=…)
 	./scripts/fuzz "$(or $(FUZZTIME),1m)"

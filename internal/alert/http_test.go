@@ -30,7 +30,7 @@ var (
 	}
 	hourly = store.Alert{
 		AlertID: store.AlertID{Schedule: plan("hourly-sync"), Kind: store.AlertMissed},
-		Slot:    time.Date(2026, 11, 24, 5, 5, 0, 0, time.UTC), Count: 2, Reason: "not running; catch-up is none within 24h0m0s",
+		Slot:    time.Date(2026, 11, 24, 5, 5, 0, 0, time.UTC), Count: 2, Reason: "down until 2026-11-24T05:40:00Z: catch-up is none within 24h0m0s",
 		Since:   time.Date(2026, 11, 24, 5, 40, 0, 0, time.UTC),
 		EndedAt: time.Date(2026, 11, 24, 6, 5, 2, 0, time.UTC), EndSlot: time.Date(2026, 11, 24, 6, 5, 0, 0, time.UTC),
 		ToldAt: time.Date(2026, 11, 24, 5, 40, 10, 0, time.UTC),
