@@ -238,9 +238,9 @@ func (x *replica) stop() {
 	x.signal(syscall.SIGTERM)
 	select {
 	case <-x.over:
-	case <-time.After(20 * time.Second):
-		x.t.Errorf("replica %d does not stop", x.number)
-		x.signal(syscall.SIGKILL)
+	case <-time.After(45 * time.Second):
+		x.t.Errorf("replica %d does not stop; what it does is at the end of %s", x.number, x.log.Name())
+		x.signal(syscall.SIGQUIT)
 	}
 }
 
