@@ -189,18 +189,32 @@ func judge(ctx context.Context, tx transaction, now time.Time, due map[int64][]s
 	return err
 }
 
-// maxPending bounds how many pending firings of a launch plan its policies look at.
+// maxPending bounds how many of the firings of a launch plan that wait its
+// policies look at. Those that are being launched are all looked at: each has its place.
 const maxPending = 1000
 
-const selectPendingOf = selectPending + ` WHERE f.outcome = 0 AND f.schedule_id = ? ORDER BY f.slot LIMIT ?`
+const (
+	selectOwnedOf   = selectPending + ` WHERE f.outcome = 0 AND f.owner <> 0 AND f.schedule_id = ?`
+	selectPendingOf = selectPending + ` WHERE f.outcome = 0 AND f.owner = 0 AND f.schedule_id = ? ORDER BY f.slot LIMIT ?`
+)
 
 // look reads what the policies of a launch plan look at.
 func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene schedule.Scene, err error) {
 	plan := due[0].LaunchPlan.Key
 	// In this order: a launch that is settled between the two is seen to run.
-	if scene.Pending, err = collect(ctx, tx.session, scanPending, selectPendingOf, due[0].ScheduleID, maxPending); err != nil {
+	owned, err := collect(ctx, tx.session, scanPending, selectOwnedOf, due[0].ScheduleID)
+	if err != nil {
 		return scene, err
 	}
+	waiting, err := collect(ctx, tx.session, scanPending, selectPendingOf, due[0].ScheduleID, maxPending)
+	if err != nil {
+		return scene, err
+	}
+	// One that was given up between the two is in both.
+	waiting = slices.DeleteFunc(waiting, func(f schedule.Firing) bool {
+		return slices.ContainsFunc(owned, func(o schedule.Firing) bool { return o.Slot.Equal(f.Slot) })
+	})
+	scene.Pending = append(owned, waiting...)
 	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
 		return scene, err
 	}
@@ -251,7 +265,7 @@ func recall(ctx context.Context, tx transaction, plan ident.Key, now time.Time) 
 	}
 	var due []schedule.Firing
 	for _, f := range waiting {
-		if f.Owner == 0 && schedule.Waits(f) && f.AttemptAt.After(now) {
+		if schedule.Waits(f) && f.AttemptAt.After(now) {
 			f.AttemptAt = now
 			due = append(due, f)
 		}

@@ -34,6 +34,7 @@ func Statements() ([]Statement, error) {
 		{"due firings", selectDueFirings, "firings_pending (queue=? AND attempt_at<?)"},
 		{"queues", selectQueues, "firings_pending (queue>?)"},
 		{"pending firings that policies look at", selectPendingOf, "firings_waiting (schedule_id=?)"},
+		{"launches under way that policies look at", selectOwnedOf, "firings_"},
 		{"claimed firings", bulk(claimFirings), "firings USING PRIMARY KEY (slot=? AND schedule_id=?)"},
 		{"firings launched again", bulk(reviveFirings), "firings USING PRIMARY KEY (slot=? AND schedule_id=?)"},
 		{"firings of a session", selectOwned, "firings_owned (owner=?)"},
