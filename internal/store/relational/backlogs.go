@@ -150,11 +150,7 @@ func (db *DB) CancelBacklog(ctx context.Context, id int64, c store.Change) (stor
 		if b, err = get(ctx, tx.session, &backlogEntity, scanBacklog, "b.id = ?"+tx.lockRows("b"), id); err != nil || b.Ended != "" {
 			return err
 		}
-		reason := "cancelled by " + c.By
-		if c.Why != "" {
-			reason += ": " + c.Why
-		}
-		return cancel(ctx, tx, &b, reason, c.At)
+		return cancel(ctx, tx, &b, because("cancelled", c), c.At)
 	})
 	return b.Backlog, err
 }

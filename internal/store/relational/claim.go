@@ -128,11 +128,13 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 	if err := judge(ctx, tx, c.Now, judged, claimed); err != nil {
 		return err
 	}
-	place := make(map[firingKey]int, len(due))
-	for i := range due {
-		place[keyOf(due[i])] = i
+	if len(judged) > 0 { // Those that were let in go back to their places.
+		place := make(map[firingKey]int, len(due))
+		for i := range due {
+			place[keyOf(due[i])] = i
+		}
+		slices.SortFunc(claimed.Launch, func(a, b schedule.Firing) int { return place[keyOf(a)] - place[keyOf(b)] })
 	}
-	slices.SortFunc(claimed.Launch, func(a, b schedule.Firing) int { return place[keyOf(a)] - place[keyOf(b)] })
 	args := make([]any, 0, len(claimFirings.Columns)*len(claimed.Launch))
 	for i := range claimed.Launch {
 		f := &claimed.Launch[i]
@@ -218,29 +220,54 @@ func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene sch
 	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
 		return scene, err
 	}
-	var names []any
-	slots := make(map[string]time.Time)
-	for _, f := range due {
-		if f.Tried {
-			names = append(names, f.Execution())
-			slots[f.Execution()] = f.Slot
-		}
-	}
-	if len(names) == 0 {
-		return scene, nil
-	}
-	there, err := collect(ctx, tx.session, scanExecution, "SELECT "+executionEntity.columns+
-		" FROM executions WHERE project = ? AND domain = ? AND name IN "+Values(1, len(names)), append([]any{plan.Project, plan.Domain}, names...)...)
+	there, err := launchedBefore(ctx, tx, due)
 	if err != nil {
 		return scene, err
 	}
-	scene.There = make(map[time.Time]bool)
-	for _, x := range there {
-		if slot := slots[x.Name]; x.Launches(plan, slot) {
-			scene.There[slot] = true
+	scene.There = make(map[time.Time]bool, len(there))
+	for _, f := range due {
+		if _, is := there[keyOf(f)]; is {
+			scene.There[f.Slot] = true
 		}
 	}
 	return scene, nil
+}
+
+// launchedBefore finds out which of the firings that were tried have their
+// execution already, and when that was made: the answer may have been lost.
+func launchedBefore(ctx context.Context, tx transaction, firings []schedule.Firing) (map[firingKey]time.Time, error) {
+	tried := make(map[ident.Key]schedule.Firing) // by execution
+	names := make(map[ident.Key][]any)           // by project and domain
+	for _, f := range firings {
+		if f.Tried {
+			place := ident.Key{Project: f.LaunchPlan.Project, Domain: f.LaunchPlan.Domain}
+			names[place] = append(names[place], f.Execution())
+			tried[ident.Key{Project: place.Project, Domain: place.Domain, Name: f.Execution()}] = f
+		}
+	}
+	there := make(map[firingKey]time.Time)
+	for place, some := range names {
+		found, err := collect(ctx, tx.session, scanLaunch, selectLaunches+Values(1, len(some)), append([]any{place.Project, place.Domain}, some...)...)
+		if err != nil {
+			return nil, fmt.Errorf("look for executions: %w", err)
+		}
+		for _, x := range found {
+			if f := tried[x.Key]; x.Launches(f.LaunchPlan.Key, f.Slot) {
+				there[keyOf(f)] = x.CreatedAt
+			}
+		}
+	}
+	return there, nil
+}
+
+// selectLaunches reads what says whose executions those are.
+const selectLaunches = `SELECT project, domain, name, kind, launched_project, launched_domain, launched_name, slot, created_at
+	FROM executions WHERE project = ? AND domain = ? AND name IN `
+
+func scanLaunch(rows *sql.Rows) (x store.Execution, err error) {
+	plan := &x.LaunchPlan
+	err = rows.Scan(&x.Project, &x.Domain, &x.Name, &x.Kind, &plan.Project, &plan.Domain, &plan.Name, instant{&x.Slot}, instant{&x.CreatedAt})
+	return x, err
 }
 
 const selectRunningKeys = `SELECT project, domain, name FROM executions WHERE open = 1 AND kind = 'launch_plan'

@@ -318,27 +318,22 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 // undead finds out which of the firings that are given up have been launched all
 // the same: an answer may have been lost, and the ones after it failed.
 func undead(ctx context.Context, tx transaction, firings []schedule.Firing) ([]schedule.Firing, error) {
-	cloned := false
+	var dead []schedule.Firing
+	for _, f := range firings {
+		if f.Outcome == schedule.Dead {
+			dead = append(dead, f)
+		}
+	}
+	there, err := launchedBefore(ctx, tx, dead)
+	if err != nil || len(there) == 0 {
+		return firings, err
+	}
+	firings = slices.Clone(firings)
 	for i := range firings {
 		f := &firings[i]
-		if f.Outcome != schedule.Dead || !f.Tried {
-			continue
+		if at, is := there[keyOf(*f)]; is && f.Outcome == schedule.Dead {
+			f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", at
 		}
-		x, err := get(ctx, tx.session, &executionEntity, scanExecution, executionNamed, f.LaunchPlan.Project, f.LaunchPlan.Domain, f.Execution())
-		if isMissing(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look for its execution: %w", err)
-		}
-		if !x.Launches(f.LaunchPlan.Key, f.Slot) {
-			continue
-		}
-		if !cloned {
-			firings, cloned = slices.Clone(firings), true
-			f = &firings[i]
-		}
-		f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", x.CreatedAt
 	}
 	return firings, nil
 }

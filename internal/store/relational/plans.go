@@ -93,7 +93,7 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c 
 			case old.Active || spec == nil:
 				return nil
 			}
-			return start(ctx, tx, id, plan, *spec, old, "activate", c)
+			return start(ctx, tx, id, plan, *spec, old, c)
 		}
 		since, err := sinceWhen(ctx, tx, c.At)
 		if err != nil {
@@ -114,7 +114,7 @@ func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c 
 		if spec == nil {
 			return stop(ctx, tx, &old, c)
 		}
-		return start(ctx, tx, id, plan, *spec, old, "activate", c)
+		return start(ctx, tx, id, plan, *spec, old, c)
 	})
 }
 

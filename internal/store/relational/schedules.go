@@ -224,7 +224,7 @@ func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, ou
 // start makes spec fire from now on, after the slots that old decided. Over an
 // active schedule with the same expression it keeps the instant from which a
 // rate counts.
-func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, action string, c store.Change) error {
+func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, c store.Change) error {
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	if err != nil {
 		return err
 	}
-	return revise(ctx, tx, &s, action, c)
+	return revise(ctx, tx, &s, "activate", c)
 }
 
 // resume makes a schedule that was paused or had a problem fire again, from
@@ -399,6 +399,14 @@ func stop(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) e
 	return revise(ctx, tx, s, "deactivate", c)
 }
 
+// because is the reason of what somebody did to a slot.
+func because(done string, c store.Change) string {
+	if c.Why == "" {
+		return done + " by " + c.By
+	}
+	return done + " by " + c.By + ": " + c.Why
+}
+
 // Skip records a coming slot as skipped.
 func (db *DB) Skip(ctx context.Context, key ident.Key, slot time.Time, c store.Change) error {
 	return db.update(ctx, "skip slot "+slot.Format(time.RFC3339)+" of "+key.String(), func(tx transaction) error {
@@ -409,10 +417,7 @@ func (db *DB) Skip(ctx context.Context, key ident.Key, slot time.Time, c store.C
 		if !slot.After(s.Cursor) {
 			return store.ErrExists // It is decided, if only in a range.
 		}
-		reason := "skipped by " + c.By
-		if c.Why != "" {
-			reason += ": " + c.Why
-		}
+		reason := because("skipped", c)
 		n, err := insert(ctx, tx, &s, []schedule.Firing{{
 			Kind: schedule.KindManual, Slot: slot, Last: slot, Count: 1, Outcome: schedule.Skipped, Reason: reason, RecordedAt: c.At, SettledAt: c.At,
 		}})
@@ -491,21 +496,21 @@ func (db *DB) Redrive(ctx context.Context, q store.RedriveQuery, limit int, c st
 			return err
 		}
 		rows := make([]any, 0, len(reviveFirings.Columns)*len(dead))
-		revised := make(map[int64]bool)
+		schedules := make(map[int64]scheduleRow)
 		for i, f := range dead {
-			s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", f.ScheduleID)
-			if err != nil {
-				return err
+			s, known := schedules[f.ScheduleID]
+			if !known {
+				if s, err = get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", f.ScheduleID); err != nil {
+					return err
+				}
+				if err := revise(ctx, tx, &s, "redrive", c); err != nil {
+					return err
+				}
+				schedules[f.ScheduleID] = s
 			}
 			f = schedule.Again(s.Schedule, f, c.At.Add(time.Duration(i)*time.Microsecond))
 			if rows, err = reviveArgs(rows, &f, s.project, 1<<4); err != nil {
 				return err
-			}
-			if !revised[s.ID] {
-				revised[s.ID] = true
-				if err := revise(ctx, tx, &s, "redrive", c); err != nil {
-					return err
-				}
 			}
 		}
 		if redriven, err = tx.bulk(ctx, reviveFirings, rows, nil); err != nil || redriven == 0 {

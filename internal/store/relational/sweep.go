@@ -204,8 +204,7 @@ func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Ti
 	if _, err := collect(ctx, tx.session, scan, columns+"outcome > 1 AND last >= ?", s.ID, micros(since)); err != nil {
 		return nil, err
 	}
-	open, err := collect(ctx, tx.session, scanBacklog, "SELECT "+backlogEntity.columns+" FROM "+backlogEntity.from+
-		" WHERE b.schedule_id = ? AND b.next_at IS NOT NULL", s.ID)
+	open, err := collect(ctx, tx.session, scanBacklog, selectBacklogsOf, s.ID)
 	if err != nil {
 		return nil, err
 	}
