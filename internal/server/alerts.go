@@ -18,12 +18,8 @@ type alerts struct {
 
 // ListAlerts lists the alerts that there are, newest first.
 func (s *alerts) ListAlerts(ctx context.Context, r *tminusv1.ListAlertsRequest) (*tminusv1.ListAlertsResponse, error) {
-	q, err := query(r)
+	q, err := s.planQuery(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	q.Project, q.Domain, q.Name = r.GetProject(), r.GetDomain(), r.GetName()
-	if err := s.scope(ctx, q); err != nil {
 		return nil, err
 	}
 	list, token, err := page(ctx, q, s.store.Alerts, wireAlert)

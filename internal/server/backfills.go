@@ -281,12 +281,8 @@ func (s *Server) eachOf(ctx context.Context, key ident.Key, filters func(after s
 
 // ListBackfills lists backfills and catch-ups, newest first.
 func (s *schedules) ListBackfills(ctx context.Context, r *tminusv1.ListBackfillsRequest) (*tminusv1.ListBackfillsResponse, error) {
-	q, err := query(r)
+	q, err := s.planQuery(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	q.Project, q.Domain, q.Name = r.GetProject(), r.GetDomain(), r.GetName()
-	if err := s.scope(ctx, q); err != nil {
 		return nil, err
 	}
 	if r.GetOpenOnly() {

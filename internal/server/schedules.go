@@ -37,6 +37,22 @@ func nextCount(n uint32) (int, error) {
 	return int(max(n, 1)), nil
 }
 
+// planQuery is query for what belongs to launch plans, of those that r names.
+func (s *Server) planQuery(ctx context.Context, r interface {
+	listRequest
+	GetProject() string
+	GetDomain() string
+	GetName() string
+},
+) (store.Query, error) {
+	q, err := query(r)
+	if err != nil {
+		return q, err
+	}
+	q.Project, q.Domain, q.Name = r.GetProject(), r.GetDomain(), r.GetName()
+	return q, s.scope(ctx, q)
+}
+
 // scope checks the parts of a key that restrict a list; each may be empty.
 func (s *Server) scope(ctx context.Context, q store.Query) error {
 	if q.Project != "" {
@@ -220,12 +236,8 @@ func ours(spec *admin.LaunchPlanSpec) map[string]string {
 
 // ListFirings lists what became of slots, newest first.
 func (s *schedules) ListFirings(ctx context.Context, r *tminusv1.ListFiringsRequest) (*tminusv1.ListFiringsResponse, error) {
-	q, err := query(r)
+	q, err := s.planQuery(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	q.Project, q.Domain, q.Name = r.GetProject(), r.GetDomain(), r.GetName()
-	if err := s.scope(ctx, q); err != nil {
 		return nil, err
 	}
 	firings, token, err := page(ctx, q, s.store.Firings, wireFiring)
