@@ -244,13 +244,13 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 	if session == 0 {
 		return e.cfg.Poll, nil // The first beat wakes this loop.
 	}
+	claim := 0
+	if !e.shaper.limits() && e.live.free(ctx) {
+		claim = e.cfg.Batch
+	}
 	now, err := e.ledger.Now(ctx)
 	if err != nil {
 		return 0, err
-	}
-	claim := 0
-	if !e.shaper.limits() && e.live.idle() {
-		claim = e.cfg.Batch
 	}
 	advanced, err := e.ledger.Advance(ctx, session, now, e.cfg.Batch, claim)
 	if err != nil {

@@ -26,8 +26,12 @@ type lane struct {
 	handed chan []schedule.Firing
 	// most is how many firings one launch takes; it follows the launcher's speed.
 	most, limit int
+	// taken tells that the lane took what was handed to it.
+	taken chan struct{}
 	// loaded says that more is due than was claimed.
 	loaded atomic.Bool
+	// slow says that the last launch took its time.
+	slow atomic.Bool
 }
 
 // mostBehind bounds the launches behind: when a slot comes due, at most so many
@@ -35,10 +39,32 @@ type lane struct {
 const mostBehind = 500
 
 func newLane(behind bool, limit int) *lane {
-	return &lane{behind: behind, wake: make(chan struct{}, 1), handed: make(chan []schedule.Firing, 1), most: limit, limit: limit}
+	return &lane{behind: behind, wake: make(chan struct{}, 1), handed: make(chan []schedule.Firing, 1), taken: make(chan struct{}, 1), most: limit, limit: limit}
 }
 
-// idle says that the lane can take firings that are handed to it.
+// patience is how long recording waits for a lane that is quick to take what was
+// handed to it before: claiming in the same transaction as recording saves one.
+const patience = 100 * time.Millisecond
+
+// free says that the lane can take firings that are handed to it, now or in a moment.
+func (l *lane) free(ctx context.Context) bool {
+	if len(l.handed) == 0 || l.loaded.Load() || l.slow.Load() {
+		return l.idle()
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for !l.idle() {
+		select {
+		case <-l.taken:
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return false
+		}
+	}
+	return true
+}
+
 func (l *lane) idle() bool { return len(l.handed) == 0 && !l.loaded.Load() }
 
 // hand gives firings to the lane. Only one loop does, and only when it is idle.
@@ -57,6 +83,7 @@ const (
 )
 
 func (l *lane) adapt(fired int, took time.Duration) {
+	l.slow.Store(took >= shortLaunch)
 	switch {
 	case took > longLaunch:
 		l.most = max(1, min(l.most, fired)/2)
@@ -75,6 +102,7 @@ func (e *Engine) launchDue(ctx context.Context, l *lane) (time.Duration, error) 
 	}
 	select {
 	case fs := <-l.handed:
+		signal(l.taken)
 		if err := e.attempt(ctx, l, fs); err != nil {
 			return 0, err
 		}

@@ -1,207 +1,250 @@
-// Command enginebench measures how fast tminus fires: N schedules come due in
-// the same minute, and the engine plans them, records them in SQLite, launches
-// them to a launcher that does nothing and records the outcomes. It prints a
-// table for docs/performance.md. Each N runs in a process of its own, so that
-// the memory is that of N alone.
+// Command enginebench measures how fast tminus fires, on SQLite and on a
+// PostgreSQL server that it starts, and prints the tables of
+// docs/performance.md. Each figure comes from a process of its own, so that the
+// memory and processor time are those of that one measurement.
 package main
 
 import (
 	"context"
-	"database/sql"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"tminus.dev/internal/engine"
-	"tminus.dev/internal/ident"
-	"tminus.dev/internal/schedule"
-	"tminus.dev/internal/store/sqlite"
 )
 
 func main() {
-	n := flag.Int("n", 0, "measure this many schedules only, in this process")
-	idle := flag.Duration("idle", 10*time.Second, "how long to watch the idle engine afterwards")
-	dir := flag.String("dir", "", "directory for the databases; default the system's temporary one")
+	if job := os.Getenv(jobVariable); job != "" {
+		if err := work(context.Background(), job, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "enginebench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var o options
+	flag.StringVar(&o.databases, "databases", "sqlite,postgres", "databases to measure, separated by commas")
+	flag.StringVar(&o.only, "only", "", "measurements, separated by commas: rows, burst, steady, spread, idle, edit, outage; all if empty")
+	flag.StringVar(&o.sizes, "sizes", "1000,10000,100000,1000000", "numbers of schedules, separated by commas")
+	flag.DurationVar(&o.window, "window", 2*time.Minute, "how long schedules that are spread over the hour are watched, in whole minutes")
+	flag.IntVar(&o.runs, "runs", 1, "how often each burst is measured; medians are printed")
+	flag.StringVar(&o.dir, "dir", "", "directory for SQLite's databases; the system's temporary one if empty")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for a profile of each measurement, for go tool pprof; none if empty")
 	flag.Parse()
-	if err := run(context.Background(), *n, *idle, *dir, os.Stdout); err != nil {
+	if err := run(context.Background(), &o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "enginebench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, n int, idle time.Duration, dir string, w io.Writer) error {
-	if n > 0 {
-		return measure(ctx, n, idle, dir, w)
+type options struct {
+	databases, only, sizes, dir, profiles string
+	window                                time.Duration
+	runs                                  int
+}
+
+// table is one measurement for several numbers of schedules.
+type table struct {
+	name, title string
+	columns     []string
+	// sizes picks from those that were asked for.
+	sizes func(asked []int) []int
+	row   func(r *result) []string
+	// again says that it is worth running more than once.
+	again bool
+}
+
+func all(asked []int) []int { return asked }
+
+func only(n int) func([]int) []int { return func([]int) []int { return []int{n} } }
+
+func largest(asked []int) []int { return []int{slices.Max(asked)} }
+
+var tables = []table{
+	{
+		name: "rows", title: "Recording slots (reading what is due, planning it, firings, cursors), beside plain inserts of the same rows in the same batches", sizes: only(200_000), again: true,
+		columns: []string{"recorded/s", "plain inserts/s", "ratio", "plain inserts/s without secondary indexes", "ratio"},
+		row: func(r *result) []string {
+			return []string{rate(r.Recorded), rate(r.Plain), fmt.Sprintf("%.2f", r.Recorded/r.Plain), rate(r.Bare), fmt.Sprintf("%.2f", r.Recorded/r.Bare)}
+		},
+	},
+	{
+		name: "burst", title: "All due in one minute", sizes: all, again: true,
+		columns: []string{"all launched after", "firings/s", "lateness p50", "p99", "CPU tminus", "CPU server", "resident (peak)"},
+		row: func(r *result) []string {
+			return []string{span(r.Took), rate(float64(r.Firings) / r.Took.Seconds()), span(r.P50), span(r.P99), span(r.CPU), span(r.Server), megabytes(r.Peak)}
+		},
+	},
+	{
+		name: "steady", title: "A thousand a second, for two minutes (60,000 schedules at `rate(1 minute)`)", sizes: only(60_000),
+		columns: []string{"firings", "lateness p50", "p99", "CPU tminus a minute", "CPU server a minute", "resident (peak)"},
+		row:     watched,
+	},
+	{
+		name: "spread", title: "Spread over the minutes of the hour", sizes: all,
+		columns: []string{"firings", "lateness p50", "p99", "CPU tminus a minute", "CPU server a minute", "resident (peak)"},
+		row:     watched,
+	},
+	{
+		name: "idle", title: "Idle", sizes: largest,
+		columns: []string{"ready after", "idle CPU tminus", "idle CPU server", "one sweep", "resident (start)", "resident (after a sweep)"},
+		row: func(r *result) []string {
+			return []string{span(r.Ready), share(r.CPU, r.Took), share(r.Server, r.Took), span(r.Sweep), megabytes(r.Resident), megabytes(r.Peak)}
+		},
+	},
+	{
+		name: "edit", title: "One change among so many", sizes: all,
+		columns: []string{"add, median", "p99", "edit, median", "p99", "remove, median", "p99"},
+		row: func(r *result) []string {
+			var cells []string
+			for _, e := range r.Edits {
+				cells = append(cells, span(e.Median), span(e.P99))
+			}
+			return cells
+		},
+	},
+	{
+		name: "outage", title: "An hour's outage, with every slot of it to be caught up", sizes: func([]int) []int { return []int{1_000, 16_667} },
+		columns: []string{"slots", "all launched after", "slots/s", "CPU tminus", "CPU server", "resident (peak)"},
+		row: func(r *result) []string {
+			return []string{strconv.Itoa(r.Firings), span(r.Took), rate(float64(r.Firings) / r.Took.Seconds()), span(r.CPU), span(r.Server), megabytes(r.Peak)}
+		},
+	},
+}
+
+func watched(r *result) []string {
+	minutes := time.Duration(r.Took.Minutes())
+	return []string{strconv.Itoa(r.Firings), span(r.P50), span(r.P99), span(r.CPU / minutes), span(r.Server / minutes), megabytes(r.Peak)}
+}
+
+func run(ctx context.Context, o *options, w io.Writer) error {
+	var sizes []int
+	for text := range strings.SplitSeq(o.sizes, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return fmt.Errorf("-sizes: %q is no number of schedules", text)
+		}
+		sizes = append(sizes, n)
 	}
-	fmt.Fprintln(w, "| schedules due at once | all settled after | firings/s | lateness p50 | p99 | CPU while firing | resident (peak) | resident (idle) | idle CPU |")
-	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	if o.window < time.Minute || o.window%time.Minute != 0 {
+		return fmt.Errorf("-window: %s are no whole minutes", o.window)
 	}
-	for _, n := range []int{1_000, 100_000, 1_000_000} {
-		cmd := exec.CommandContext(ctx, self, "-n", strconv.Itoa(n), "-idle", idle.String(), "-dir", dir) //nolint:gosec // It is this program itself.
-		cmd.Stdout, cmd.Stderr = w, os.Stderr
-		if err := cmd.Run(); err != nil {
+	for _, t := range tables {
+		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), t.name) {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s:\n\n| schedules | database | %s |\n|%s\n", t.title, strings.Join(t.columns, " | "), strings.Repeat(" --- |", len(t.columns)+2))
+		for _, n := range t.sizes(sizes) {
+			for name := range strings.SplitSeq(o.databases, ",") {
+				if err := o.measure(ctx, w, &t, n, name); err != nil {
+					return fmt.Errorf("%s of %d on %s: %w", t.name, n, name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// measure prints one row: the median run, by the time it took.
+func (o *options) measure(ctx context.Context, w io.Writer, t *table, n int, name string) error {
+	runs := 1
+	if t.again {
+		runs = o.runs
+	}
+	results := make([]*result, runs)
+	for i := range results {
+		var err error
+		if results[i], err = o.once(ctx, t.name, n, name); err != nil {
 			return err
 		}
 	}
-	return nil
+	slices.SortFunc(results, func(a, b *result) int { return int(a.Took - b.Took) })
+	median := results[len(results)/2]
+	_, err := fmt.Fprintf(w, "| %d | %s | %s |\n", n, name, strings.Join(t.row(median), " | "))
+	return err
 }
 
-func measure(ctx context.Context, n int, idle time.Duration, parent string, w io.Writer) (err error) {
-	dir, err := os.MkdirTemp(parent, "enginebench")
+func (o *options) once(ctx context.Context, measurement string, n int, name string) (r *result, err error) {
+	d, err := openDatabase(name, o.dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	// Every schedule is due at each full minute; those that come before the
-	// measured one are in the past of the cursor.
-	lead := 3*time.Second + time.Duration(n)*40*time.Microsecond
-	slot := time.Now().Add(lead).Truncate(time.Minute).Add(time.Minute)
-	if err := prepare(ctx, dir, n, slot); err != nil {
-		return err
+	defer func() { err = errors.Join(err, d.close()) }()
+	j := &job{Measurement: measurement, Schedules: n, Window: o.window, Dir: d.dir, URL: d.url}
+	if o.profiles != "" {
+		j.Profile = filepath.Join(o.profiles, fmt.Sprintf("%s-%s-%d.pprof", name, measurement, n))
 	}
-	if time.Until(slot) < time.Second {
-		return fmt.Errorf("preparing %d schedules took too long; they are due already", n)
+	if err := d.prepare(ctx, j); err != nil {
+		return nil, err
 	}
-	db, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
-	if err != nil {
-		return err
+	before := d.cpu()
+	if r, err = j.start(ctx, func() { before = d.cpu() }); err != nil {
+		return nil, err
 	}
-	defer db.Close()
-
-	settled, done := 0, make(chan struct{})
-	eng := engine.New(db, nothing{}, engine.Config{Settled: func(fs []schedule.Firing) {
-		if settled += len(fs); settled == n {
-			close(done)
-		}
-	}})
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- eng.Run(ctx) }()
-
-	<-time.After(time.Until(slot))
-	before := cpu()
-	<-done
-	took := time.Since(slot)
-	burst := cpu() - before
-	peak := memory("VmHWM")
-	p50, p99, err := lateness(ctx, dir, n)
-	if err != nil {
-		return err
+	r.Server = d.cpu() - before
+	if measurement == "rows" {
+		r.Plain, r.Bare, err = d.plain(ctx, n)
+		return r, err
 	}
-	before, begin := cpu(), time.Now()
-	<-time.After(idle)
-	share := float64(cpu()-before) / float64(time.Since(begin))
-	stop()
-	if err := <-ended; err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "| %d | %s | %.0f | %s | %s | %s | %d MB | %d MB | %.2f %% |\n", n, took.Round(time.Millisecond),
-		float64(n)/took.Seconds(), p50.Round(time.Millisecond), p99.Round(time.Millisecond), burst.Round(10*time.Millisecond),
-		peak>>10, memory("VmRSS")>>10, 100*share)
-	return nil
+	r.P50, r.P99, err = d.lateness(ctx, j, r)
+	return r, err
 }
 
-// nothing is a launcher that accepts everything and does nothing.
-type nothing struct{}
+// jobVariable makes this program the process that is measured.
+const jobVariable = "ENGINEBENCH_JOB"
 
-func (nothing) Launch(_ context.Context, fs []schedule.Firing) []error { return make([]error, len(fs)) }
-
-func (nothing) Terminate(context.Context, ident.Key, string, string) error { return nil }
-
-// prepare fills a database with n active schedules, in bulk: one by one through
-// the API takes a transaction each, which is not what is measured here.
-func prepare(ctx context.Context, dir string, n int, slot time.Time) error {
-	db, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
+// start runs j in a process of its own, and calls begin when what is measured begins.
+func (j *job) start(ctx context.Context, begin func()) (*result, error) {
+	text, err := json.Marshal(j)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := db.Close(); err != nil {
-		return err
-	}
-	raw, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "tminus.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer raw.Close()
-	raw.SetMaxOpenConns(1)
-	now, next := strconv.FormatInt(time.Now().UnixMicro(), 10), strconv.FormatInt(slot.UnixMicro(), 10)
-	for _, statement := range []string{
-		`CREATE TEMP TABLE numbers AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < ` + strconv.Itoa(n) + `) SELECT n FROM c`,
-		`INSERT INTO launch_plans (id, project, domain, name, version, workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
-		 SELECT n, 'default', 'development', 'plan-' || n, 'v1', 'default', 'development', 'plan-' || n, 'v1', 1, 'CRON', ` + now + `, ` + now + ` FROM numbers`,
-		`INSERT INTO schedules (id, project_id, version, project, domain, name, plan_id, expression, kickoff_input, policy, active, paused, problem, cursor, anchor, next_at, runs, updated_at)
-		 SELECT n, 1, 'v1', 'default', 'development', 'plan-' || n, n, 'cron(' || strftime('%M %H', ` + next + `/1000000, 'unixepoch') || ' * * ? *)', 'kickoff_time', '', 1, '', '', ` + now + `, ` + now + `, ` + next + `, 0, ` + now + ` FROM numbers`,
-		`INSERT INTO revisions (schedule_id, number, plan_id, expression, kickoff_input, policy, anchor, active, paused, action, by_whom, why, at, from_at)
-		 SELECT id, 1, plan_id, expression, kickoff_input, policy, anchor, 1, '', 'activate', '', '', cursor, cursor FROM schedules`,
-		`UPDATE schedules SET revision = 1`,
-		`DROP TABLE numbers`,
-		`PRAGMA wal_checkpoint(TRUNCATE)`,
-	} {
-		if _, err := raw.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
-		}
+	cmd := exec.CommandContext(ctx, self) //nolint:gosec // It is this program itself.
+	cmd.Env, cmd.Stderr = append(os.Environ(), jobVariable+"="+string(text)), os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	lines, r := json.NewDecoder(out), &result{}
+	var begun bool
+	if err := lines.Decode(&begun); err == nil {
+		begin()
+		err = lines.Decode(r)
+	}
+	return r, errors.Join(err, cmd.Wait())
 }
 
-// lateness reads two quantiles of the lateness of n launched firings.
-func lateness(ctx context.Context, dir string, n int) (p50, p99 time.Duration, err error) {
-	raw, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "tminus.db")+"?mode=ro")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer raw.Close()
-	var launched int
-	if err := raw.QueryRowContext(ctx, `SELECT count(*) FROM firings WHERE outcome = 1`).Scan(&launched); err != nil {
-		return 0, 0, err
-	}
-	if launched != n {
-		return 0, 0, fmt.Errorf("%d firings are launched in the ledger, want %d", launched, n)
-	}
-	at := func(share float64) (d time.Duration) {
-		var micros int64
-		if e := raw.QueryRowContext(ctx, `SELECT settled_at - slot FROM firings ORDER BY 1 LIMIT 1 OFFSET ?`, int(share*float64(n-1))).Scan(&micros); err == nil {
-			err = e
-		}
-		return time.Duration(micros) * time.Microsecond
-	}
-	return at(0.50), at(0.99), err
+func rate(perSecond float64) string { return fmt.Sprintf("%.0f", perSecond) }
+
+func share(used, of time.Duration) string {
+	return fmt.Sprintf("%.2f %%", 100*float64(used)/float64(of))
 }
 
-// cpu is the processor time of this process so far.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
+func megabytes(kb int) string { return fmt.Sprintf("%d MB", kb>>10) }
 
-// memory is a field of /proc/self/status, in KiB; 0 where there is none.
-func memory(field string) int {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
+// span is a duration to three digits or so.
+func span(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	default:
+		return d.Round(10 * time.Microsecond).String()
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, field+":"); ok {
-			kb, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				return 0
-			}
-			return kb
-		}
-	}
-	return 0
 }

@@ -88,6 +88,30 @@ func Start(tb testing.TB, settings map[string]string) *Server {
 	return s
 }
 
+// Run starts a server for a program that is no test, with settings besides those
+// of postgresql.conf. It ends with Close, or with the program.
+func Run(settings map[string]string) (*Server, error) { return start(settings) }
+
+// Close ends a server that Run has started.
+func (s *Server) Close() error {
+	err := s.process.Process.Signal(Fast)
+	<-s.ended
+	return errors.Join(err, s.held.Close())
+}
+
+// PID is the server's process, the parent of those that serve connections.
+func (s *Server) PID() int { return s.process.Process.Pid }
+
+// Create makes a database of its own with the schema in it, which stays as long
+// as the server, and returns its URL.
+func (s *Server) Create() (string, error) {
+	if err := s.template(); err != nil {
+		return "", err
+	}
+	database := fmt.Sprint("test", s.databases.Add(1))
+	return at(s.port, database), s.exec("postgres", "CREATE DATABASE "+database+" TEMPLATE migrated")
+}
+
 // bounds are how long a server may take to start and to stop.
 const bounds = time.Minute
 
