@@ -7,6 +7,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -68,6 +69,9 @@ type Launcher interface {
 type Config struct {
 	// Batch is the most schedules or firings that one transaction takes; 0 means 2000.
 	Batch int
+	// Planners is how many schedules' batches are planned at once; 0 means 1, which is
+	// all that a database does where transactions that write take turns.
+	Planners int
 	// Poll bounds how long the engine sleeps when nothing is due; 0 means a minute.
 	Poll time.Duration
 	// Lease is how long the firings that this engine has claimed stay its own when
@@ -101,6 +105,7 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 2000)
+	c.Planners = cmp.Or(c.Planners, 1)
 	c.Poll = cmp.Or(c.Poll, time.Minute)
 	c.Lease = cmp.Or(c.Lease, time.Minute)
 	c.LaunchTime = cmp.Or(c.LaunchTime, 30*time.Second)
@@ -123,7 +128,7 @@ type Engine struct {
 	launcher Launcher
 	cfg      Config
 	session  session
-	plan     chan struct{}
+	plans    []chan struct{} // one for each planner
 	live     *lane
 	behind   *lane
 	shaper   *shaper
@@ -134,19 +139,24 @@ type Engine struct {
 // New makes an engine; Run starts it.
 func New(ledger Ledger, launcher Launcher, cfg Config) *Engine {
 	cfg = cfg.withDefaults()
-	return &Engine{
+	e := &Engine{
 		ledger: ledger, launcher: launcher, cfg: cfg,
 		session: session{wake: make(chan struct{}, 1)},
-		plan:    make(chan struct{}, 1),
 		live:    newLane(false, cfg.Batch),
 		behind:  newLane(true, min(cfg.Batch, mostBehind)),
 		shaper:  newShaper(cfg.Rate),
 	}
+	for range cfg.Planners {
+		e.plans = append(e.plans, make(chan struct{}, 1))
+	}
+	return e
 }
 
 // Wake tells the engine that schedules or firings changed, or that an execution ended. It never blocks.
 func (e *Engine) Wake() {
-	signal(e.plan)
+	for _, planner := range e.plans {
+		signal(planner)
+	}
 	signal(e.live.wake)
 	signal(e.behind.wake)
 }
@@ -164,24 +174,31 @@ const (
 // flight has been recorded. A database or launcher that fails is tried again;
 // it never ends the engine.
 func (e *Engine) Run(ctx context.Context) error {
-	loops := []struct {
+	type loop struct {
 		operation string
 		wake      chan struct{}
 		pass      func(context.Context) (time.Duration, error)
-	}{
+	}
+	loops := []loop{
 		{beating, e.session.wake, e.beat},
-		{planning, e.plan, e.planDue},
 		{launching, e.live.wake, func(ctx context.Context) (time.Duration, error) { return e.launchDue(ctx, e.live) }},
 		{catchingUp, e.behind.wake, func(ctx context.Context) (time.Duration, error) { return e.launchDue(ctx, e.behind) }},
 		{sweeping, make(chan struct{}, 1), e.sweep},
 	}
+	for i, wake := range e.plans {
+		operation := planning
+		if i > 0 {
+			operation = fmt.Sprintf("%s (%d)", planning, i+1)
+		}
+		loops = append(loops, loop{operation, wake, e.planDue})
+	}
 	for _, l := range loops {
 		e.health.note(l.operation, nil, 0)
 	}
-	g, loop := errgroup.WithContext(ctx)
+	g, running := errgroup.WithContext(ctx)
 	for _, l := range loops {
 		g.Go(func() error {
-			e.loop(loop, l.wake, l.operation, l.pass)
+			e.loop(running, l.wake, l.operation, l.pass)
 			return nil
 		})
 	}
@@ -257,7 +274,7 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 		e.doubt(session) // It may have claimed firings all the same.
 		return 0, err
 	}
-	e.live.hand(advanced.Launch)
+	e.live.hand(ctx, advanced.Launch)
 	if len(advanced.Dropped) > 0 {
 		e.cfg.Settled(advanced.Dropped)
 	}

@@ -67,10 +67,15 @@ func (l *lane) free(ctx context.Context) bool {
 
 func (l *lane) idle() bool { return len(l.handed) == 0 && !l.loaded.Load() }
 
-// hand gives firings to the lane. Only one loop does, and only when it is idle.
-func (l *lane) hand(fs []schedule.Firing) {
-	if len(fs) > 0 {
-		l.handed <- fs
+// hand gives firings to the lane, which is free, or was when another planner had
+// the same thought. When ctx ends before it takes them, they are released with all else.
+func (l *lane) hand(ctx context.Context, fs []schedule.Firing) {
+	if len(fs) == 0 {
+		return
+	}
+	select {
+	case l.handed <- fs:
+	case <-ctx.Done():
 	}
 }
 
