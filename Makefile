@@ -57,8 +57,8 @@ generate-check: ## Fail if generated files are not current
 	@go generate ./... && git diff --exit-code -- docs
 
 .PHONY: bench
-bench: ## Print firings per second into SQLite at 1k, 100k and 1M schedules
-	go run ./internal/engine/enginebench
+bench: ## Measure bursts, steady load, idling, changes and outages on SQLite and PostgreSQL (some 40 minutes)
+	go run ./internal/engine/enginebench $(BENCH)
 
 .PHONY: bench-cron
 bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)

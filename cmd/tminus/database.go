@@ -64,7 +64,7 @@ func shared(c *config.Config) engine.Config {
 	if c.Database.URL == "" {
 		return engine.Config{}
 	}
-	return engine.Config{Lease: engine.SharedLease, Poll: engine.SharedPoll}
+	return engine.Shared()
 }
 
 func migrateCommand(environ []string) *cobra.Command {

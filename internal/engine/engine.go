@@ -69,8 +69,8 @@ type Launcher interface {
 type Config struct {
 	// Batch is the most schedules or firings that one transaction takes; 0 means 2000.
 	Batch int
-	// Planners is how many schedules' batches are planned at once; 0 means 1, which is
-	// all that a database does where transactions that write take turns.
+	// Planners is how many batches of schedules are planned at once; 0 means 1: more
+	// gain nothing on a database where transactions that write take turns.
 	Planners int
 	// Poll bounds how long the engine sleeps when nothing is due; 0 means a minute.
 	Poll time.Duration
@@ -95,13 +95,13 @@ type Config struct {
 	Paused func(x store.Execution, failures int)
 }
 
-// What Config.Lease and Config.Poll should be where several replicas share a
-// database: what one that died had claimed is launched by the others soon, and
-// what a lost notification did not wake them for is seen soon.
-const (
-	SharedLease = 2 * time.Second
-	SharedPoll  = time.Second
-)
+// Shared is what a replica wants on a database that others share: what one that
+// died had claimed is launched by the others soon, what a lost notification did
+// not wake them for is seen soon, and while a planner waits for the server
+// another has it work.
+func Shared() Config {
+	return Config{Lease: 2 * time.Second, Poll: time.Second, Planners: 2}
+}
 
 func (c Config) withDefaults() Config {
 	c.Batch = cmp.Or(c.Batch, 2000)

@@ -172,6 +172,40 @@ func TestADayOfSlotsEachLaunchedOnTime(t *testing.T) {
 	})
 }
 
+// stuck is a launcher whose launches take an age.
+type stuck struct{ *target }
+
+func (stuck) Launch(ctx context.Context, fs []schedule.Firing) []error {
+	<-ctx.Done()
+	return slices.Repeat([]error{ctx.Err()}, len(fs))
+}
+
+func TestRecordingDoesNotWaitForLaunches(t *testing.T) {
+	bubble(t, func(t *testing.T, db *sqlite.DB) {
+		const schedules = 40
+		for i := range schedules {
+			activate(t, db, fmt.Sprint("plan", i), "0 1 * * ? *", schedule.Policy{})
+		}
+		e := engine.New(db, stuck{newTarget()}, engine.Config{Batch: 2, Planners: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		time.Sleep(time.Hour + time.Second)
+		synctest.Wait()
+		recorded, err := db.Firings(t.Context(), store.Query{Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(recorded) != schedules {
+			t.Errorf("%d slots are recorded a second after they came due, while a launch takes its time, want %d", len(recorded), schedules)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAChangeWakesTheEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, db *sqlite.DB) {
 		activate(t, db, "yearly", "0 0 1 6 ? *", schedule.Policy{})

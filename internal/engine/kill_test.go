@@ -91,8 +91,8 @@ func victim(dir, epoch string) error {
 	}
 	ledger := fast{db, time.UnixMicro(micros)}
 	e := engine.New(ledger, keeper{db}, engine.Config{
-		Poll:    2 * time.Millisecond, // The clock is not the machine's: look often.
-		Lease:   10 * time.Minute,     // 300 ms of the machine's, which a busy one may need to give a sign of life.
+		Poll:  2 * time.Millisecond, // The clock is not the machine's: look often.
+		Lease: 10 * time.Minute,     // 300 ms of the machine's, which a busy one may need to give a sign of life.
 		Settled: func(fs []schedule.Firing) {
 			if slices.ContainsFunc(fs, func(f schedule.Firing) bool { return f.Outcome == schedule.Launched }) {
 				fmt.Println("launched")

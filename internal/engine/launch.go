@@ -30,7 +30,7 @@ type lane struct {
 	taken chan struct{}
 	// loaded says that more is due than was claimed.
 	loaded atomic.Bool
-	// slow says that the last launch took its time.
+	// slow says that the last launch took its time, or that this one does.
 	slow atomic.Bool
 }
 
@@ -59,6 +59,7 @@ func (l *lane) free(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
+			l.slow.Store(true) // It is in the middle of a launch: nobody else waits for it.
 			return false
 		}
 	}

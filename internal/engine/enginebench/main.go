@@ -171,7 +171,7 @@ func (o *options) measure(ctx context.Context, w io.Writer, t *table, n int, nam
 }
 
 func (o *options) once(ctx context.Context, measurement string, n int, name string) (r *result, err error) {
-	d, err := openDatabase(name, o.dir)
+	d, err := openDatabase(name, o.dir) //nolint:contextcheck // It ends with close.
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (j *job) start(ctx context.Context, begin func()) (*result, error) {
 	}
 	lines, r := json.NewDecoder(out), &result{}
 	var begun bool
-	if err := lines.Decode(&begun); err == nil {
+	if err = lines.Decode(&begun); err == nil {
 		begin()
 		err = lines.Decode(r)
 	}

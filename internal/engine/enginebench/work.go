@@ -158,7 +158,7 @@ func work(ctx context.Context, text string, w io.Writer) (err error) {
 	return out.Encode(r)
 }
 
-func (j *job) open(ctx context.Context) (ledger, error) {
+func (j *job) open(ctx context.Context) (ledger, error) { //nolint:ireturn // It is one or the other.
 	if j.URL != "" {
 		return postgres.Open(ctx, postgres.Config{URL: j.URL})
 	}
@@ -166,10 +166,12 @@ func (j *job) open(ctx context.Context) (ledger, error) {
 }
 
 // engine is an engine as `tminus serve` has it; end ends it.
-func (j *job) engine(ctx context.Context, db engine.Ledger, cfg engine.Config) (end func() error) {
+func (j *job) engine(ctx context.Context, db engine.Ledger, settled func([]schedule.Firing)) (end func() error) {
+	cfg := engine.Config{}
 	if j.URL != "" {
-		cfg.Lease, cfg.Poll = engine.SharedLease, engine.SharedPoll
+		cfg = engine.Shared()
 	}
+	cfg.Settled = settled
 	e := engine.New(db, nothing{}, cfg)
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -211,7 +213,7 @@ func (j *job) fire(ctx context.Context, begin func() error) (r *result, err erro
 			return nil, err
 		}
 	}
-	end := j.engine(ctx, db, engine.Config{Settled: settled})
+	end := j.engine(ctx, db, settled)
 	defer func() { err = errors.Join(err, end()) }()
 	if j.Measurement != "outage" {
 		<-time.After(time.Until(j.Begin))
@@ -258,7 +260,7 @@ func (j *job) idle(ctx context.Context, started time.Time, begin func() error) (
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	p := &planned{Ledger: db, ready: make(chan struct{})}
-	end := j.engine(ctx, p, engine.Config{})
+	end := j.engine(ctx, p, nil)
 	defer func() { err = errors.Join(err, end()) }()
 	<-p.ready
 	r = &result{Ready: time.Since(started), Resident: memory("VmRSS")}

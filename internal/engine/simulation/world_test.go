@@ -176,7 +176,7 @@ func (p *process) Terminate(ctx context.Context, x ident.Key, _, _ string) error
 // start begins another engine, which crashes after so many steps; 0 means it does not.
 func (w *world) start(steps int, after bool) {
 	p := &process{DB: w.db, world: w, steps: steps, after: after, done: make(chan struct{})}
-	p.engine = engine.New(p, p, engine.Config{Lease: 20 * time.Second, Batch: 50, LaunchTime: launchTime, Sweep: engine.Sweep{Every: 10 * time.Minute}})
+	p.engine = engine.New(p, p, engine.Config{Lease: 20 * time.Second, Batch: 50, Planners: 2, LaunchTime: launchTime, Sweep: engine.Sweep{Every: 10 * time.Minute}})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	p.cancel = cancel
 	w.mu.Lock()

@@ -38,9 +38,9 @@ func run(ctx context.Context, url, dir string) error {
 		return err
 	}
 	defer db.Close()
-	eng := engine.New(db, target(dir), engine.Config{
-		Lease: engine.SharedLease, Poll: engine.SharedPoll, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+	cfg := engine.Shared()
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	eng := engine.New(db, target(dir), cfg)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return db.Listen(ctx, eng.Wake) })
 	g.Go(func() error { return eng.Run(ctx) })

@@ -109,7 +109,7 @@ func (s *Server) Create() (string, error) {
 		return "", err
 	}
 	database := fmt.Sprint("test", s.databases.Add(1))
-	return at(s.port, database), s.exec("postgres", "CREATE DATABASE "+database+" TEMPLATE migrated")
+	return at(s.port, database), s.exec("CREATE DATABASE " + database + " TEMPLATE migrated")
 }
 
 // bounds are how long a server may take to start and to stop.
@@ -176,7 +176,7 @@ func (s *Server) await() error {
 		case <-deadline:
 			return fmt.Errorf("postgres does not answer:\n%s", s.Log())
 		case <-tick.C:
-			if err := s.exec("postgres", "SELECT 1"); err == nil {
+			if err := s.exec("SELECT 1"); err == nil {
 				return nil
 			}
 		}
@@ -223,15 +223,15 @@ func (s *Server) Restart(tb testing.TB, mode Mode) {
 // Exec runs a statement as the superuser.
 func (s *Server) Exec(tb testing.TB, statement string) {
 	tb.Helper()
-	if err := s.exec("postgres", statement); err != nil {
+	if err := s.exec(statement); err != nil {
 		tb.Fatal(err)
 	}
 }
 
-func (s *Server) exec(database, statement string) error {
+func (s *Server) exec(statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), bounds)
 	defer cancel()
-	c, err := pgx.Connect(ctx, at(s.port, database))
+	c, err := pgx.Connect(ctx, at(s.port, "postgres"))
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (s *Server) create(tb testing.TB, how string) string {
 }
 
 func (s *Server) makeTemplate() error {
-	if err := s.exec("postgres", "CREATE DATABASE migrated"); err != nil {
+	if err := s.exec("CREATE DATABASE migrated"); err != nil {
 		return err
 	}
 	db, err := postgres.Open(context.Background(), postgres.Config{URL: at(s.port, "migrated")})
