@@ -172,10 +172,10 @@ func TestADayOfSlotsEachLaunchedOnTime(t *testing.T) {
 	})
 }
 
-// stuck is a launcher whose launches take an age.
-type stuck struct{ *target }
+// endless is a launcher whose launches take an age.
+type endless struct{ *target }
 
-func (stuck) Launch(ctx context.Context, fs []schedule.Firing) []error {
+func (endless) Launch(ctx context.Context, fs []schedule.Firing) []error {
 	<-ctx.Done()
 	return slices.Repeat([]error{ctx.Err()}, len(fs))
 }
@@ -186,7 +186,7 @@ func TestRecordingDoesNotWaitForLaunches(t *testing.T) {
 		for i := range schedules {
 			activate(t, db, fmt.Sprint("plan", i), "0 1 * * ? *", schedule.Policy{})
 		}
-		e := engine.New(db, stuck{newTarget()}, engine.Config{Batch: 2, Planners: 2})
+		e := engine.New(db, endless{newTarget()}, engine.Config{Batch: 2, Planners: 2})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- e.Run(ctx) }()
