@@ -39,11 +39,31 @@ func Versions(ctx context.Context, cfg Config) (v relational.Versions, err error
 	return v, nil
 }
 
+// oldest is the first major version of PostgreSQL that will do.
+const oldest = 13
+
+// supported refuses a server that is too old. It asks the server: what a pooler
+// says at the start of a connection may be its own.
+func supported(ctx context.Context, db *sql.DB) error {
+	var version string
+	var number int
+	if err := db.QueryRowContext(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int`).Scan(&version, &number); err != nil {
+		return fmt.Errorf("ask for the server's version: %w", err)
+	}
+	if number < oldest*10_000 {
+		return fmt.Errorf("the server is PostgreSQL %s, and tminus needs %d or newer: upgrade the server, or name another one", version, oldest)
+	}
+	return nil
+}
+
 // migrate brings the schema up to date, or refuses it. It has connections of its
 // own: a migration may take longer than a statement otherwise does.
 func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep bool) (err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := supported(ctx, db); err != nil {
+		return err
+	}
 	s := schema(migrations)
 	v, err := s.Versions(ctx, db, versionsExist)
 	if err != nil {
