@@ -176,7 +176,7 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(s, now, since)
 		if err != nil {
-			return nil //nolint:nilerr // A schedule that cannot be planned has no slots left to lose.
+			return broken(ctx, tx, s, err, now)
 		}
 		if _, err := record(ctx, tx, []plannedRow{{s, planned, nil}}, now); err != nil {
 			return err
@@ -297,13 +297,13 @@ func pauseEnded(s *scheduleRow) store.Change {
 }
 
 // resumeByItself resumes a schedule whose pause has ended.
-func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow) error {
+func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow, now time.Time) error {
 	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", due.ID)
 	if err != nil {
 		return err
 	}
 	if err := goOn(ctx, tx, &s, pauseEnded(&s)); err != nil {
-		return broken(ctx, tx, due, err)
+		return broken(ctx, tx, due, err, now)
 	}
 	return nil
 }

@@ -108,14 +108,22 @@ type stretch struct {
 	from, to  time.Time // after the one, up to the other
 }
 
-// stretches are the times from since to until in which slots were owed.
+// stretches are the times from since to until in which slots were owed. What is
+// done to a schedule that was set aside, but for a resumption, leaves it there.
 func stretches(revisions []store.Revision, since, until time.Time) (all []stretch) {
+	aside := false
 	for i, r := range revisions {
 		from, to := later(since, r.From), until
 		if i+1 < len(revisions) {
 			to = earlier(to, revisions[i+1].From)
 		}
-		if !r.Active || !from.Before(to) {
+		switch r.Action {
+		case actionProblem:
+			aside = true
+		case "activate", "resume":
+			aside = false
+		}
+		if !r.Active || aside || !from.Before(to) {
 			continue
 		}
 		if timetable, err := r.Spec.Compile(r.Anchor); err == nil {
@@ -147,7 +155,7 @@ func repair(ctx context.Context, tx transaction, id int64, revisions []store.Rev
 	if found := lostPlace(&s); found != "" {
 		planned, err := plan(&s, s.Cursor, s.Cursor)
 		if err != nil {
-			return broken(ctx, tx, &s, err)
+			return broken(ctx, tx, &s, err, now)
 		}
 		if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(planned.Next), s.ID); err != nil {
 			return err

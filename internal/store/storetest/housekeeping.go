@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
@@ -99,6 +100,32 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		}
 		advance(t, s, at(2))
 		same(t, "repairs", swept(t, s, at(3)), []store.Repair(nil))
+	})
+
+	t.Run("of a schedule that was set aside", func(t *testing.T) {
+		for name, change := range map[string]func(t *testing.T, s Store, plan ident.Key){
+			"and found by planning":     func(t *testing.T, s Store, _ ident.Key) { advance(t, s, at(4)) },
+			"and found when it changed": func(*testing.T, Store, ident.Key) {},
+			"and run meanwhile": func(t *testing.T, s Store, plan ident.Key) {
+				advance(t, s, at(4))
+				check(t, discard(s.RunNow(t.Context(), plan, at(4).Add(time.Second), ada(at(5)))))
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, ctx := open(t), t.Context()
+				v1, v2 := scheduled(t, s, "a", spec("* * * * *")), id("a", "v2")
+				register(t, s, v2)
+				advance(t, s, at(2))
+				// Which slots it has from here on is not to be told.
+				exec(t, s, "UPDATE schedules SET policy = '{'")
+				change(t, s, v1.Key)
+				check(t, s.Activate(ctx, v2, spec("* * * * *"), ada(at(8))))
+				advance(t, s, at(9))
+				before := ledger(t, s, v1.Key)
+				same(t, "repairs", swept(t, s, at(12)), []store.Repair(nil))
+				same(t, "ledger", ledger(t, s, v1.Key), before)
+			})
+		}
 	})
 
 	t.Run("goes through all", func(t *testing.T) {

@@ -95,6 +95,11 @@ func exerciseAdvance(t *testing.T, open func(t *testing.T) Store) {
 		}
 		same(t, "next", got.Next, time.Time{})
 		same(t, "cursor", got.Cursor, noon)
+		revisions := must(s.Revisions(ctx, bad.Key, store.Query{Limit: 1}))(t)
+		same(t, "revision", revisions, []store.Revision{{
+			ScheduleID: got.ID, Number: 2, LaunchPlan: bad, Spec: got.Spec, Anchor: got.Anchor, Active: true,
+			Action: "problem", By: "tminus", Why: got.Problem, At: at(2), From: noon,
+		}})
 		same(t, "ledger of the bad one", ledger(t, s, bad.Key), []string(nil))
 		same(t, "ledger of the good one", ledger(t, s, good.Key), []string{"12:01 v1 pending", "12:02 v1 pending"})
 		if err := s.Activate(ctx, bad, spec("* * * * *"), ada(at(3))); err == nil {
@@ -189,6 +194,8 @@ func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
 			t.Errorf("next %s, problem %q", got.Next, got.Problem)
 		}
 		same(t, "cursor", got.Cursor, later.Add(-time.Minute))
+		last := must(s.Revisions(t.Context(), plan.Key, store.Query{Limit: 1}))(t)[0]
+		same(t, "revision", []any{last.Action, last.Why, last.From}, []any{"problem", got.Problem, got.Cursor})
 	})
 
 	t.Run("settle in bulk", func(t *testing.T) {
