@@ -94,6 +94,14 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				}
 			}
 		}
+		for i := range due {
+			if s := &due[i]; s.Problem != "" {
+				a.Dropped = append(a.Dropped, schedule.Firing{
+					ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: schedule.KindScheduled, Slot: s.Next, Last: s.Next, Count: 1,
+					Outcome: schedule.Missed, Reason: problemReason(s), RecordedAt: now, SettledAt: now,
+				})
+			}
+		}
 		return nil
 	})
 	if err != nil {
@@ -282,7 +290,7 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 
 // broken sets a schedule aside that cannot be planned.
 func broken(ctx context.Context, tx transaction, s *scheduleRow, why error, now time.Time) error {
-	s.Problem, s.Next = why.Error(), time.Time{}
+	s.Problem = why.Error()
 	if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = NULL WHERE id = ?`, s.ID); err != nil {
 		return fmt.Errorf("record problem: %w", err)
 	}

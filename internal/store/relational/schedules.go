@@ -202,8 +202,10 @@ func passOver(ctx context.Context, tx transaction, s *scheduleRow, now time.Time
 	if s.Paused != "" {
 		return pass(ctx, tx, s, now, schedule.Skipped, pausedReason(s))
 	}
-	return pass(ctx, tx, s, now, schedule.Missed, "could not be planned: "+s.Problem)
+	return pass(ctx, tx, s, now, schedule.Missed, problemReason(s))
 }
+
+func problemReason(s *scheduleRow) string { return "could not be planned: " + s.Problem }
 
 // pass records the slots of s up to now, none of which launches, as one firing.
 func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, outcome schedule.Outcome, reason string) error {

@@ -194,7 +194,7 @@ func repair(ctx context.Context, tx transaction, id int64, revisions []store.Rev
 				return err
 			}
 			repaired++
-			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
+			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Slot: slot, Found: found})
 		}
 	}
 	return nil

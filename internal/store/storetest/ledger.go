@@ -88,8 +88,13 @@ func exerciseAdvance(t *testing.T, open func(t *testing.T) Store) {
 		s, ctx := open(t), t.Context()
 		bad, good := scheduled(t, s, "bad", spec("* * * * *")), scheduled(t, s, "good", spec("* * * * *"))
 		corrupt(t, s, bad.Key, "every now and then")
+		dropped := must(s.Advance(ctx, 0, at(2), 10, 0))(t).Dropped
 		advance(t, s, at(2))
 		got := must(s.Schedule(ctx, bad.Key))(t)
+		same(t, "dropped", dropped, []schedule.Firing{{
+			ScheduleID: got.ID, LaunchPlan: bad, Kind: schedule.KindScheduled, Slot: at(1), Last: at(1), Count: 1,
+			Outcome: schedule.Missed, Reason: "could not be planned: " + got.Problem, RecordedAt: at(2), SettledAt: at(2),
+		}})
 		if got.Problem == "" {
 			t.Error("the problem is not told")
 		}
