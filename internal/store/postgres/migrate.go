@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 
@@ -20,7 +21,7 @@ import (
 var migrations embed.FS
 
 func schema(migrations fs.FS) relational.Schema {
-	return relational.Schema{Dialect: database.DialectPostgres, Files: migrations}
+	return relational.Schema{Dialect: database.DialectPostgres, Files: migrations, Oldest: `SELECT oldest FROM compatibility`}
 }
 
 const versionsExist = `SELECT to_regclass('goose_db_version') IS NOT NULL`
@@ -69,14 +70,18 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 	if err != nil {
 		return err
 	}
-	if err := v.Check(keep); err != nil || v.Database == v.Known {
+	if err := v.Check(keep); err != nil || v.Database >= v.Known {
 		return err
 	}
 	// One process at a time. Those that find another at it leave their connection
-	// to a pooler, which may need it for the one that does it.
-	for {
+	// to a pooler, which may need it for the one that does it. Replicas at work can
+	// meet a migration in a deadlock: then nothing of it stays, and it runs again.
+	for deadlocks := 0; ; {
 		done, err := migrateAlone(ctx, db, s)
-		if err != nil || done {
+		switch {
+		case deadlocked(err) && deadlocks < maxDeadlocks:
+			deadlocks++
+		case err != nil, done:
 			return err
 		}
 		select {
@@ -85,6 +90,14 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// maxDeadlocks is how often migrating is tried again.
+const maxDeadlocks = 50
+
+func deadlocked(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == deadlockDetected
 }
 
 // migrateAlone brings the schema up to date unless another process is at it. The
