@@ -16,7 +16,7 @@ import (
 // answering is a server that answers one query on each connection, with one row.
 func answering(t *testing.T, row ...string) (url string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

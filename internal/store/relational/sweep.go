@@ -160,8 +160,8 @@ func repair(ctx context.Context, tx transaction, id int64, revisions []store.Rev
 	}
 	s := &rows[0].scheduleRow
 	if next, found := place(s); found != "" {
-		if _, err := plan(s, s.Cursor, s.Cursor); err != nil {
-			err = broken(ctx, tx, s, err, now)
+		if _, why := plan(s, s.Cursor, s.Cursor); why != nil {
+			err = broken(ctx, tx, s, why, now)
 		} else {
 			_, err = tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(next), s.ID)
 		}
