@@ -76,8 +76,8 @@ func migrateCommand(environ []string) *cobra.Command {
 say which one that is. serve does the same at its start unless database.migrate is
 false. Any number of processes may do it at once.
 
-With --check nothing is changed: it exits with 1 unless the schema is the one that
-this tminus knows.`,
+With --check nothing is changed: it exits with 1 unless this tminus runs on the
+schema: it is the one that it knows, or that of the next release of tminus.`,
 		Args: cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load(cmd, environ)
@@ -110,7 +110,7 @@ this tminus knows.`,
 		},
 	}
 	settingsFlags(cmd)
-	cmd.Flags().BoolVar(&check, "check", false, "change nothing; fail unless the schema is up to date")
+	cmd.Flags().BoolVar(&check, "check", false, "change nothing; fail unless this tminus runs on the schema")
 	return cmd
 }
 

@@ -2,9 +2,11 @@ package alert_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -255,6 +257,62 @@ func TestAMissedSlotIsToldByWhoStartsNext(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// damage changes a database behind its back.
+func damage(t *testing.T, dir, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "tminus.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestASlotThatWasLostIsTold has a schedule that cannot be planned for a while,
+// and one with a slot that is gone from the ledger until the sweeper comes by.
+func TestASlotThatWasLostIsTold(t *testing.T) {
+	for _, tc := range []struct {
+		name, damage, repair string
+		damaged, told, ended int // at and by these minutes
+	}{
+		{"a problem", "UPDATE schedules SET expression = 'every now and then'", "UPDATE schedules SET expression = '*/10 * * * *'", 8, 19, 39},
+		{"the sweeper", "DELETE FROM firings", "", 11, 69, 75},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				db, l, p := openIn(t, dir), &launcher{}, &people{}
+				scheduled(t, db, "a", schedule.Spec{Expression: "*/10 * * * *"})
+				r, stop := start(t, db, l, listening(db, quick, p))
+				time.Sleep(time.Until(at(tc.damaged).Add(time.Second / 2)))
+				synctest.Wait()
+				damage(t, dir, tc.damage)
+				time.Sleep(time.Until(at(tc.told).Add(time.Second / 2)))
+				synctest.Wait()
+				const missed = "missed a: slot 2000-01-01T00:10:00Z was missed"
+				same(t, "told", p.told(), []string{"began " + missed})
+				if tc.repair != "" {
+					damage(t, dir, tc.repair)
+					if err := db.Resume(t.Context(), plan("a"), store.Change{By: "ada", At: time.Now()}); err != nil {
+						t.Error(err)
+					}
+					r.Wake()
+				}
+				time.Sleep(time.Until(at(tc.ended)))
+				same(t, "told once it fires", p.told(), []string{"ended " + missed})
+				stop()
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // TestAWebhookHearsOfADeadLaunch goes all the way, on the real clock: what is

@@ -77,7 +77,10 @@ launched again only with --include. What was launched, or will be, is not launch
 						return err
 					}
 				}
-				return c.format.print(cmd, answer, func(w io.Writer) { describePlannedBackfill(w, request, answer) })
+				if err := c.format.print(cmd, answer, func(w io.Writer) { describePlannedBackfill(w, request, answer) }); err != nil || !wait {
+					return err
+				}
+				return shortcoming(answer.GetBackfill())
 			})
 		},
 	}
@@ -89,7 +92,7 @@ launched again only with --include. What was launched, or will be, is not launch
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "change nothing; say what would be launched")
 	show = 10
 	cmd.Flags().Var((*count)(&show), "show", "how many of the slots to print")
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all slots are recorded, and show the progress")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all slots are launched or settled, and show the progress; fail if some are dead")
 	reasonFlag(cmd, &reason)
 	complete(cmd, "include", "skipped", "dead")
 	return cmd
@@ -170,22 +173,62 @@ func backfillState(b *tminusv1.Backfill) string {
 // awaitPoll is how often the progress of a backfill is asked for.
 const awaitPoll = time.Second
 
-// await waits for the end of a backfill, and says on standard error how far it is.
+func (s *connection) backfill(cmd *cobra.Command, id int64) (*tminusv1.Backfill, error) {
+	answer, err := s.schedules.GetBackfill(cmd.Context(), &tminusv1.GetBackfillRequest{Id: id})
+	return answer.GetBackfill(), err
+}
+
+// pending says that a firing of a backfill waits to be launched.
+func (s *connection) pending(ctx context.Context, b *tminusv1.Backfill) (bool, error) {
+	plan := b.GetLaunchPlan()
+	list, err := s.schedules.ListFirings(ctx, &tminusv1.ListFiringsRequest{
+		Project: plan.GetProject(), Domain: plan.GetDomain(), Name: plan.GetName(), Limit: 1,
+		Filters: fmt.Sprintf("eq(outcome,pending)+eq(kind,%s)+gte(slot,%s)+lte(slot,%s)", kindName(b.GetKind()),
+			b.GetFirst().AsTime().Format(time.RFC3339Nano), b.GetLast().AsTime().Format(time.RFC3339Nano)),
+	})
+	return len(list.GetFirings()) > 0, err
+}
+
+// shortcoming says what a backfill that has ended, if there is one, did not launch; nil when it did what it was to.
+func shortcoming(b *tminusv1.Backfill) error {
+	name := b.GetLaunchPlan().GetName()
+	switch {
+	case b.GetFailed() > 0:
+		return fmt.Errorf("backfill %d: %s dead; see why with tminus firings list %s --outcome dead, and launch them again with tminus firings redrive %s",
+			b.GetId(), slots(b.GetFailed()), name, name)
+	case b.GetCancelled() != "":
+		return fmt.Errorf("backfill %d was cancelled: %s", b.GetId(), b.GetCancelled())
+	}
+	return nil
+}
+
+// await waits until nothing of a backfill is left to record or to launch, and
+// says on standard error how far it is.
 func (s *connection) await(cmd *cobra.Command, id int64) (*tminusv1.Backfill, error) {
 	ticker := time.NewTicker(awaitPoll)
 	defer ticker.Stop()
 	told := ""
 	for {
-		answer, err := s.schedules.GetBackfill(cmd.Context(), &tminusv1.GetBackfillRequest{Id: id})
+		b, err := s.backfill(cmd, id)
 		if err != nil {
 			return nil, err
 		}
-		b := answer.GetBackfill()
+		waits := true
+		if b.GetEndedAt() != nil {
+			if waits, err = s.pending(cmd.Context(), b); err != nil {
+				return nil, err
+			}
+		}
+		if !waits { // With what was launched since.
+			if b, err = s.backfill(cmd, id); err != nil {
+				return nil, err
+			}
+		}
 		if now := progress(b); now != told {
 			line(cmd.ErrOrStderr(), "%s", now)
 			told = now
 		}
-		if b.GetEndedAt() != nil {
+		if !waits {
 			return b, nil
 		}
 		select {
@@ -276,21 +319,22 @@ func (c *client) backfillGetCommand() *cobra.Command {
 				return err
 			}
 			return c.with(func(s *connection) error {
+				get := s.backfill
 				if wait {
-					if _, err := s.await(cmd, id); err != nil {
-						return err
-					}
+					get = s.await
 				}
-				answer, err := s.schedules.GetBackfill(cmd.Context(), &tminusv1.GetBackfillRequest{Id: id})
+				b, err := get(cmd, id)
 				if err != nil {
 					return err
 				}
-				b := answer.GetBackfill()
-				return c.format.print(cmd, b, func(w io.Writer) { describeBackfill(w, b) })
+				if err := c.format.print(cmd, b, func(w io.Writer) { describeBackfill(w, b) }); err != nil || !wait {
+					return err
+				}
+				return shortcoming(b)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all slots are recorded, and show the progress")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all slots are launched or settled, and show the progress; fail if some are dead")
 	return cmd
 }
 

@@ -87,8 +87,10 @@ type Config struct {
 	// Log takes what operators should know; nil means none of it.
 	Log *slog.Logger
 	// Settled is told of firings whose attempt to launch is recorded: launched,
-	// skipped, dead, or pending with another attempt; and of ranges of slots that
-	// were recorded as missed or skipped. It must not block; nil means nobody is.
+	// skipped, dead, or pending with another attempt; of ranges of slots that were
+	// recorded as missed or skipped; and, as missed, of slots at which schedules were
+	// set aside and of those that the sweeper finds without an outcome, though they
+	// may launch late. It must not block; nil means nobody is.
 	Settled func([]schedule.Firing)
 	// Paused is told of the execution whose failure had its schedule paused, and
 	// how many had failed in a row. It must not block; nil means nobody is.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
 
@@ -70,11 +71,19 @@ func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
+		var lost []schedule.Firing
 		for _, r := range swept.Repairs {
 			e.cfg.Log.WarnContext(ctx, "the sweeper repaired a schedule",
 				slog.String("launch_plan", r.LaunchPlan.String()), slog.String("found", r.Found))
+			if !r.Slot.IsZero() {
+				lost = append(lost, schedule.Firing{
+					LaunchPlan: r.LaunchPlan, Kind: schedule.KindScheduled, Slot: r.Slot, Last: r.Slot, Count: 1,
+					Outcome: schedule.Missed, Reason: r.Found, RecordedAt: now, SettledAt: now,
+				})
+			}
 		}
 		if len(swept.Repairs) > 0 {
+			e.cfg.Settled(lost)
 			e.Wake()
 		}
 		after = swept.Last

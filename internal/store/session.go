@@ -60,7 +60,9 @@ type Advanced struct {
 	Schedules int
 	// Launch holds the recorded firings that are the session's to launch.
 	Launch []schedule.Firing
-	// Dropped holds the ranges of slots that were recorded as missed or skipped.
+	// Dropped holds the ranges of slots that were recorded as missed or skipped, and
+	// the slots at which schedules were set aside: those are missed, and recorded
+	// with the ones that follow once the schedule fires again.
 	Dropped []schedule.Firing
 }
 
@@ -84,6 +86,8 @@ type Swept struct {
 // Repair is a gap in the ledger that was found and closed.
 type Repair struct {
 	LaunchPlan ident.ID
+	// Slot had no outcome; zero where something else was wrong.
+	Slot time.Time
 	// Found says what was wrong, and what was done.
 	Found string
 }

@@ -199,14 +199,19 @@ func (r *rows) Close() error {
 	return r.Rows.Close()
 }
 
+// begin begins a transaction whose client may go silent for so many milliseconds.
+// What is committed is to last, whatever the session, which may be a pooler's,
+// was told by others; a synchronous_commit that promises more stays.
+const begin = `begin isolation level read committed;
+	set local statement_timeout = %[1]d; set local idle_in_transaction_session_timeout = %[1]d;
+	select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`
+
 // BeginTx implements driver.ConnBeginTx. The server gives up on a transaction
 // whose client has gone, so that others do not wait for its locks.
 func (c *conn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, error) {
 	bounded, cancel := context.WithTimeout(ctx, c.of.answer+slack)
 	defer cancel()
-	bound := c.of.answer.Milliseconds()
-	begun, err := c.Conn.Conn().BeginTx(bounded, pgx.TxOptions{BeginQuery: fmt.Sprintf(
-		"begin isolation level read committed; set local statement_timeout = %d; set local idle_in_transaction_session_timeout = %d", bound, bound)})
+	begun, err := c.Conn.Conn().BeginTx(bounded, pgx.TxOptions{BeginQuery: fmt.Sprintf(begin, c.of.answer.Milliseconds())})
 	if err = c.failed(ctx, bounded, err); err != nil {
 		if lost(err) {
 			err = driver.ErrBadConn // Nothing is done yet, and another connection does as well.

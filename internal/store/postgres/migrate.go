@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 
@@ -20,7 +21,7 @@ import (
 var migrations embed.FS
 
 func schema(migrations fs.FS) relational.Schema {
-	return relational.Schema{Dialect: database.DialectPostgres, Files: migrations}
+	return relational.Schema{Dialect: database.DialectPostgres, Files: migrations, Oldest: `SELECT oldest FROM compatibility`}
 }
 
 const versionsExist = `SELECT to_regclass('goose_db_version') IS NOT NULL`
@@ -39,24 +40,48 @@ func Versions(ctx context.Context, cfg Config) (v relational.Versions, err error
 	return v, nil
 }
 
+// oldest is the first major version of PostgreSQL that will do.
+const oldest = 13
+
+// supported refuses a server that is too old. It asks the server: what a pooler
+// says at the start of a connection may be its own.
+func supported(ctx context.Context, db *sql.DB) error {
+	var version string
+	var number int
+	if err := db.QueryRowContext(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int`).Scan(&version, &number); err != nil {
+		return fmt.Errorf("ask for the server's version: %w", err)
+	}
+	if number < oldest*10_000 {
+		return fmt.Errorf("the server is PostgreSQL %s, and tminus needs %d or newer: upgrade the server, or name another one", version, oldest)
+	}
+	return nil
+}
+
 // migrate brings the schema up to date, or refuses it. It has connections of its
 // own: a migration may take longer than a statement otherwise does.
 func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep bool) (err error) {
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := supported(ctx, db); err != nil {
+		return err
+	}
 	s := schema(migrations)
 	v, err := s.Versions(ctx, db, versionsExist)
 	if err != nil {
 		return err
 	}
-	if err := v.Check(keep); err != nil || v.Database == v.Known {
+	if err := v.Check(keep); err != nil || v.Database >= v.Known {
 		return err
 	}
 	// One process at a time. Those that find another at it leave their connection
-	// to a pooler, which may need it for the one that does it.
-	for {
+	// to a pooler, which may need it for the one that does it. Replicas at work can
+	// meet a migration in a deadlock: then nothing of it stays, and it runs again.
+	for deadlocks := 0; ; {
 		done, err := migrateAlone(ctx, db, s)
-		if err != nil || done {
+		switch {
+		case deadlocked(err) && deadlocks < maxDeadlocks:
+			deadlocks++
+		case err != nil, done:
 			return err
 		}
 		select {
@@ -65,6 +90,14 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, migrations fs.FS, keep
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// maxDeadlocks is how often migrating is tried again.
+const maxDeadlocks = 50
+
+func deadlocked(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == deadlockDetected
 }
 
 // migrateAlone brings the schema up to date unless another process is at it. The

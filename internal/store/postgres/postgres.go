@@ -58,8 +58,8 @@ type DB struct {
 }
 
 // Open opens the database and brings its schema up to date; any number of
-// processes may do so at once. It refuses a database whose schema is newer than
-// it knows. Errors do not have the password.
+// processes may do so at once. It refuses a server older than PostgreSQL 13, and
+// a database whose schema is newer than it knows, unless that says that it may be used. Errors do not have the password.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	return open(ctx, cfg, migrations)
 }

@@ -94,6 +94,13 @@ func TestSchema(t *testing.T) {
 		if err := db.Exec(ctx, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`); err != nil {
 			t.Fatal(err)
 		}
+		open(t, url) // It takes nothing away that is known.
+		if v, err := postgres.Versions(ctx, postgres.Config{URL: url}); err != nil || v.Check(true) != nil || v.Database != 99 {
+			t.Errorf("versions are %+v, %v", v, err)
+		}
+		if err := db.Exec(ctx, `UPDATE compatibility SET oldest = 99`); err != nil {
+			t.Fatal(err)
+		}
 		refused(t, postgres.Config{URL: url}, "version 99", fmt.Sprint("up to ", known), "newer tminus")
 	})
 	t.Run("older, to be kept", func(t *testing.T) {

@@ -43,7 +43,7 @@ func Statements() ([]Statement, error) {
 		{"due backlogs", selectDueBacklogs, "backlogs_due (next_at<?)"},
 		{"open backlogs of a schedule", selectBacklogsOf, "backlogs_by_schedule (schedule_id=?)"},
 		{"next step of a backlog", selectNextStep, "backlogs_due"},
-		{"swept schedules", selectSwept, "s USING INTEGER PRIMARY KEY (rowid>?)"},
+		{"swept schedules", sweptNext, "s USING INTEGER PRIMARY KEY (rowid>?)"},
 		{"old firings", deleteOldFirings, "firings USING PRIMARY KEY (slot<?)"},
 		{"old executions", selectOldExecutions, "executions_ended (ended_at<?)"},
 		{"keys of running executions", selectRunningKeys, "executions_running"},

@@ -61,7 +61,7 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 		for i := range due {
 			a.Schedules++
 			if due[i].Paused != "" {
-				if err := resumeByItself(ctx, tx, &due[i]); err != nil {
+				if err := resumeByItself(ctx, tx, &due[i], now); err != nil {
 					return err
 				}
 				continue
@@ -92,6 +92,14 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				if f := &r.planned.Firings[i]; f.Outcome != schedule.Pending {
 					a.Dropped = append(a.Dropped, *f)
 				}
+			}
+		}
+		for i := range due {
+			if s := &due[i]; s.Problem != "" {
+				a.Dropped = append(a.Dropped, schedule.Firing{
+					ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: schedule.KindScheduled, Slot: s.Next, Last: s.Next, Count: 1,
+					Outcome: schedule.Missed, Reason: problemReason(s), RecordedAt: now, SettledAt: now,
+				})
 			}
 		}
 		return nil
@@ -249,7 +257,7 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
 	for _, r := range all {
 		if r.err != nil {
-			if err := broken(ctx, tx, r.scheduleRow, r.err); err != nil {
+			if err := broken(ctx, tx, r.scheduleRow, r.err, now); err != nil {
 				return 0, err
 			}
 			continue
@@ -265,8 +273,8 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 			}
 		}
 		if r.planned.Problem != "" {
-			if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, r.planned.Problem, r.ID); err != nil {
-				return 0, fmt.Errorf("record problem: %w", err)
+			if err := setAside(ctx, tx, r.ID, r.planned.Problem, r.planned.Cursor, now); err != nil {
+				return 0, err
 			}
 		}
 		moves = append(moves, r.ID, micros(r.planned.Cursor), optional(r.planned.Next), int64(r.planned.Runs))
@@ -281,11 +289,26 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 }
 
 // broken sets a schedule aside that cannot be planned.
-func broken(ctx context.Context, tx transaction, s *scheduleRow, why error) error {
-	if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ?, next_at = NULL WHERE id = ?`, why.Error(), s.ID); err != nil {
+func broken(ctx context.Context, tx transaction, s *scheduleRow, why error, now time.Time) error {
+	s.Problem = why.Error()
+	if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = NULL WHERE id = ?`, s.ID); err != nil {
 		return fmt.Errorf("record problem: %w", err)
 	}
-	return nil
+	return setAside(ctx, tx, s.ID, s.Problem, s.Cursor, now)
+}
+
+// setAside records why a schedule fires no slots after cursor, as a revision
+// from which it is owed none.
+func setAside(ctx context.Context, tx transaction, id int64, problem string, cursor, now time.Time) error {
+	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", id)
+	if err != nil {
+		return fmt.Errorf("record problem: %w", err)
+	}
+	if _, err := tx.exec(ctx, `UPDATE schedules SET problem = ? WHERE id = ?`, problem, id); err != nil {
+		return fmt.Errorf("record problem: %w", err)
+	}
+	s.Cursor = cursor
+	return revise(ctx, tx, &s, actionProblem, store.Change{By: "tminus", Why: problem, At: now})
 }
 
 // Settle records what became of firings that were claimed.

@@ -17,6 +17,10 @@ type Schema struct {
 	// Dialect is goose's name of the database.
 	Dialect database.Dialect
 	Files   fs.FS
+	// Oldest is a query for the version that a program has to know, or a later
+	// one, to run on a database whose schema is newer; empty means that only those
+	// that know its schema do.
+	Oldest string
 }
 
 func (s Schema) provider(db *sql.DB) (*goose.Provider, error) {
@@ -43,10 +47,12 @@ func (s Schema) Migrate(ctx context.Context, db *sql.DB) error {
 }
 
 // Versions are those of a schema: the one that a database has, 0 while it has
-// none, and the one that this tminus knows.
+// none, the one that this tminus knows, and where that is older the one that it
+// has to know at least.
 type Versions struct {
 	Database int64 `json:"database"`
 	Known    int64 `json:"known"`
+	Oldest   int64 `json:"oldest,omitempty"`
 }
 
 // Versions reads the version of db's schema. exists is a query that says
@@ -70,14 +76,23 @@ func (s Schema) Versions(ctx context.Context, db *sql.DB, exists string) (v Vers
 		`SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&v.Database); err != nil {
 		return v, fmt.Errorf("read the version of the schema: %w", err)
 	}
+	if v.Database <= v.Known {
+		return v, nil
+	}
+	v.Oldest = v.Database
+	if s.Oldest != "" {
+		if err := db.QueryRowContext(ctx, s.Oldest).Scan(&v.Oldest); err != nil {
+			return v, fmt.Errorf("read which versions the schema is for: %w", err)
+		}
+	}
 	return v, nil
 }
 
-// Check refuses a schema that is newer than what is known; and one that is
-// older, where it is to stay as it is.
+// Check refuses a schema that is newer than what is known, unless it is for
+// those that know no more; and one that is older, where it is to stay as it is.
 func (v Versions) Check(keep bool) error {
 	switch {
-	case v.Database > v.Known:
+	case v.Oldest > v.Known:
 		return fmt.Errorf("its schema has version %d, and this tminus knows versions up to %d: "+
 			"use the newer tminus that wrote it, or restore a backup from before", v.Database, v.Known)
 	case v.Database < v.Known && keep:

@@ -35,6 +35,10 @@ func scanRevision(rows *sql.Rows) (r store.Revision, err error) {
 	return r, err
 }
 
+// actionProblem is the action of a revision with which a schedule was set aside,
+// until one that makes it fire again.
+const actionProblem = "problem"
+
 // revise records what a schedule is from its cursor on, as the next revision.
 func revise(ctx context.Context, tx transaction, s *scheduleRow, action string, c store.Change) error {
 	policy, err := encode(s.Spec.Policy)

@@ -176,7 +176,7 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	for !s.Next.IsZero() && !s.Next.After(now) {
 		planned, err := plan(s, now, since)
 		if err != nil {
-			return nil //nolint:nilerr // A schedule that cannot be planned has no slots left to lose.
+			return broken(ctx, tx, s, err, now)
 		}
 		if _, err := record(ctx, tx, []plannedRow{{s, planned, nil}}, now); err != nil {
 			return err
@@ -202,8 +202,10 @@ func passOver(ctx context.Context, tx transaction, s *scheduleRow, now time.Time
 	if s.Paused != "" {
 		return pass(ctx, tx, s, now, schedule.Skipped, pausedReason(s))
 	}
-	return pass(ctx, tx, s, now, schedule.Missed, "could not be planned: "+s.Problem)
+	return pass(ctx, tx, s, now, schedule.Missed, problemReason(s))
 }
+
+func problemReason(s *scheduleRow) string { return "could not be planned: " + s.Problem }
 
 // pass records the slots of s up to now, none of which launches, as one firing.
 func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, outcome schedule.Outcome, reason string) error {
@@ -297,13 +299,13 @@ func pauseEnded(s *scheduleRow) store.Change {
 }
 
 // resumeByItself resumes a schedule whose pause has ended.
-func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow) error {
+func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow, now time.Time) error {
 	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", due.ID)
 	if err != nil {
 		return err
 	}
 	if err := goOn(ctx, tx, &s, pauseEnded(&s)); err != nil {
-		return broken(ctx, tx, due, err)
+		return broken(ctx, tx, due, err, now)
 	}
 	return nil
 }

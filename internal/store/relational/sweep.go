@@ -12,12 +12,17 @@ import (
 	"tminus.dev/internal/store"
 )
 
-const selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.cursor, s.anchor,
-	s.next_at, s.runs, s.active, s.problem,
-	(SELECT count(*) FROM firings f WHERE f.schedule_id = s.id AND f.slot > ? AND f.slot <= ?)
-	FROM schedules s WHERE s.id > ? ORDER BY s.id LIMIT ?`
+const (
+	selectSwept = `SELECT s.id, s.plan_id, s.project_id, s.project, s.domain, s.name, s.version, s.expression, s.policy, s.paused, s.paused_until,
+		s.cursor, s.anchor, s.next_at, s.runs, s.active, s.problem, s.revision,
+		(SELECT count(*) FROM firings f WHERE f.schedule_id = s.id AND f.slot > ? AND f.slot <= ?)
+		FROM schedules s WHERE `
+	sweptNext = selectSwept + "s.id > ? ORDER BY s.id LIMIT ?"
+	sweptOne  = selectSwept + "s.id = ?"
+)
 
-// sweptRow is a schedule, and how many firings it has in the time that is checked.
+// sweptRow is a schedule, and how many firings it has in the time that is
+// checked. Its Next is as it is kept: the end of a pause, while there is one.
 type sweptRow struct {
 	scheduleRow
 	firings int
@@ -26,7 +31,8 @@ type sweptRow struct {
 func scanSwept(rows *sql.Rows) (s sweptRow, err error) {
 	var policy string
 	err = rows.Scan(&s.ID, &s.plan, &s.project, &s.LaunchPlan.Project, &s.LaunchPlan.Domain, &s.LaunchPlan.Name, &s.LaunchPlan.Version,
-		&s.Spec.Expression, &policy, &s.Paused, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs, &s.Active, &s.Problem, &s.firings)
+		&s.Spec.Expression, &policy, &s.Paused, instant{&s.PausedUntil}, instant{&s.Cursor}, instant{&s.Anchor}, instant{&s.Next}, &s.Runs, &s.Active,
+		&s.Problem, &s.Revision, &s.firings)
 	s.decode(policy)
 	return s, err
 }
@@ -37,7 +43,7 @@ func scanSwept(rows *sql.Rows) (s sweptRow, err error) {
 func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (swept store.Swept, err error) {
 	operation := "check schedules"
 	until := now.Add(-sweepMargin)
-	rows, err := collect(ctx, db.reading(), scanSwept, selectSwept, micros(since), micros(until), after, limit)
+	rows, err := collect(ctx, db.reading(), scanSwept, sweptNext, micros(since), micros(until), after, limit)
 	if err != nil {
 		return swept, db.failed(ctx, operation, err)
 	}
@@ -54,9 +60,9 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 	}
 	for i := range rows {
 		row := &rows[i]
-		misplaced := lostPlace(&row.scheduleRow) != ""
+		_, misplaced := place(&row.scheduleRow)
 		known := revisions[row.ID]
-		if !misplaced && (len(known) == 0 || expected(known, since, earlier(until, row.Cursor)) == row.firings) {
+		if misplaced == "" && (len(known) == 0 || expected(known, since, earlier(until, row.Cursor)) == row.firings) {
 			continue
 		}
 		// It may be wrong; what a transaction sees decides.
@@ -108,14 +114,22 @@ type stretch struct {
 	from, to  time.Time // after the one, up to the other
 }
 
-// stretches are the times from since to until in which slots were owed.
+// stretches are the times from since to until in which slots were owed. What is
+// done to a schedule that was set aside, but for a resumption, leaves it there.
 func stretches(revisions []store.Revision, since, until time.Time) (all []stretch) {
+	aside := false
 	for i, r := range revisions {
 		from, to := later(since, r.From), until
 		if i+1 < len(revisions) {
 			to = earlier(to, revisions[i+1].From)
 		}
-		if !r.Active || !from.Before(to) {
+		switch r.Action {
+		case actionProblem:
+			aside = true
+		case "activate", "resume":
+			aside = false
+		}
+		if !r.Active || aside || !from.Before(to) {
 			continue
 		}
 		if timetable, err := r.Spec.Compile(r.Anchor); err == nil {
@@ -140,61 +154,99 @@ const (
 
 // repair puts right what is wrong with one schedule.
 func repair(ctx context.Context, tx transaction, id int64, revisions []store.Revision, since, now time.Time, swept *store.Swept) error {
-	s, err := get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?"+tx.lockRows("s"), id)
-	if err != nil {
+	rows, err := collect(ctx, tx.session, scanSwept, sweptOne+tx.lockRows("s"), micros(since), micros(now), id)
+	if err != nil || len(rows) == 0 {
 		return err
 	}
-	if found := lostPlace(&s); found != "" {
-		planned, err := plan(&s, s.Cursor, s.Cursor)
-		if err != nil {
-			return broken(ctx, tx, &s, err)
+	s := &rows[0].scheduleRow
+	if next, found := place(s); found != "" {
+		if _, why := plan(s, s.Cursor, s.Cursor); why != nil {
+			err = broken(ctx, tx, s, why, now)
+		} else {
+			_, err = tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(next), s.ID)
 		}
-		if _, err := tx.exec(ctx, `UPDATE schedules SET next_at = ? WHERE id = ?`, optional(planned.Next), s.ID); err != nil {
+		if err != nil {
 			return err
 		}
 		swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
 	}
-	if s.Spec.Policy.MaxRuns > 0 || len(revisions) < s.Revision {
-		return nil // When it ended is not in the revisions; or it was changed just now, and is checked the next time.
+	if len(revisions) < s.Revision {
+		return nil // It was changed just now, and is checked the next time.
 	}
-	covered, err := coverage(ctx, tx, &s, since)
+	c, err := coverage(ctx, tx, s, since)
 	if err != nil {
 		return err
 	}
 	looked, repaired := 0, 0
 	for _, st := range stretches(revisions, since, earlier(now.Add(-sweepMargin), s.Cursor)) {
+		if st.Spec.Policy.MaxRuns > 0 && st.Number < s.Revision {
+			st.to = c.planned(st.from, st.to)
+		}
 		for slot := st.timetable.Next(st.from); !slot.IsZero() && !slot.After(st.to); slot = st.timetable.Next(slot) {
 			if looked++; looked > maxSlots || repaired == maxRepairs {
 				return nil
 			}
-			if covered(slot) {
+			if c.has(slot) {
 				continue
 			}
-			found, err := amend(ctx, tx, s, st.Revision, slot, now)
+			found, err := amend(ctx, tx, *s, st.Revision, slot, now)
 			if err != nil {
 				return err
 			}
 			repaired++
-			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Found: found})
+			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Slot: slot, Found: found})
 		}
 	}
 	return nil
 }
 
+// covered are the slots of a schedule that have an outcome, or will get one.
+type covered struct {
+	own   map[int64]bool
+	spans []span
+	// last are slots that planning came to.
+	last []time.Time
+}
+
+// span is slots from the first to the last, both inclusive.
+type span struct{ first, last time.Time }
+
+func (c *covered) add(s span) { c.spans = append(c.spans, s) }
+
+func (c *covered) has(slot time.Time) bool {
+	return c.own[slot.Unix()] || slices.ContainsFunc(c.spans, func(s span) bool { return !slot.Before(s.first) && !slot.After(s.last) })
+}
+
+// planned is the last slot after from, and up to the other, that planning came
+// to; from if there is none. After its last run a schedule is owed no slots, and
+// no revision says when that was.
+func (c *covered) planned(from, to time.Time) time.Time {
+	last := from
+	for _, slot := range c.last {
+		if !slot.After(to) {
+			last = later(last, slot)
+		}
+	}
+	return last
+}
+
 // coverage reads what says which slots after since have an outcome, or will get one.
-func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Time) (covered func(slot time.Time) bool, err error) {
-	own := make(map[int64]bool)
-	type span struct{ first, last time.Time }
-	var spans []span
-	const columns = "SELECT slot, schedule_id, last FROM firings WHERE schedule_id = ? AND "
+func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Time) (*covered, error) {
+	c := &covered{own: make(map[int64]bool)}
+	const columns = "SELECT slot, schedule_id, last, kind FROM firings WHERE schedule_id = ? AND "
 	scan := func(rows *sql.Rows) (struct{}, error) {
 		var slot, last time.Time
 		var id int64
-		err := rows.Scan(instant{&slot}, &id, instant{&last})
+		var kind int
+		err := rows.Scan(instant{&slot}, &id, instant{&last}, &kind)
 		if last.IsZero() {
-			own[slot.Unix()] = true
+			last = slot
+			c.own[slot.Unix()] = true
 		} else {
-			spans = append(spans, span{slot.Add(-rangeAfter), last})
+			c.add(span{slot.Add(-rangeAfter), last})
+		}
+		if kind < len(kinds) && (kinds[kind] == schedule.KindScheduled || kinds[kind] == schedule.KindCatchUp) {
+			c.last = append(c.last, last)
 		}
 		return struct{}{}, err
 	}
@@ -209,11 +261,9 @@ func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Ti
 		return nil, err
 	}
 	for _, b := range open {
-		spans = append(spans, span{b.First, b.Last})
+		c.add(span{b.First, b.Last})
 	}
-	return func(slot time.Time) bool {
-		return own[slot.Unix()] || slices.ContainsFunc(spans, func(s span) bool { return !slot.Before(s.first) && !slot.After(s.last) })
-	}, nil
+	return c, nil
 }
 
 // amend gives a slot an outcome that has none: it launches late where catch-up
@@ -230,20 +280,31 @@ func amend(ctx context.Context, tx transaction, s scheduleRow, r store.Revision,
 	return fmt.Sprintf("slot %s had no outcome, and is %s now", slot.UTC().Format(time.RFC3339), f.Outcome), nil
 }
 
-// lostPlace says what is wrong with the place of an active schedule in the timer
-// queue; empty when nothing is, or when it cannot be planned.
-func lostPlace(s *scheduleRow) string {
-	if !s.Active || s.Paused != "" || s.Problem != "" {
-		return ""
+// place is where an active schedule belongs in the timer queue, and what is
+// wrong with where it is; empty when nothing is.
+func place(s *scheduleRow) (next time.Time, found string) {
+	if !s.Active || s.Problem != "" {
+		return s.Next, ""
 	}
-	planned, err := plan(s, s.Cursor, s.Cursor)
+	verb, what := "fire", "its next slot is "
+	if s.Paused != "" {
+		verb, what, next = "go on", "its pause ends at ", s.PausedUntil
+	} else if planned, err := plan(s, s.Cursor, s.Cursor); err == nil {
+		next = planned.Next
+	} else if s.Next.IsZero() {
+		return next, "it was not to fire again, and cannot be planned: " + err.Error()
+	} else {
+		return s.Next, "" // Whoever plans it says so.
+	}
 	switch {
-	case err != nil, planned.Next.Equal(s.Next):
-		return ""
+	case next.Equal(s.Next):
+		return next, ""
+	case next.IsZero():
+		return next, fmt.Sprintf("it was to %s at %s, and there is no such time", verb, s.Next.UTC().Format(time.RFC3339))
 	case s.Next.IsZero():
-		return "it was not to fire again, and its next slot is " + planned.Next.UTC().Format(time.RFC3339)
+		return next, fmt.Sprintf("it was not to %s again, and %s%s", verb, what, next.UTC().Format(time.RFC3339))
 	default:
-		return fmt.Sprintf("it was to fire at %s, and its next slot is %s", s.Next.UTC().Format(time.RFC3339), planned.Next.UTC().Format(time.RFC3339))
+		return next, fmt.Sprintf("it was to %s at %s, and %s%s", verb, s.Next.UTC().Format(time.RFC3339), what, next.UTC().Format(time.RFC3339))
 	}
 }
 

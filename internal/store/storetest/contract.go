@@ -240,10 +240,13 @@ type Sessions interface {
 type Housekeeping interface {
 	// Sweep checks up to limit of the schedules whose number is above after, by
 	// number: whether what is kept as their next slot is the one after their
-	// cursor, and whether each slot after since, up to a minute ago, that their
-	// revisions have has an outcome or is in a backlog. One that has none launches
-	// late where catch-up allows a slot of its age, and was missed otherwise; slots
-	// of schedules with MaxRuns are not looked at. At the end it also releases
+	// cursor, or the end of their pause, and whether each slot after since, up to a
+	// minute ago, that their revisions have has an outcome or is in a backlog. One
+	// that has none launches late where catch-up allows a slot of its age, and was
+	// missed otherwise. No revision says when a schedule with MaxRuns has ended: of
+	// its slots before its last change those are checked that were followed by one
+	// that came due. What is due no more, and cannot be planned, gets its Problem.
+	// At the end it also releases
 	// firings that are claimed by a session that is not there. What was wrong is
 	// repaired, and told.
 	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)

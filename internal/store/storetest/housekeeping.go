@@ -3,9 +3,11 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
@@ -27,7 +29,6 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		{"a next slot too late", fmt.Sprintf("next_at = %d", at(90).UnixMicro()), "it was to fire at 2026-03-02T13:30:00Z, and its next slot is 2026-03-02T12:03:00Z"},
 		{"a next slot that is decided", fmt.Sprintf("next_at = %d", at(1).UnixMicro()), "it was to fire at 2026-03-02T12:01:00Z, and its next slot is 2026-03-02T12:03:00Z"},
 		{"a problem", "next_at = NULL, problem = 'too hot'", ""},
-		{"an expression that nobody can plan", "next_at = NULL, expression = 'every now and then'", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, ctx := open(t), t.Context()
@@ -50,6 +51,92 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 			}
 		})
 	}
+
+	t.Run("what is due no more and cannot be planned", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		exec(t, s, "UPDATE schedules SET next_at = NULL, expression = 'every now and then'")
+		repairs := swept(t, s, at(5))
+		if len(repairs) != 1 || !strings.Contains(repairs[0].Found, "it was not to fire again, and cannot be planned: ") {
+			t.Errorf("repairs are %v", repairs)
+		}
+		if got := must(s.Schedule(ctx, plan.Key))(t); got.Problem == "" {
+			t.Error("the problem is not told")
+		}
+		same(t, "repairs after that", swept(t, s, at(5)), []store.Repair(nil))
+	})
+
+	for _, c := range []struct {
+		name, damage, found string
+		until               time.Time
+	}{
+		{"a pause whose end was lost", "next_at = NULL", "it was not to go on again, and its pause ends at 2026-03-02T12:04:00Z", at(4)},
+		{"a pause that would last too long", fmt.Sprintf("next_at = %d", at(90).UnixMicro()), "it was to go on at 2026-03-02T13:30:00Z, and its pause ends at 2026-03-02T12:04:00Z", at(4)},
+		{"a pause for good with an end", fmt.Sprintf("next_at = %d", at(5).UnixMicro()), "it was to go on at 2026-03-02T12:05:00Z, and there is no such time", time.Time{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			advance(t, s, at(1))
+			check(t, s.Pause(t.Context(), plan.Key, "maintenance", c.until, ada(at(2))))
+			exec(t, s, "UPDATE schedules SET %s", c.damage)
+			same(t, "repairs", swept(t, s, at(5)), []store.Repair{{LaunchPlan: plan, Found: c.found}})
+			same(t, "repairs after that", swept(t, s, at(5)), []store.Repair(nil))
+			want := []string{"12:01 v1 skipped", "12:02 v1 skipped"}
+			if !c.until.IsZero() {
+				want = append(want, "12:03 v1 skipped 2 to 12:04", "12:05 v1 pending")
+			}
+			advance(t, s, at(5))
+			same(t, "ledger", ledger(t, s, plan.Key), want)
+		})
+	}
+
+	t.Run("of schedules that end by themselves", func(t *testing.T) {
+		for _, c := range []struct {
+			name       string
+			runs, lost int
+			change     func(s Store, plan ident.ID) error // at 12:09
+			want       []string                           // firings that were lost and are there again
+		}{
+			{"while they last", 20, 3, nil, []string{"12:03 v1 pending catch-up"}},
+			{"that have ended", 4, 3, nil, []string{"12:03 v1 pending catch-up"}},
+			{"the last slot", 4, 4, nil, []string{"12:04 v1 pending catch-up"}},
+			{"what comes after it", 4, 6, nil, nil},
+			{"before they changed", 4, 3, func(s Store, plan ident.ID) error { return s.Deactivate(t.Context(), plan, ada(at(9))) }, []string{"12:03 v1 missed"}},
+			{"what comes after it, before they changed", 4, 6, func(s Store, plan ident.ID) error {
+				return s.Activate(t.Context(), plan, &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{MaxRuns: 5}}, ada(at(9)))
+			}, nil},
+			{"nor before a pause", 4, 6, func(s Store, plan ident.ID) error {
+				return s.Pause(t.Context(), plan.Key, "maintenance", time.Time{}, ada(at(9)))
+			}, nil},
+			{"nor what somebody ran", 4, 6, func(s Store, plan ident.ID) error {
+				if _, err := s.RunNow(t.Context(), plan.Key, at(8), ada(at(8))); err != nil {
+					return err
+				}
+				return s.Pause(t.Context(), plan.Key, "maintenance", time.Time{}, ada(at(9)))
+			}, nil},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				s := open(t)
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{MaxRuns: c.runs}})
+				advance(t, s, at(7))
+				if c.change != nil {
+					check(t, c.change(s, plan))
+				}
+				exec(t, s, "DELETE FROM firings WHERE slot = %d", at(c.lost).UnixMicro())
+				left := ledger(t, s, plan.Key)
+				same(t, "repairs", len(swept(t, s, at(12))), len(c.want))
+				var added []string
+				for _, line := range ledger(t, s, plan.Key) {
+					if !slices.Contains(left, line) {
+						added = append(added, line)
+					}
+				}
+				same(t, "added", added, c.want)
+				same(t, "repairs after that", swept(t, s, at(12)), []store.Repair(nil))
+			})
+		}
+	})
 
 	for _, c := range []struct {
 		name   string
@@ -99,6 +186,32 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		}
 		advance(t, s, at(2))
 		same(t, "repairs", swept(t, s, at(3)), []store.Repair(nil))
+	})
+
+	t.Run("of a schedule that was set aside", func(t *testing.T) {
+		for name, change := range map[string]func(t *testing.T, s Store, plan ident.Key){
+			"and found by planning":     func(t *testing.T, s Store, _ ident.Key) { advance(t, s, at(4)) },
+			"and found when it changed": func(*testing.T, Store, ident.Key) {},
+			"and run meanwhile": func(t *testing.T, s Store, plan ident.Key) {
+				advance(t, s, at(4))
+				check(t, discard(s.RunNow(t.Context(), plan, at(4).Add(time.Second), ada(at(5)))))
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, ctx := open(t), t.Context()
+				v1, v2 := scheduled(t, s, "a", spec("* * * * *")), id("a", "v2")
+				register(t, s, v2)
+				advance(t, s, at(2))
+				// Which slots it has from here on is not to be told.
+				exec(t, s, "UPDATE schedules SET policy = '{'")
+				change(t, s, v1.Key)
+				check(t, s.Activate(ctx, v2, spec("* * * * *"), ada(at(8))))
+				advance(t, s, at(9))
+				before := ledger(t, s, v1.Key)
+				same(t, "repairs", swept(t, s, at(12)), []store.Repair(nil))
+				same(t, "ledger", ledger(t, s, v1.Key), before)
+			})
+		}
 	})
 
 	t.Run("goes through all", func(t *testing.T) {

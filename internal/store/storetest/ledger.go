@@ -88,13 +88,23 @@ func exerciseAdvance(t *testing.T, open func(t *testing.T) Store) {
 		s, ctx := open(t), t.Context()
 		bad, good := scheduled(t, s, "bad", spec("* * * * *")), scheduled(t, s, "good", spec("* * * * *"))
 		corrupt(t, s, bad.Key, "every now and then")
+		dropped := must(s.Advance(ctx, 0, at(2), 10, 0))(t).Dropped
 		advance(t, s, at(2))
 		got := must(s.Schedule(ctx, bad.Key))(t)
+		same(t, "dropped", dropped, []schedule.Firing{{
+			ScheduleID: got.ID, LaunchPlan: bad, Kind: schedule.KindScheduled, Slot: at(1), Last: at(1), Count: 1,
+			Outcome: schedule.Missed, Reason: "could not be planned: " + got.Problem, RecordedAt: at(2), SettledAt: at(2),
+		}})
 		if got.Problem == "" {
 			t.Error("the problem is not told")
 		}
 		same(t, "next", got.Next, time.Time{})
 		same(t, "cursor", got.Cursor, noon)
+		revisions := must(s.Revisions(ctx, bad.Key, store.Query{Limit: 1}))(t)
+		same(t, "revision", revisions, []store.Revision{{
+			ScheduleID: got.ID, Number: 2, LaunchPlan: bad, Spec: got.Spec, Anchor: got.Anchor, Active: true,
+			Action: "problem", By: "tminus", Why: got.Problem, At: at(2), From: noon,
+		}})
 		same(t, "ledger of the bad one", ledger(t, s, bad.Key), []string(nil))
 		same(t, "ledger of the good one", ledger(t, s, good.Key), []string{"12:01 v1 pending", "12:02 v1 pending"})
 		if err := s.Activate(ctx, bad, spec("* * * * *"), ada(at(3))); err == nil {
@@ -189,6 +199,8 @@ func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
 			t.Errorf("next %s, problem %q", got.Next, got.Problem)
 		}
 		same(t, "cursor", got.Cursor, later.Add(-time.Minute))
+		last := must(s.Revisions(t.Context(), plan.Key, store.Query{Limit: 1}))(t)[0]
+		same(t, "revision", []any{last.Action, last.Why, last.From}, []any{"problem", got.Problem, got.Cursor})
 	})
 
 	t.Run("settle in bulk", func(t *testing.T) {

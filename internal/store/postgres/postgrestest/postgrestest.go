@@ -390,7 +390,7 @@ func find(program string, places ...string) (string, error) {
 	}
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return "", fmt.Errorf("%s is not installed: `make test` installs it where there is apt-get; elsewhere install PostgreSQL (14 or newer) and PgBouncer", program)
+		return "", fmt.Errorf("%s is not installed: `make test` installs it where there is apt-get; elsewhere install PostgreSQL (13 or newer) and PgBouncer", program)
 	}
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return "", err
