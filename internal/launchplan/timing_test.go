@@ -71,7 +71,7 @@ func TestScheduleSpec(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := ScheduleSpec(c.spec)
+			got, err := ScheduleSpec(c.spec, AnyCalendar)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestScheduleSpec(t *testing.T) {
 			if c.want == nil {
 				return
 			}
-			if _, err := Validate(id("plan"), c.spec, city(t), now); err != nil {
+			if _, err := Validate(id("plan"), c.spec, city(t), now, AnyCalendar); err != nil {
 				t.Errorf("it may not be registered: %v", err)
 			}
 		})
@@ -132,7 +132,7 @@ func TestScheduleSpecRefuses(t *testing.T) {
 		{"an unknown behavior", edit(timed(t, daily), limit(1, 9)), "spec.concurrency_policy.behavior: 9 is unknown; use SKIP"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := ScheduleSpec(c.spec)
+			got, err := ScheduleSpec(c.spec, AnyCalendar)
 			if got != nil || err == nil {
 				t.Fatalf("got %v, want the error %s", got, c.want)
 			}
@@ -164,19 +164,19 @@ func TestValidateRefusesSchedulesThatNeverFire(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := edit(timed(t, cronSchedule(c.cron)), annotate(c.annotations...))
-			_, err := Validate(id("plan"), s, city(t), now)
+			_, err := Validate(id("plan"), s, city(t), now, AnyCalendar)
 			wantInvalid(t, err, c.want)
 		})
 	}
 	rare := edit(timed(t, cronSchedule("0 0 29 2 MON")), annotate("start-at", "2090-01-01T00:00:00Z"))
-	if _, err := Validate(id("plan"), rare, city(t), now); err != nil {
+	if _, err := Validate(id("plan"), rare, city(t), now, AnyCalendar); err != nil {
 		t.Errorf("rare but not never: %v", err)
 	}
 	last := timed(t, cronSchedule("1 0 1 1 ? 2026"))
-	if _, err := Validate(id("plan"), last, city(t), now); err != nil {
+	if _, err := Validate(id("plan"), last, city(t), now, AnyCalendar); err != nil {
 		t.Errorf("a minute from now: %v", err)
 	}
-	if _, err := Validate(id("plan"), last, city(t), now.Add(time.Minute)); err == nil {
+	if _, err := Validate(id("plan"), last, city(t), now.Add(time.Minute), AnyCalendar); err == nil {
 		t.Error("a slot that is now is taken for one to come")
 	}
 }

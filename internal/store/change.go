@@ -67,7 +67,8 @@ type Revision struct {
 	// Paused says why it is paused, PausedUntil until when: zero means until somebody resumes it.
 	Paused      string
 	PausedUntil time.Time
-	// Action is the change that made it: activate, deactivate, pause, resume, redrive, or skip, unskip and run with the slot.
+	// Action is the change that made it: activate, deactivate, pause, resume, redrive, skip,
+	// unskip and run with the slot, or calendar with the name of one that was changed.
 	Action string
 	// By, Why and At are those of the Change.
 	By, Why string
