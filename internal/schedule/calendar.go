@@ -20,18 +20,27 @@ type Calendar struct {
 	Days []int32 `json:"days"`
 }
 
-// calendarName is unlike every cron expression, as those have more than one word or begin with an @.
+// calendarName is unlike most cron expressions, which have more than one word or begin with an @.
 var calendarName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,62}$`)
 
 // IsCalendar reports whether an exclusion is the name of a calendar, and no cron expression.
-func IsCalendar(exclusion string) bool { return calendarName.MatchString(exclusion) }
+func IsCalendar(exclusion string) bool {
+	if !calendarName.MatchString(exclusion) {
+		return false
+	}
+	_, err := cron.Parse(exclusion) // There are aliases such as hourly.
+	return err != nil
+}
 
 const day = 24 * time.Hour
 
 // NewCalendar is the calendar of the given dates, in whatever order. Its error is an *invalid.Error.
 func NewCalendar(name string, dates []time.Time) (Calendar, error) {
-	if !IsCalendar(name) {
+	switch {
+	case !calendarName.MatchString(name):
 		return Calendar{}, invalid.Field("name", "%q: use up to 63 letters, digits, dots, dashes and underscores, of which the first is a letter", name)
+	case !IsCalendar(name):
+		return Calendar{}, invalid.Field("name", "%q: is a cron expression; use another name", name)
 	}
 	c := Calendar{Name: name, Days: make([]int32, 0, len(dates))}
 	for _, date := range dates {
