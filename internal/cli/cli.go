@@ -63,6 +63,7 @@ Exit codes: 0 done; 1 failed, or the answer is no; 2 misused (unknown command or
 		c.schedulesCommand(),
 		c.firingsCommand(),
 		c.backfillCommand(),
+		c.calendarsCommand(),
 		c.alertsCommand(),
 		c.executionsCommand(),
 		c.cronCommand(),

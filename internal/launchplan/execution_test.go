@@ -38,7 +38,7 @@ func plan(tb testing.TB, name string, spec *admin.LaunchPlanSpec, closure *admin
 // registered is spec after registration.
 func registered(t *testing.T, spec *admin.LaunchPlanSpec) store.Plan {
 	t.Helper()
-	v, err := Validate(id("plan"), spec, city(t), now)
+	v, err := Validate(id("plan"), spec, city(t), now, AnyCalendar)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestNewScheduledKickoffInput(t *testing.T) {
 	}
 	wf := city(t)
 	wf.Inputs.Variables["at"].Type = optional(typ(t, "datetime"))
-	v, err := Validate(id("plan"), scheduled(t, "@daily"), wf, now)
+	v, err := Validate(id("plan"), scheduled(t, "@daily"), wf, now, AnyCalendar)
 	if err != nil {
 		t.Fatal(err)
 	}

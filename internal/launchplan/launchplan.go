@@ -33,8 +33,9 @@ type Validated struct {
 // Validate holds launch plan id against the interface of the workflow it names.
 //
 // Inputs may stay open only without a schedule; a schedule must find each bound,
-// but for the kickoff input, and have a slot after now.
-func Validate(id ident.ID, spec *admin.LaunchPlanSpec, wf *core.TypedInterface, now time.Time) (Validated, error) {
+// but for the kickoff input, and have a slot after now that is on no day of a
+// calendar that it excludes, as find has them.
+func Validate(id ident.ID, spec *admin.LaunchPlanSpec, wf *core.TypedInterface, now time.Time, find Calendars) (Validated, error) {
 	if err := id.Validate("id."); err != nil {
 		return Validated{}, err
 	}
@@ -54,7 +55,7 @@ func Validate(id ident.ID, spec *admin.LaunchPlanSpec, wf *core.TypedInterface, 
 	if err != nil {
 		return Validated{}, err
 	}
-	timing, err := ScheduleSpec(spec)
+	timing, err := ScheduleSpec(spec, find)
 	if err != nil {
 		return Validated{}, err
 	}

@@ -129,7 +129,7 @@ func wantInvalid(t *testing.T, err error, want string) {
 }
 
 func TestValidate(t *testing.T) {
-	got, err := Validate(id("nightly"), scheduled(t, "0 3 * * *"), city(t), now)
+	got, err := Validate(id("nightly"), scheduled(t, "0 3 * * *"), city(t), now, AnyCalendar)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestValidate(t *testing.T) {
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Error(diff)
 	}
-	if got, err = Validate(id("by-hand"), manual(t), city(t), now); err != nil || got.Schedule != nil {
+	if got, err = Validate(id("by-hand"), manual(t), city(t), now, AnyCalendar); err != nil || got.Schedule != nil {
 		t.Errorf("without a schedule, an input may stay open: %v, %v", got.Schedule, err)
 	}
 	if !got.Closure.GetExpectedInputs().GetParameters()["at"].GetRequired() {
@@ -189,7 +189,7 @@ func TestValidateWhatFlytekitSends(t *testing.T) {
 		if err := prototext.Unmarshal(b, &sent); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Validate(id(name), &sent, wf, now)
+		got, err := Validate(id(name), &sent, wf, now, AnyCalendar)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -255,13 +255,13 @@ func TestValidateRefuses(t *testing.T) {
 		{"a kickoff input of another type", edit(scheduled(t, "@daily"), kickoff("limit")), `spec.entity_metadata.schedule.kickoff_time_input_arg: input "limit" is integer | none; the kickoff time needs a datetime`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Validate(id("plan"), c.spec, city(t), now)
+			_, err := Validate(id("plan"), c.spec, city(t), now, AnyCalendar)
 			wantInvalid(t, err, c.want)
 		})
 	}
-	_, err := Validate(id("a/b"), manual(t), city(t), now)
+	_, err := Validate(id("a/b"), manual(t), city(t), now, AnyCalendar)
 	wantInvalid(t, err, `id.name: "a/b": character '/' is not allowed`)
-	_, err = Validate(id("plan"), manual(t), nil, now)
+	_, err = Validate(id("plan"), manual(t), nil, now, AnyCalendar)
 	wantInvalid(t, err, `spec.fixed_inputs.literals[city]: the workflow has no input "city"; it has none`)
 }
 
@@ -271,12 +271,12 @@ func TestValidateAllows(t *testing.T) {
 	s := scheduled(t, "@daily")
 	s.DefaultInputs.Parameters["city"] = required()
 	s.DefaultInputs.Parameters["at"] = byDefault(literal.Datetime(now))
-	if _, err := Validate(id("plan"), s, city(t), now); err != nil {
+	if _, err := Validate(id("plan"), s, city(t), now, AnyCalendar); err != nil {
 		t.Error(err)
 	}
 	wf := city(t)
 	wf.Inputs.Variables["at"].Type = optional(typ(t, "datetime"))
-	if _, err := Validate(id("plan"), scheduled(t, "@daily"), wf, now); err != nil {
+	if _, err := Validate(id("plan"), scheduled(t, "@daily"), wf, now, AnyCalendar); err != nil {
 		t.Errorf("an optional datetime takes the kickoff time: %v", err)
 	}
 }
@@ -297,7 +297,7 @@ func FuzzValidate(f *testing.F) {
 		if proto.Unmarshal(b, &s) != nil {
 			return
 		}
-		v, err := Validate(id("plan"), &s, city(t), now)
+		v, err := Validate(id("plan"), &s, city(t), now, AnyCalendar)
 		var bad *invalid.Error
 		if err != nil && !errors.As(err, &bad) {
 			t.Errorf("no *invalid.Error: %v", err)

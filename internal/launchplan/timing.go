@@ -32,14 +32,21 @@ func ScheduleType(spec *admin.LaunchPlanSpec) store.ScheduleType {
 	}
 }
 
+// Calendars finds the calendars that schedules exclude, by their names. What it
+// does not find is schedule.NoCalendar.
+type Calendars func(name string) (schedule.Calendar, error)
+
+// AnyCalendar stands for calendars that nobody can be asked about here: there are all, without days.
+func AnyCalendar(name string) (schedule.Calendar, error) { return schedule.Calendar{Name: name}, nil }
+
 // ScheduleSpec is the schedule that a launch plan asks for, nil when it asks
 // for none. Cron expressions are taken in either dialect from either field; a
 // fixed rate becomes a rate expression. The policy comes from the annotations,
 // which must be right even without a schedule, and from concurrency_policy.
 //
-// Its error is an *invalid.Error. Whether the schedule ever fires is for
-// [Validate] to say, which knows the time.
-func ScheduleSpec(spec *admin.LaunchPlanSpec) (*schedule.Spec, error) {
+// Its error is an *invalid.Error, or that of find. Whether the schedule ever fires
+// is for [Validate] to say, which knows the time.
+func ScheduleSpec(spec *admin.LaunchPlanSpec, find Calendars) (*schedule.Spec, error) {
 	policy, err := schedule.ParsePolicy(spec.GetAnnotations().GetValues())
 	if err != nil {
 		return nil, err
@@ -59,7 +66,7 @@ func ScheduleSpec(spec *admin.LaunchPlanSpec) (*schedule.Spec, error) {
 	if err := checkZone(expressionField(s), *timing); err != nil {
 		return nil, err
 	}
-	if err := checkExclusions(policy); err != nil {
+	if timing.Policy, err = policy.Resolve(find); err != nil {
 		return nil, err
 	}
 	if _, err := timing.Compile(time.Time{}); err != nil {
@@ -174,18 +181,6 @@ func checkZone(field string, timing schedule.Spec) error {
 
 // annotation is how errors name an annotation of ours.
 func annotation(name string) string { return "annotation " + schedule.AnnotationPrefix + name }
-
-// checkExclusions refuses the names of calendars, which a cron parser would
-// refuse in words that do not help.
-func checkExclusions(p schedule.Policy) error {
-	for _, x := range p.Exclude {
-		if _, err := cron.Parse(x); err != nil && !strings.ContainsAny(x, " @(=*") {
-			return invalid.Field(annotation("exclude"),
-				"%q: there are no calendars here yet; use a cron expression such as \"* * 25 12 *\"", x)
-		}
-	}
-	return nil
-}
 
 // checkFires refuses a schedule without a slot after now, and says whether the
 // expression can have none, has none left, or is left none by the annotations:

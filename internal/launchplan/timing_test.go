@@ -61,6 +61,12 @@ func TestScheduleSpec(t *testing.T) {
 			}}, store.Cron,
 		},
 		{
+			"calendars", edit(timed(t, cronSchedule("@daily")), annotate("exclude", "us-holidays", "exclude-1", "yearly", "exclude-2", "closed")),
+			&schedule.Spec{Expression: "@daily", Policy: schedule.Policy{
+				Exclude: []string{"us-holidays", "yearly", "closed"}, Calendars: []schedule.Calendar{{Name: "closed"}, {Name: "us-holidays"}},
+			}}, store.Cron,
+		},
+		{
 			"Flyte's limit alone", edit(timed(t, cronSchedule("@daily")), func(s *admin.LaunchPlanSpec) {
 				s.ConcurrencyPolicy = &admin.ConcurrencyPolicy{Max: 1, Behavior: admin.ConcurrencyLimitBehavior_CONCURRENCY_LIMIT_BEHAVIOR_SKIP}
 			}), &schedule.Spec{Expression: "@daily", Policy: schedule.Policy{MaxRunning: 1}}, store.Cron,
@@ -71,7 +77,7 @@ func TestScheduleSpec(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := ScheduleSpec(c.spec)
+			got, err := ScheduleSpec(c.spec, AnyCalendar)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +90,7 @@ func TestScheduleSpec(t *testing.T) {
 			if c.want == nil {
 				return
 			}
-			if _, err := Validate(id("plan"), c.spec, city(t), now); err != nil {
+			if _, err := Validate(id("plan"), c.spec, city(t), now, AnyCalendar); err != nil {
 				t.Errorf("it may not be registered: %v", err)
 			}
 		})
@@ -92,6 +98,11 @@ func TestScheduleSpec(t *testing.T) {
 }
 
 // Each row is a schedule that Flyte registers, or fails on without saying why.
+// noCalendar finds none.
+func noCalendar(name string) (schedule.Calendar, error) {
+	return schedule.Calendar{}, schedule.NoCalendar(name)
+}
+
 func TestScheduleSpecRefuses(t *testing.T) {
 	const field = "spec.entity_metadata.schedule"
 	limit := func(limit int32, behavior admin.ConcurrencyLimitBehavior) func(*admin.LaunchPlanSpec) {
@@ -124,7 +135,7 @@ func TestScheduleSpecRefuses(t *testing.T) {
 		{"the longest rate", timed(t, rate(1<<32-1, admin.FixedRateUnit_MINUTE)), field + ".rate.value: 4294967295 minutes is too long; 100 years (52560000) is the most"},
 		{"an unknown annotation", edit(timed(t, daily), annotate("timezne", "UTC")), "annotation tminus.dev/timezne: unknown; the nearest known one is tminus.dev/timezone"},
 		{"a bad annotation without a schedule", edit(manual(t), annotate("jitter", "soon")), `annotation tminus.dev/jitter: "soon": use a duration such as 90s, 30m or 24h`},
-		{"a calendar", edit(timed(t, daily), annotate("exclude-1", "us-holidays")), `annotation tminus.dev/exclude: "us-holidays": there are no calendars here yet; use a cron expression such as "* * 25 12 *"`},
+		{"a calendar that is not there", edit(timed(t, daily), annotate("exclude-1", "us-holidays")), `annotation tminus.dev/exclude: "us-holidays": there is no such calendar; store it with ` + "`tminus calendars put us-holidays --file FILE`" + `, or use a cron expression such as "* * 25 12 *"`},
 		{"a bad exclusion", edit(timed(t, daily), annotate("exclude", "99 * * * *")), "annotation tminus.dev/exclude:"},
 		{"a rate as exclusion", edit(timed(t, daily), annotate("exclude", "rate(1 day)")), `annotation tminus.dev/exclude: "rate(1 day)": use a cron expression, not a rate`},
 		{"no limit", edit(timed(t, daily), limit(0, admin.ConcurrencyLimitBehavior_CONCURRENCY_LIMIT_BEHAVIOR_SKIP)), "spec.concurrency_policy.max: 0: 1 is the least"},
@@ -132,7 +143,7 @@ func TestScheduleSpecRefuses(t *testing.T) {
 		{"an unknown behavior", edit(timed(t, daily), limit(1, 9)), "spec.concurrency_policy.behavior: 9 is unknown; use SKIP"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := ScheduleSpec(c.spec)
+			got, err := ScheduleSpec(c.spec, noCalendar)
 			if got != nil || err == nil {
 				t.Fatalf("got %v, want the error %s", got, c.want)
 			}
@@ -164,19 +175,19 @@ func TestValidateRefusesSchedulesThatNeverFire(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := edit(timed(t, cronSchedule(c.cron)), annotate(c.annotations...))
-			_, err := Validate(id("plan"), s, city(t), now)
+			_, err := Validate(id("plan"), s, city(t), now, AnyCalendar)
 			wantInvalid(t, err, c.want)
 		})
 	}
 	rare := edit(timed(t, cronSchedule("0 0 29 2 MON")), annotate("start-at", "2090-01-01T00:00:00Z"))
-	if _, err := Validate(id("plan"), rare, city(t), now); err != nil {
+	if _, err := Validate(id("plan"), rare, city(t), now, AnyCalendar); err != nil {
 		t.Errorf("rare but not never: %v", err)
 	}
 	last := timed(t, cronSchedule("1 0 1 1 ? 2026"))
-	if _, err := Validate(id("plan"), last, city(t), now); err != nil {
+	if _, err := Validate(id("plan"), last, city(t), now, AnyCalendar); err != nil {
 		t.Errorf("a minute from now: %v", err)
 	}
-	if _, err := Validate(id("plan"), last, city(t), now.Add(time.Minute)); err == nil {
+	if _, err := Validate(id("plan"), last, city(t), now.Add(time.Minute), AnyCalendar); err == nil {
 		t.Error("a slot that is now is taken for one to come")
 	}
 }

@@ -22,6 +22,7 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/launchplan"
+	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/workflow"
 )
 
@@ -371,7 +372,7 @@ func (a *applier) describe(ctx context.Context, p plan, r *Result) error {
 // next are the launch plan's next slots: what the server says of an active one,
 // because its rate counts from the activation, and otherwise what will be.
 func (a *applier) next(ctx context.Context, p plan, r *Result, now time.Time) ([]time.Time, error) {
-	spec, err := launchplan.ScheduleSpec(p.GetSpec())
+	spec, err := launchplan.ScheduleSpec(p.GetSpec(), a.calendars(ctx))
 	if spec == nil || err != nil {
 		return nil, err
 	}
@@ -398,6 +399,29 @@ func (a *applier) next(ctx context.Context, p plan, r *Result, now time.Time) ([
 		return nil, fmt.Errorf("%s has no slot any more", spec.Expression)
 	}
 	return slots, nil
+}
+
+// calendars finds the calendars that the server has.
+func (a *applier) calendars(ctx context.Context) launchplan.Calendars {
+	return func(name string) (schedule.Calendar, error) {
+		answer, err := a.schedules.GetCalendar(ctx, &tminusv1.GetCalendarRequest{Name: name})
+		switch status.Code(err) {
+		case codes.OK:
+		case codes.Unimplemented: // A Flyte that is not tminus reads no such annotations.
+			return launchplan.AnyCalendar(name)
+		case codes.NotFound:
+			return schedule.Calendar{}, schedule.NoCalendar(name)
+		default:
+			return schedule.Calendar{}, err
+		}
+		dates := make([]time.Time, len(answer.GetCalendar().GetDates()))
+		for i, text := range answer.GetCalendar().GetDates() {
+			if dates[i], err = time.Parse(time.DateOnly, text); err != nil {
+				return schedule.Calendar{}, fmt.Errorf("read calendar %s: %w", name, err)
+			}
+		}
+		return schedule.NewCalendar(name, dates)
+	}
 }
 
 func times(stamps []*timestamppb.Timestamp) []time.Time {

@@ -56,7 +56,7 @@ type Schedule struct {
 	LateAfter      string   `yaml:"lateAfter" doc:"How late a launch may be before an alert is raised. Default: that of the installation." example:"5m"`
 	PauseOnFailure int      `yaml:"pauseOnFailure" doc:"How many failed executions in a row pause the schedule. Default: it is never paused." min:"1"`
 	MaxRuns        int      `yaml:"maxRuns" doc:"How many slots fire after an activation. Default: no limit." min:"1"`
-	Exclude        []string `yaml:"exclude" doc:"Cron expressions; a slot that matches one is left out." example:"* * 25 12 ? *"`
+	Exclude        []string `yaml:"exclude" doc:"Cron expressions and names of calendars (tminus calendars); a slot that matches one, or is on a day of one, is left out." example:"* * 25 12 ? *"`
 	Priority       int      `yaml:"priority" doc:"Of launches that are due together, the higher goes first. Default: 0."`
 }
 

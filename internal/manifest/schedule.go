@@ -179,6 +179,9 @@ func (c *compiler) policy() map[string]string {
 		if list, ok := reflect.TypeAssert[[]string](v.Field(i)); ok {
 			for n, item := range list {
 				set(index(key, n), kebab(name)+"-"+strconv.Itoa(n+1), item)
+				if schedule.IsCalendar(item) {
+					continue // Whether there is one of that name, the server knows.
+				}
 				_, err := cron.Parse(item)
 				c.expression(index(key, n), 0, err)
 			}

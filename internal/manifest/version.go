@@ -55,7 +55,7 @@ func (c *compiler) validate(face *core.TypedInterface) {
 		c.refuse(u.refused(w.GetId(), err))
 	}
 	for _, p := range u.plans {
-		_, err := launchplan.Validate(workflow.ID(p.GetId()), p.GetSpec(), face, time.Unix(0, 0))
+		_, err := launchplan.Validate(workflow.ID(p.GetId()), p.GetSpec(), face, time.Unix(0, 0), launchplan.AnyCalendar)
 		c.refuse(u.refused(p.GetId(), err))
 	}
 }

@@ -35,7 +35,7 @@ func (w *world) plan(name, version, of string) ident.ID {
 		}},
 		Envs: &admin.Envs{Values: []*core.KeyValuePair{{Key: "GREETING", Value: "hello"}}},
 	}
-	v, err := launchplan.Validate(planID, spec, face("at datetime", ""), slot)
+	v, err := launchplan.Validate(planID, spec, face("at datetime", ""), slot, launchplan.AnyCalendar)
 	if err != nil {
 		w.t.Fatal(err)
 	}

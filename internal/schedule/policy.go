@@ -56,8 +56,13 @@ type Policy struct {
 	PauseOnFailure int `json:"pause_on_failure,omitempty"`
 	// MaxRuns is how many slots fire after an activation; zero means no limit.
 	MaxRuns int `json:"max_runs,omitempty"`
-	// Exclude holds cron expressions; a slot that matches one is none.
+	// Exclude holds cron expressions and the names of calendars; a slot that
+	// matches one, or that is on a day of one in the schedule's zone, is none.
 	Exclude []string `json:"exclude,omitempty"`
+	// Calendars are those that Exclude names, with the days they had when the
+	// schedule was activated or, later, when one of them was changed: so that
+	// which slots there are is a function of the Policy.
+	Calendars []Calendar `json:"calendars,omitempty"`
 	// Priority orders launches that are due together; higher goes first.
 	Priority int `json:"priority,omitempty"`
 }

@@ -50,7 +50,16 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 	}
 	slots = slots.WithGap(Gaps[p.DSTGap]).WithRepeat(Repeats[p.DSTRepeat]).WithAnchor(anchor)
 	var exclude []cron.Schedule
+	var calendars []cron.Calendar
 	for _, x := range p.Exclude {
+		if IsCalendar(x) {
+			c, err := p.calendar(x)
+			if err != nil {
+				return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
+			}
+			calendars = append(calendars, c)
+			continue
+		}
 		excluded, err := cron.Parse(x)
 		if err != nil {
 			return Timetable{}, annotationError(AnnotationPrefix+"exclude", "%v", err)
@@ -63,10 +72,8 @@ func (s Spec) Compile(anchor time.Time) (Timetable, error) {
 		}
 		exclude = append(exclude, excluded.In(slots.Location()).WithRepeat(cron.RepeatBoth))
 	}
-	t := Timetable{slots: slots, all: slots, start: p.StartAt, end: p.EndAt}
-	if exclude != nil {
-		t.slots = slots.Except(exclude...)
-	}
+	t := Timetable{all: slots, start: p.StartAt, end: p.EndAt}
+	t.slots = slots.Except(exclude...).ExceptOn(calendars...)
 	return t, nil
 }
 

@@ -404,7 +404,7 @@ func (s *Server) timetableOf(ctx context.Context, id ident.ID) (schedule.Timetab
 	if err != nil {
 		return none, err
 	}
-	timed, err := launchplan.ScheduleSpec(spec)
+	timed, err := launchplan.ScheduleSpec(spec, s.calendars(ctx))
 	if err != nil || timed == nil {
 		return none, nil //nolint:nilerr // The schedule's problem says why.
 	}

@@ -95,7 +95,7 @@ func (s *Server) validate(ctx context.Context, id, of ident.ID, spec *admin.Laun
 	if err != nil {
 		return launchplan.Validated{}, err
 	}
-	return launchplan.Validate(id, spec, wf.GetCompiledWorkflow().GetPrimary().GetTemplate().GetInterface(), now)
+	return launchplan.Validate(id, spec, wf.GetCompiledWorkflow().GetPrimary().GetTemplate().GetInterface(), now, s.calendars(ctx))
 }
 
 // warnOfSilence says, to the client and in the log, that a schedule will not fire.
@@ -152,7 +152,7 @@ func (s *Server) activate(ctx context.Context, prefix string, plan store.Plan, c
 	if err != nil {
 		return err
 	}
-	timing, err := launchplan.ScheduleSpec(spec)
+	timing, err := launchplan.ScheduleSpec(spec, s.calendars(ctx))
 	if err != nil {
 		return err
 	}

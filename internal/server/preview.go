@@ -288,7 +288,7 @@ func (s *schedules) DiffSchedule(ctx context.Context, r *tminusv1.DiffScheduleRe
 	if err != nil {
 		return nil, err
 	}
-	timed, err := launchplan.ScheduleSpec(spec)
+	timed, err := launchplan.ScheduleSpec(spec, s.calendars(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -303,7 +303,7 @@ func TestActivateAgainAfterTheLastSlot(t *testing.T) {
 	a := start(t)
 	a.register(t)
 	expired := a.expired(t)
-	timing, err := launchplan.ScheduleSpec(expired.GetSpec())
+	timing, err := launchplan.ScheduleSpec(expired.GetSpec(), launchplan.AnyCalendar)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type Operations interface {
 	Operator
 	Backlogs
 	Walker
+	Calendars
 }
 
 // Projects keeps projects.
@@ -112,6 +113,17 @@ type Backlogs interface {
 	Backlogs(ctx context.Context, q store.Query) ([]store.Backlog, error)
 	// CancelBacklog ends one that is open, and returns it as it is then.
 	CancelBacklog(ctx context.Context, id int64, c store.Change) (store.Backlog, error)
+}
+
+// Calendars keeps the calendars that schedules exclude.
+type Calendars interface {
+	// PutCalendar stores one, and changes the active schedules that name it; it says how many.
+	PutCalendar(ctx context.Context, cal schedule.Calendar, c store.Change) (changed int, err error)
+	Calendar(ctx context.Context, name string) (store.Calendar, error)
+	// Calendars lists them by name.
+	Calendars(ctx context.Context, q store.Query) ([]store.Calendar, error)
+	// DeleteCalendar is a *store.CalendarInUseError while an active schedule names it.
+	DeleteCalendar(ctx context.Context, name string) error
 }
 
 // Walker goes through schedules, however many there are, and through what they were.

@@ -68,7 +68,8 @@ type Revision struct {
 	Paused      string
 	PausedUntil time.Time
 	// Action is the change that made it: activate, deactivate, pause, resume, redrive, or skip, unskip and run with the
-	// slot; and problem where the schedule was set aside as it could not be planned, with Why.
+	// slot, or calendar with the name of one that was changed; and problem where the schedule was set aside as it could
+	// not be planned, with Why.
 	Action string
 	// By, Why and At are those of the Change.
 	By, Why string

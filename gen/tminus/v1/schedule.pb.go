@@ -200,7 +200,7 @@ func (x ReadLogsResponse_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReadLogsResponse_Stream.Descriptor instead.
 func (ReadLogsResponse_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{48, 0}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{57, 0}
 }
 
 // Schedule is how the active version of a launch plan is timed, and how far it has come.
@@ -608,7 +608,9 @@ type Revision struct {
 	Paused string `protobuf:"bytes,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	// When it resumes by itself; unset means that somebody has to resume it.
 	PausedUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paused_until,json=pausedUntil,proto3" json:"paused_until,omitempty"`
-	// What was done: activate, deactivate, pause, resume, redrive, or skip, unskip and run with the slot.
+	// What was done: activate, deactivate, pause, resume, redrive, skip, unskip and
+	// run with the slot, calendar with the name of one that was changed, or problem
+	// where the schedule was set aside as it could not be planned.
 	Action string `protobuf:"bytes,9,opt,name=action,proto3" json:"action,omitempty"`
 	// Who did it, as far as the client said.
 	By string `protobuf:"bytes,10,opt,name=by,proto3" json:"by,omitempty"`
@@ -3758,6 +3760,511 @@ func (x *SlotChange) GetAfter() bool {
 	return false
 }
 
+// Calendar is a named set of days.
+type Calendar struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The days in order, each once, such as 2026-12-25; lists leave them out.
+	Dates []string `protobuf:"bytes,2,rep,name=dates,proto3" json:"dates,omitempty"`
+	// How many days it has.
+	Days uint32 `protobuf:"varint,3,opt,name=days,proto3" json:"days,omitempty"`
+	// The first and the last of them.
+	First string `protobuf:"bytes,4,opt,name=first,proto3" json:"first,omitempty"`
+	Last  string `protobuf:"bytes,5,opt,name=last,proto3" json:"last,omitempty"`
+	// Who changed it last, as far as the client said.
+	By string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	// Why.
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Calendar) Reset() {
+	*x = Calendar{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Calendar) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Calendar) ProtoMessage() {}
+
+func (x *Calendar) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Calendar.ProtoReflect.Descriptor instead.
+func (*Calendar) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Calendar) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Calendar) GetDates() []string {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+func (x *Calendar) GetDays() uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *Calendar) GetFirst() string {
+	if x != nil {
+		return x.First
+	}
+	return ""
+}
+
+func (x *Calendar) GetLast() string {
+	if x != nil {
+		return x.Last
+	}
+	return ""
+}
+
+func (x *Calendar) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Calendar) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Calendar) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+// Says what a calendar is.
+type PutCalendarRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Up to 63 letters, digits, dots, dashes and underscores; the first is a letter.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// All its days, such as 2026-12-25, in any order; 10000 are the most.
+	Dates []string `protobuf:"bytes,2,rep,name=dates,proto3" json:"dates,omitempty"`
+	// Why, for whoever reads it later.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCalendarRequest) Reset() {
+	*x = PutCalendarRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCalendarRequest) ProtoMessage() {}
+
+func (x *PutCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCalendarRequest.ProtoReflect.Descriptor instead.
+func (*PutCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PutCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PutCalendarRequest) GetDates() []string {
+	if x != nil {
+		return x.Dates
+	}
+	return nil
+}
+
+func (x *PutCalendarRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The calendar as it is now.
+type PutCalendarResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Calendar *Calendar              `protobuf:"bytes,1,opt,name=calendar,proto3" json:"calendar,omitempty"`
+	// How many active schedules it changed.
+	Schedules     uint32 `protobuf:"varint,2,opt,name=schedules,proto3" json:"schedules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutCalendarResponse) Reset() {
+	*x = PutCalendarResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutCalendarResponse) ProtoMessage() {}
+
+func (x *PutCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutCalendarResponse.ProtoReflect.Descriptor instead.
+func (*PutCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PutCalendarResponse) GetCalendar() *Calendar {
+	if x != nil {
+		return x.Calendar
+	}
+	return nil
+}
+
+func (x *PutCalendarResponse) GetSchedules() uint32 {
+	if x != nil {
+		return x.Schedules
+	}
+	return 0
+}
+
+// Names a calendar.
+type GetCalendarRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCalendarRequest) Reset() {
+	*x = GetCalendarRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCalendarRequest) ProtoMessage() {}
+
+func (x *GetCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCalendarRequest.ProtoReflect.Descriptor instead.
+func (*GetCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// The calendar asked for.
+type GetCalendarResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Calendar      *Calendar              `protobuf:"bytes,1,opt,name=calendar,proto3" json:"calendar,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCalendarResponse) Reset() {
+	*x = GetCalendarResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCalendarResponse) ProtoMessage() {}
+
+func (x *GetCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCalendarResponse.ProtoReflect.Descriptor instead.
+func (*GetCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *GetCalendarResponse) GetCalendar() *Calendar {
+	if x != nil {
+		return x.Calendar
+	}
+	return nil
+}
+
+// Asks for a page of calendars.
+type ListCalendarsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 means 100, 1000 is the most.
+	Limit uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The token of an earlier answer.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarsRequest) Reset() {
+	*x = ListCalendarsRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarsRequest) ProtoMessage() {}
+
+func (x *ListCalendarsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarsRequest.ProtoReflect.Descriptor instead.
+func (*ListCalendarsRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListCalendarsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListCalendarsRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// A page of calendars.
+type ListCalendarsResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Calendars []*Calendar            `protobuf:"bytes,1,rep,name=calendars,proto3" json:"calendars,omitempty"`
+	// Asks for what follows; empty when nothing does.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCalendarsResponse) Reset() {
+	*x = ListCalendarsResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCalendarsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCalendarsResponse) ProtoMessage() {}
+
+func (x *ListCalendarsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCalendarsResponse.ProtoReflect.Descriptor instead.
+func (*ListCalendarsResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ListCalendarsResponse) GetCalendars() []*Calendar {
+	if x != nil {
+		return x.Calendars
+	}
+	return nil
+}
+
+func (x *ListCalendarsResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// Names the calendar that is to go.
+type DeleteCalendarRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCalendarRequest) Reset() {
+	*x = DeleteCalendarRequest{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCalendarRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCalendarRequest) ProtoMessage() {}
+
+func (x *DeleteCalendarRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCalendarRequest.ProtoReflect.Descriptor instead.
+func (*DeleteCalendarRequest) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *DeleteCalendarRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Says that it is gone.
+type DeleteCalendarResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCalendarResponse) Reset() {
+	*x = DeleteCalendarResponse{}
+	mi := &file_tminus_v1_schedule_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCalendarResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCalendarResponse) ProtoMessage() {}
+
+func (x *DeleteCalendarResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tminus_v1_schedule_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCalendarResponse.ProtoReflect.Descriptor instead.
+func (*DeleteCalendarResponse) Descriptor() ([]byte, []int) {
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{55}
+}
+
 // Names the execution whose logs are wanted.
 type ReadLogsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -3774,7 +4281,7 @@ type ReadLogsRequest struct {
 
 func (x *ReadLogsRequest) Reset() {
 	*x = ReadLogsRequest{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +4293,7 @@ func (x *ReadLogsRequest) String() string {
 func (*ReadLogsRequest) ProtoMessage() {}
 
 func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[47]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +4306,7 @@ func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{47}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReadLogsRequest) GetProject() string {
@@ -3850,7 +4357,7 @@ type ReadLogsResponse struct {
 
 func (x *ReadLogsResponse) Reset() {
 	*x = ReadLogsResponse{}
-	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3862,7 +4369,7 @@ func (x *ReadLogsResponse) String() string {
 func (*ReadLogsResponse) ProtoMessage() {}
 
 func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tminus_v1_schedule_proto_msgTypes[48]
+	mi := &file_tminus_v1_schedule_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3875,7 +4382,7 @@ func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{48}
+	return file_tminus_v1_schedule_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReadLogsResponse) GetNode() string {
@@ -4201,7 +4708,37 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"SlotChange\x12.\n" +
 	"\x04slot\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04slot\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\bR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\bR\x05after\"\x83\x01\n" +
+	"\x05after\x18\x03 \x01(\bR\x05after\"\xd5\x01\n" +
+	"\bCalendar\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05dates\x18\x02 \x03(\tR\x05dates\x12\x12\n" +
+	"\x04days\x18\x03 \x01(\rR\x04days\x12\x14\n" +
+	"\x05first\x18\x04 \x01(\tR\x05first\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\tR\x04last\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"updated_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"V\n" +
+	"\x12PutCalendarRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05dates\x18\x02 \x03(\tR\x05dates\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"d\n" +
+	"\x13PutCalendarResponse\x12/\n" +
+	"\bcalendar\x18\x01 \x01(\v2\x13.tminus.v1.CalendarR\bcalendar\x12\x1c\n" +
+	"\tschedules\x18\x02 \x01(\rR\tschedules\"(\n" +
+	"\x12GetCalendarRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"F\n" +
+	"\x13GetCalendarResponse\x12/\n" +
+	"\bcalendar\x18\x01 \x01(\v2\x13.tminus.v1.CalendarR\bcalendar\"B\n" +
+	"\x14ListCalendarsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"`\n" +
+	"\x15ListCalendarsResponse\x121\n" +
+	"\tcalendars\x18\x01 \x03(\v2\x13.tminus.v1.CalendarR\tcalendars\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"+\n" +
+	"\x15DeleteCalendarRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x18\n" +
+	"\x16DeleteCalendarResponse\"\x83\x01\n" +
 	"\x0fReadLogsRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
@@ -4230,7 +4767,7 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\x15FIRING_KIND_SCHEDULED\x10\x01\x12\x18\n" +
 	"\x14FIRING_KIND_CATCH_UP\x10\x02\x12\x18\n" +
 	"\x14FIRING_KIND_BACKFILL\x10\x03\x12\x16\n" +
-	"\x12FIRING_KIND_MANUAL\x10\x042\xf4\x12\n" +
+	"\x12FIRING_KIND_MANUAL\x10\x042\xcb\x16\n" +
 	"\x0fScheduleService\x12p\n" +
 	"\rListSchedules\x12\x1f.tminus.v1.ListSchedulesRequest\x1a .tminus.v1.ListSchedulesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/tminus/v1/schedules\x12\x84\x01\n" +
 	"\vGetSchedule\x12\x1d.tminus.v1.GetScheduleRequest\x1a\x1e.tminus.v1.GetScheduleResponse\"6\x82\xd3\xe4\x93\x020\x12./tminus/v1/schedules/{project}/{domain}/{name}\x12h\n" +
@@ -4250,7 +4787,11 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\x0eCancelBackfill\x12 .tminus.v1.CancelBackfillRequest\x1a!.tminus.v1.CancelBackfillResponse\"+\x82\xd3\xe4\x93\x02%:\x01*\" /tminus/v1/backfills/{id}/cancel\x12w\n" +
 	"\x10PreviewSchedules\x12\".tminus.v1.PreviewSchedulesRequest\x1a#.tminus.v1.PreviewSchedulesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/tminus/v1/preview\x12e\n" +
 	"\vPreviewHerd\x12\x1d.tminus.v1.PreviewHerdRequest\x1a\x1e.tminus.v1.PreviewHerdResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/tminus/v1/herd\x12\x8f\x01\n" +
-	"\fDiffSchedule\x12\x1e.tminus.v1.DiffScheduleRequest\x1a\x1f.tminus.v1.DiffScheduleResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/tminus/v1/schedules/{project}/{domain}/{name}/diff2\x86\x01\n" +
+	"\fDiffSchedule\x12\x1e.tminus.v1.DiffScheduleRequest\x1a\x1f.tminus.v1.DiffScheduleResponse\">\x82\xd3\xe4\x93\x028:\x01*\"3/tminus/v1/schedules/{project}/{domain}/{name}/diff\x12t\n" +
+	"\vPutCalendar\x12\x1d.tminus.v1.PutCalendarRequest\x1a\x1e.tminus.v1.PutCalendarResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\x1a\x1b/tminus/v1/calendars/{name}\x12q\n" +
+	"\vGetCalendar\x12\x1d.tminus.v1.GetCalendarRequest\x1a\x1e.tminus.v1.GetCalendarResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/tminus/v1/calendars/{name}\x12p\n" +
+	"\rListCalendars\x12\x1f.tminus.v1.ListCalendarsRequest\x1a .tminus.v1.ListCalendarsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/tminus/v1/calendars\x12z\n" +
+	"\x0eDeleteCalendar\x12 .tminus.v1.DeleteCalendarRequest\x1a!.tminus.v1.DeleteCalendarResponse\"#\x82\xd3\xe4\x93\x02\x1d*\x1b/tminus/v1/calendars/{name}2\x86\x01\n" +
 	"\n" +
 	"LogService\x12x\n" +
 	"\bReadLogs\x12\x1a.tminus.v1.ReadLogsRequest\x1a\x1b.tminus.v1.ReadLogsResponse\"1\x82\xd3\xe4\x93\x02+\x12)/tminus/v1/logs/{project}/{domain}/{name}0\x01B#Z!tminus.dev/gen/tminus/v1;tminusv1b\x06proto3"
@@ -4268,7 +4809,7 @@ func file_tminus_v1_schedule_proto_rawDescGZIP() []byte {
 }
 
 var file_tminus_v1_schedule_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_tminus_v1_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_tminus_v1_schedule_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_tminus_v1_schedule_proto_goTypes = []any{
 	(Outcome)(0),                     // 0: tminus.v1.Outcome
 	(FiringKind)(0),                  // 1: tminus.v1.FiringKind
@@ -4320,137 +4861,158 @@ var file_tminus_v1_schedule_proto_goTypes = []any{
 	(*DiffScheduleResponse)(nil),     // 47: tminus.v1.DiffScheduleResponse
 	(*Timing)(nil),                   // 48: tminus.v1.Timing
 	(*SlotChange)(nil),               // 49: tminus.v1.SlotChange
-	(*ReadLogsRequest)(nil),          // 50: tminus.v1.ReadLogsRequest
-	(*ReadLogsResponse)(nil),         // 51: tminus.v1.ReadLogsResponse
-	nil,                              // 52: tminus.v1.Schedule.PolicyEntry
-	nil,                              // 53: tminus.v1.Revision.PolicyEntry
-	nil,                              // 54: tminus.v1.Timing.PolicyEntry
-	(*core.Identifier)(nil),          // 55: flyteidl.core.Identifier
-	(*timestamppb.Timestamp)(nil),    // 56: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 57: google.protobuf.Duration
-	(*admin.LaunchPlanSpec)(nil),     // 58: flyteidl.admin.LaunchPlanSpec
+	(*Calendar)(nil),                 // 50: tminus.v1.Calendar
+	(*PutCalendarRequest)(nil),       // 51: tminus.v1.PutCalendarRequest
+	(*PutCalendarResponse)(nil),      // 52: tminus.v1.PutCalendarResponse
+	(*GetCalendarRequest)(nil),       // 53: tminus.v1.GetCalendarRequest
+	(*GetCalendarResponse)(nil),      // 54: tminus.v1.GetCalendarResponse
+	(*ListCalendarsRequest)(nil),     // 55: tminus.v1.ListCalendarsRequest
+	(*ListCalendarsResponse)(nil),    // 56: tminus.v1.ListCalendarsResponse
+	(*DeleteCalendarRequest)(nil),    // 57: tminus.v1.DeleteCalendarRequest
+	(*DeleteCalendarResponse)(nil),   // 58: tminus.v1.DeleteCalendarResponse
+	(*ReadLogsRequest)(nil),          // 59: tminus.v1.ReadLogsRequest
+	(*ReadLogsResponse)(nil),         // 60: tminus.v1.ReadLogsResponse
+	nil,                              // 61: tminus.v1.Schedule.PolicyEntry
+	nil,                              // 62: tminus.v1.Revision.PolicyEntry
+	nil,                              // 63: tminus.v1.Timing.PolicyEntry
+	(*core.Identifier)(nil),          // 64: flyteidl.core.Identifier
+	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 66: google.protobuf.Duration
+	(*admin.LaunchPlanSpec)(nil),     // 67: flyteidl.admin.LaunchPlanSpec
 }
 var file_tminus_v1_schedule_proto_depIdxs = []int32{
-	55, // 0: tminus.v1.Schedule.launch_plan:type_name -> flyteidl.core.Identifier
-	52, // 1: tminus.v1.Schedule.policy:type_name -> tminus.v1.Schedule.PolicyEntry
-	56, // 2: tminus.v1.Schedule.next:type_name -> google.protobuf.Timestamp
-	56, // 3: tminus.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
-	56, // 4: tminus.v1.Schedule.paused_until:type_name -> google.protobuf.Timestamp
-	4,  // 5: tminus.v1.Schedule.lateness:type_name -> tminus.v1.Lateness
-	57, // 6: tminus.v1.Lateness.last:type_name -> google.protobuf.Duration
-	57, // 7: tminus.v1.Lateness.p50:type_name -> google.protobuf.Duration
-	57, // 8: tminus.v1.Lateness.p99:type_name -> google.protobuf.Duration
-	55, // 9: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
-	56, // 10: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
-	56, // 11: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
-	0,  // 12: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
-	56, // 13: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
-	56, // 14: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
-	56, // 15: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
-	57, // 16: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
-	1,  // 17: tminus.v1.Firing.kind:type_name -> tminus.v1.FiringKind
-	55, // 18: tminus.v1.Revision.launch_plan:type_name -> flyteidl.core.Identifier
-	53, // 19: tminus.v1.Revision.policy:type_name -> tminus.v1.Revision.PolicyEntry
-	56, // 20: tminus.v1.Revision.paused_until:type_name -> google.protobuf.Timestamp
-	56, // 21: tminus.v1.Revision.at:type_name -> google.protobuf.Timestamp
-	56, // 22: tminus.v1.Revision.from:type_name -> google.protobuf.Timestamp
-	55, // 23: tminus.v1.Backfill.launch_plan:type_name -> flyteidl.core.Identifier
-	1,  // 24: tminus.v1.Backfill.kind:type_name -> tminus.v1.FiringKind
-	56, // 25: tminus.v1.Backfill.first:type_name -> google.protobuf.Timestamp
-	56, // 26: tminus.v1.Backfill.last:type_name -> google.protobuf.Timestamp
-	0,  // 27: tminus.v1.Backfill.include:type_name -> tminus.v1.Outcome
-	56, // 28: tminus.v1.Backfill.created_at:type_name -> google.protobuf.Timestamp
-	56, // 29: tminus.v1.Backfill.ended_at:type_name -> google.protobuf.Timestamp
-	55, // 30: tminus.v1.Coming.launch_plan:type_name -> flyteidl.core.Identifier
-	56, // 31: tminus.v1.Coming.slot:type_name -> google.protobuf.Timestamp
-	56, // 32: tminus.v1.Coming.launch_at:type_name -> google.protobuf.Timestamp
-	3,  // 33: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
-	3,  // 34: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	5,  // 35: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
-	56, // 36: tminus.v1.RedriveFiringsRequest.slot:type_name -> google.protobuf.Timestamp
-	56, // 37: tminus.v1.PauseScheduleRequest.until:type_name -> google.protobuf.Timestamp
-	3,  // 38: tminus.v1.PauseScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	3,  // 39: tminus.v1.ResumeScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	56, // 40: tminus.v1.SkipSlotRequest.slot:type_name -> google.protobuf.Timestamp
-	56, // 41: tminus.v1.SkipSlotResponse.slot:type_name -> google.protobuf.Timestamp
-	3,  // 42: tminus.v1.SkipSlotResponse.schedule:type_name -> tminus.v1.Schedule
-	56, // 43: tminus.v1.UnskipSlotRequest.slot:type_name -> google.protobuf.Timestamp
-	3,  // 44: tminus.v1.UnskipSlotResponse.schedule:type_name -> tminus.v1.Schedule
-	56, // 45: tminus.v1.RunScheduleRequest.slot:type_name -> google.protobuf.Timestamp
-	5,  // 46: tminus.v1.RunScheduleResponse.firing:type_name -> tminus.v1.Firing
-	3,  // 47: tminus.v1.RollbackScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	6,  // 48: tminus.v1.ListRevisionsResponse.revisions:type_name -> tminus.v1.Revision
-	56, // 49: tminus.v1.CreateBackfillRequest.first:type_name -> google.protobuf.Timestamp
-	56, // 50: tminus.v1.CreateBackfillRequest.last:type_name -> google.protobuf.Timestamp
-	0,  // 51: tminus.v1.CreateBackfillRequest.include:type_name -> tminus.v1.Outcome
-	7,  // 52: tminus.v1.CreateBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	33, // 53: tminus.v1.CreateBackfillResponse.plan:type_name -> tminus.v1.BackfillPlan
-	55, // 54: tminus.v1.BackfillPlan.launch_plan:type_name -> flyteidl.core.Identifier
-	56, // 55: tminus.v1.BackfillPlan.next:type_name -> google.protobuf.Timestamp
-	34, // 56: tminus.v1.BackfillPlan.kept:type_name -> tminus.v1.OutcomeCount
-	0,  // 57: tminus.v1.OutcomeCount.outcome:type_name -> tminus.v1.Outcome
-	7,  // 58: tminus.v1.ListBackfillsResponse.backfills:type_name -> tminus.v1.Backfill
-	7,  // 59: tminus.v1.GetBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	7,  // 60: tminus.v1.CancelBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	56, // 61: tminus.v1.PreviewSchedulesRequest.from:type_name -> google.protobuf.Timestamp
-	56, // 62: tminus.v1.PreviewSchedulesRequest.until:type_name -> google.protobuf.Timestamp
-	8,  // 63: tminus.v1.PreviewSchedulesResponse.coming:type_name -> tminus.v1.Coming
-	56, // 64: tminus.v1.PreviewHerdRequest.from:type_name -> google.protobuf.Timestamp
-	56, // 65: tminus.v1.PreviewHerdRequest.until:type_name -> google.protobuf.Timestamp
-	45, // 66: tminus.v1.PreviewHerdResponse.minutes:type_name -> tminus.v1.HerdMinute
-	56, // 67: tminus.v1.PreviewHerdResponse.from:type_name -> google.protobuf.Timestamp
-	56, // 68: tminus.v1.PreviewHerdResponse.until:type_name -> google.protobuf.Timestamp
-	56, // 69: tminus.v1.HerdMinute.minute:type_name -> google.protobuf.Timestamp
-	58, // 70: tminus.v1.DiffScheduleRequest.spec:type_name -> flyteidl.admin.LaunchPlanSpec
-	48, // 71: tminus.v1.DiffScheduleResponse.before:type_name -> tminus.v1.Timing
-	48, // 72: tminus.v1.DiffScheduleResponse.after:type_name -> tminus.v1.Timing
-	49, // 73: tminus.v1.DiffScheduleResponse.slots:type_name -> tminus.v1.SlotChange
-	54, // 74: tminus.v1.Timing.policy:type_name -> tminus.v1.Timing.PolicyEntry
-	56, // 75: tminus.v1.SlotChange.slot:type_name -> google.protobuf.Timestamp
-	2,  // 76: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
-	9,  // 77: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
-	11, // 78: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
-	13, // 79: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
-	15, // 80: tminus.v1.ScheduleService.RedriveFirings:input_type -> tminus.v1.RedriveFiringsRequest
-	17, // 81: tminus.v1.ScheduleService.PauseSchedule:input_type -> tminus.v1.PauseScheduleRequest
-	19, // 82: tminus.v1.ScheduleService.ResumeSchedule:input_type -> tminus.v1.ResumeScheduleRequest
-	21, // 83: tminus.v1.ScheduleService.SkipSlot:input_type -> tminus.v1.SkipSlotRequest
-	23, // 84: tminus.v1.ScheduleService.UnskipSlot:input_type -> tminus.v1.UnskipSlotRequest
-	25, // 85: tminus.v1.ScheduleService.RunSchedule:input_type -> tminus.v1.RunScheduleRequest
-	27, // 86: tminus.v1.ScheduleService.RollbackSchedule:input_type -> tminus.v1.RollbackScheduleRequest
-	29, // 87: tminus.v1.ScheduleService.ListRevisions:input_type -> tminus.v1.ListRevisionsRequest
-	31, // 88: tminus.v1.ScheduleService.CreateBackfill:input_type -> tminus.v1.CreateBackfillRequest
-	35, // 89: tminus.v1.ScheduleService.ListBackfills:input_type -> tminus.v1.ListBackfillsRequest
-	37, // 90: tminus.v1.ScheduleService.GetBackfill:input_type -> tminus.v1.GetBackfillRequest
-	39, // 91: tminus.v1.ScheduleService.CancelBackfill:input_type -> tminus.v1.CancelBackfillRequest
-	41, // 92: tminus.v1.ScheduleService.PreviewSchedules:input_type -> tminus.v1.PreviewSchedulesRequest
-	43, // 93: tminus.v1.ScheduleService.PreviewHerd:input_type -> tminus.v1.PreviewHerdRequest
-	46, // 94: tminus.v1.ScheduleService.DiffSchedule:input_type -> tminus.v1.DiffScheduleRequest
-	50, // 95: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
-	10, // 96: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
-	12, // 97: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
-	14, // 98: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
-	16, // 99: tminus.v1.ScheduleService.RedriveFirings:output_type -> tminus.v1.RedriveFiringsResponse
-	18, // 100: tminus.v1.ScheduleService.PauseSchedule:output_type -> tminus.v1.PauseScheduleResponse
-	20, // 101: tminus.v1.ScheduleService.ResumeSchedule:output_type -> tminus.v1.ResumeScheduleResponse
-	22, // 102: tminus.v1.ScheduleService.SkipSlot:output_type -> tminus.v1.SkipSlotResponse
-	24, // 103: tminus.v1.ScheduleService.UnskipSlot:output_type -> tminus.v1.UnskipSlotResponse
-	26, // 104: tminus.v1.ScheduleService.RunSchedule:output_type -> tminus.v1.RunScheduleResponse
-	28, // 105: tminus.v1.ScheduleService.RollbackSchedule:output_type -> tminus.v1.RollbackScheduleResponse
-	30, // 106: tminus.v1.ScheduleService.ListRevisions:output_type -> tminus.v1.ListRevisionsResponse
-	32, // 107: tminus.v1.ScheduleService.CreateBackfill:output_type -> tminus.v1.CreateBackfillResponse
-	36, // 108: tminus.v1.ScheduleService.ListBackfills:output_type -> tminus.v1.ListBackfillsResponse
-	38, // 109: tminus.v1.ScheduleService.GetBackfill:output_type -> tminus.v1.GetBackfillResponse
-	40, // 110: tminus.v1.ScheduleService.CancelBackfill:output_type -> tminus.v1.CancelBackfillResponse
-	42, // 111: tminus.v1.ScheduleService.PreviewSchedules:output_type -> tminus.v1.PreviewSchedulesResponse
-	44, // 112: tminus.v1.ScheduleService.PreviewHerd:output_type -> tminus.v1.PreviewHerdResponse
-	47, // 113: tminus.v1.ScheduleService.DiffSchedule:output_type -> tminus.v1.DiffScheduleResponse
-	51, // 114: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
-	96, // [96:115] is the sub-list for method output_type
-	77, // [77:96] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	64,  // 0: tminus.v1.Schedule.launch_plan:type_name -> flyteidl.core.Identifier
+	61,  // 1: tminus.v1.Schedule.policy:type_name -> tminus.v1.Schedule.PolicyEntry
+	65,  // 2: tminus.v1.Schedule.next:type_name -> google.protobuf.Timestamp
+	65,  // 3: tminus.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
+	65,  // 4: tminus.v1.Schedule.paused_until:type_name -> google.protobuf.Timestamp
+	4,   // 5: tminus.v1.Schedule.lateness:type_name -> tminus.v1.Lateness
+	66,  // 6: tminus.v1.Lateness.last:type_name -> google.protobuf.Duration
+	66,  // 7: tminus.v1.Lateness.p50:type_name -> google.protobuf.Duration
+	66,  // 8: tminus.v1.Lateness.p99:type_name -> google.protobuf.Duration
+	64,  // 9: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 10: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
+	65,  // 11: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
+	0,   // 12: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
+	65,  // 13: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
+	65,  // 14: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
+	65,  // 15: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
+	66,  // 16: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
+	1,   // 17: tminus.v1.Firing.kind:type_name -> tminus.v1.FiringKind
+	64,  // 18: tminus.v1.Revision.launch_plan:type_name -> flyteidl.core.Identifier
+	62,  // 19: tminus.v1.Revision.policy:type_name -> tminus.v1.Revision.PolicyEntry
+	65,  // 20: tminus.v1.Revision.paused_until:type_name -> google.protobuf.Timestamp
+	65,  // 21: tminus.v1.Revision.at:type_name -> google.protobuf.Timestamp
+	65,  // 22: tminus.v1.Revision.from:type_name -> google.protobuf.Timestamp
+	64,  // 23: tminus.v1.Backfill.launch_plan:type_name -> flyteidl.core.Identifier
+	1,   // 24: tminus.v1.Backfill.kind:type_name -> tminus.v1.FiringKind
+	65,  // 25: tminus.v1.Backfill.first:type_name -> google.protobuf.Timestamp
+	65,  // 26: tminus.v1.Backfill.last:type_name -> google.protobuf.Timestamp
+	0,   // 27: tminus.v1.Backfill.include:type_name -> tminus.v1.Outcome
+	65,  // 28: tminus.v1.Backfill.created_at:type_name -> google.protobuf.Timestamp
+	65,  // 29: tminus.v1.Backfill.ended_at:type_name -> google.protobuf.Timestamp
+	64,  // 30: tminus.v1.Coming.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 31: tminus.v1.Coming.slot:type_name -> google.protobuf.Timestamp
+	65,  // 32: tminus.v1.Coming.launch_at:type_name -> google.protobuf.Timestamp
+	3,   // 33: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
+	3,   // 34: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	5,   // 35: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
+	65,  // 36: tminus.v1.RedriveFiringsRequest.slot:type_name -> google.protobuf.Timestamp
+	65,  // 37: tminus.v1.PauseScheduleRequest.until:type_name -> google.protobuf.Timestamp
+	3,   // 38: tminus.v1.PauseScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	3,   // 39: tminus.v1.ResumeScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 40: tminus.v1.SkipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	65,  // 41: tminus.v1.SkipSlotResponse.slot:type_name -> google.protobuf.Timestamp
+	3,   // 42: tminus.v1.SkipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 43: tminus.v1.UnskipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	3,   // 44: tminus.v1.UnskipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 45: tminus.v1.RunScheduleRequest.slot:type_name -> google.protobuf.Timestamp
+	5,   // 46: tminus.v1.RunScheduleResponse.firing:type_name -> tminus.v1.Firing
+	3,   // 47: tminus.v1.RollbackScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	6,   // 48: tminus.v1.ListRevisionsResponse.revisions:type_name -> tminus.v1.Revision
+	65,  // 49: tminus.v1.CreateBackfillRequest.first:type_name -> google.protobuf.Timestamp
+	65,  // 50: tminus.v1.CreateBackfillRequest.last:type_name -> google.protobuf.Timestamp
+	0,   // 51: tminus.v1.CreateBackfillRequest.include:type_name -> tminus.v1.Outcome
+	7,   // 52: tminus.v1.CreateBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	33,  // 53: tminus.v1.CreateBackfillResponse.plan:type_name -> tminus.v1.BackfillPlan
+	64,  // 54: tminus.v1.BackfillPlan.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 55: tminus.v1.BackfillPlan.next:type_name -> google.protobuf.Timestamp
+	34,  // 56: tminus.v1.BackfillPlan.kept:type_name -> tminus.v1.OutcomeCount
+	0,   // 57: tminus.v1.OutcomeCount.outcome:type_name -> tminus.v1.Outcome
+	7,   // 58: tminus.v1.ListBackfillsResponse.backfills:type_name -> tminus.v1.Backfill
+	7,   // 59: tminus.v1.GetBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	7,   // 60: tminus.v1.CancelBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	65,  // 61: tminus.v1.PreviewSchedulesRequest.from:type_name -> google.protobuf.Timestamp
+	65,  // 62: tminus.v1.PreviewSchedulesRequest.until:type_name -> google.protobuf.Timestamp
+	8,   // 63: tminus.v1.PreviewSchedulesResponse.coming:type_name -> tminus.v1.Coming
+	65,  // 64: tminus.v1.PreviewHerdRequest.from:type_name -> google.protobuf.Timestamp
+	65,  // 65: tminus.v1.PreviewHerdRequest.until:type_name -> google.protobuf.Timestamp
+	45,  // 66: tminus.v1.PreviewHerdResponse.minutes:type_name -> tminus.v1.HerdMinute
+	65,  // 67: tminus.v1.PreviewHerdResponse.from:type_name -> google.protobuf.Timestamp
+	65,  // 68: tminus.v1.PreviewHerdResponse.until:type_name -> google.protobuf.Timestamp
+	65,  // 69: tminus.v1.HerdMinute.minute:type_name -> google.protobuf.Timestamp
+	67,  // 70: tminus.v1.DiffScheduleRequest.spec:type_name -> flyteidl.admin.LaunchPlanSpec
+	48,  // 71: tminus.v1.DiffScheduleResponse.before:type_name -> tminus.v1.Timing
+	48,  // 72: tminus.v1.DiffScheduleResponse.after:type_name -> tminus.v1.Timing
+	49,  // 73: tminus.v1.DiffScheduleResponse.slots:type_name -> tminus.v1.SlotChange
+	63,  // 74: tminus.v1.Timing.policy:type_name -> tminus.v1.Timing.PolicyEntry
+	65,  // 75: tminus.v1.SlotChange.slot:type_name -> google.protobuf.Timestamp
+	65,  // 76: tminus.v1.Calendar.updated_at:type_name -> google.protobuf.Timestamp
+	50,  // 77: tminus.v1.PutCalendarResponse.calendar:type_name -> tminus.v1.Calendar
+	50,  // 78: tminus.v1.GetCalendarResponse.calendar:type_name -> tminus.v1.Calendar
+	50,  // 79: tminus.v1.ListCalendarsResponse.calendars:type_name -> tminus.v1.Calendar
+	2,   // 80: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
+	9,   // 81: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
+	11,  // 82: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
+	13,  // 83: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
+	15,  // 84: tminus.v1.ScheduleService.RedriveFirings:input_type -> tminus.v1.RedriveFiringsRequest
+	17,  // 85: tminus.v1.ScheduleService.PauseSchedule:input_type -> tminus.v1.PauseScheduleRequest
+	19,  // 86: tminus.v1.ScheduleService.ResumeSchedule:input_type -> tminus.v1.ResumeScheduleRequest
+	21,  // 87: tminus.v1.ScheduleService.SkipSlot:input_type -> tminus.v1.SkipSlotRequest
+	23,  // 88: tminus.v1.ScheduleService.UnskipSlot:input_type -> tminus.v1.UnskipSlotRequest
+	25,  // 89: tminus.v1.ScheduleService.RunSchedule:input_type -> tminus.v1.RunScheduleRequest
+	27,  // 90: tminus.v1.ScheduleService.RollbackSchedule:input_type -> tminus.v1.RollbackScheduleRequest
+	29,  // 91: tminus.v1.ScheduleService.ListRevisions:input_type -> tminus.v1.ListRevisionsRequest
+	31,  // 92: tminus.v1.ScheduleService.CreateBackfill:input_type -> tminus.v1.CreateBackfillRequest
+	35,  // 93: tminus.v1.ScheduleService.ListBackfills:input_type -> tminus.v1.ListBackfillsRequest
+	37,  // 94: tminus.v1.ScheduleService.GetBackfill:input_type -> tminus.v1.GetBackfillRequest
+	39,  // 95: tminus.v1.ScheduleService.CancelBackfill:input_type -> tminus.v1.CancelBackfillRequest
+	41,  // 96: tminus.v1.ScheduleService.PreviewSchedules:input_type -> tminus.v1.PreviewSchedulesRequest
+	43,  // 97: tminus.v1.ScheduleService.PreviewHerd:input_type -> tminus.v1.PreviewHerdRequest
+	46,  // 98: tminus.v1.ScheduleService.DiffSchedule:input_type -> tminus.v1.DiffScheduleRequest
+	51,  // 99: tminus.v1.ScheduleService.PutCalendar:input_type -> tminus.v1.PutCalendarRequest
+	53,  // 100: tminus.v1.ScheduleService.GetCalendar:input_type -> tminus.v1.GetCalendarRequest
+	55,  // 101: tminus.v1.ScheduleService.ListCalendars:input_type -> tminus.v1.ListCalendarsRequest
+	57,  // 102: tminus.v1.ScheduleService.DeleteCalendar:input_type -> tminus.v1.DeleteCalendarRequest
+	59,  // 103: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
+	10,  // 104: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
+	12,  // 105: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
+	14,  // 106: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
+	16,  // 107: tminus.v1.ScheduleService.RedriveFirings:output_type -> tminus.v1.RedriveFiringsResponse
+	18,  // 108: tminus.v1.ScheduleService.PauseSchedule:output_type -> tminus.v1.PauseScheduleResponse
+	20,  // 109: tminus.v1.ScheduleService.ResumeSchedule:output_type -> tminus.v1.ResumeScheduleResponse
+	22,  // 110: tminus.v1.ScheduleService.SkipSlot:output_type -> tminus.v1.SkipSlotResponse
+	24,  // 111: tminus.v1.ScheduleService.UnskipSlot:output_type -> tminus.v1.UnskipSlotResponse
+	26,  // 112: tminus.v1.ScheduleService.RunSchedule:output_type -> tminus.v1.RunScheduleResponse
+	28,  // 113: tminus.v1.ScheduleService.RollbackSchedule:output_type -> tminus.v1.RollbackScheduleResponse
+	30,  // 114: tminus.v1.ScheduleService.ListRevisions:output_type -> tminus.v1.ListRevisionsResponse
+	32,  // 115: tminus.v1.ScheduleService.CreateBackfill:output_type -> tminus.v1.CreateBackfillResponse
+	36,  // 116: tminus.v1.ScheduleService.ListBackfills:output_type -> tminus.v1.ListBackfillsResponse
+	38,  // 117: tminus.v1.ScheduleService.GetBackfill:output_type -> tminus.v1.GetBackfillResponse
+	40,  // 118: tminus.v1.ScheduleService.CancelBackfill:output_type -> tminus.v1.CancelBackfillResponse
+	42,  // 119: tminus.v1.ScheduleService.PreviewSchedules:output_type -> tminus.v1.PreviewSchedulesResponse
+	44,  // 120: tminus.v1.ScheduleService.PreviewHerd:output_type -> tminus.v1.PreviewHerdResponse
+	47,  // 121: tminus.v1.ScheduleService.DiffSchedule:output_type -> tminus.v1.DiffScheduleResponse
+	52,  // 122: tminus.v1.ScheduleService.PutCalendar:output_type -> tminus.v1.PutCalendarResponse
+	54,  // 123: tminus.v1.ScheduleService.GetCalendar:output_type -> tminus.v1.GetCalendarResponse
+	56,  // 124: tminus.v1.ScheduleService.ListCalendars:output_type -> tminus.v1.ListCalendarsResponse
+	58,  // 125: tminus.v1.ScheduleService.DeleteCalendar:output_type -> tminus.v1.DeleteCalendarResponse
+	60,  // 126: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
+	104, // [104:127] is the sub-list for method output_type
+	81,  // [81:104] is the sub-list for method input_type
+	81,  // [81:81] is the sub-list for extension type_name
+	81,  // [81:81] is the sub-list for extension extendee
+	0,   // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_tminus_v1_schedule_proto_init() }
@@ -4468,7 +5030,7 @@ func file_tminus_v1_schedule_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tminus_v1_schedule_proto_rawDesc), len(file_tminus_v1_schedule_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   52,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -40,6 +40,10 @@ const (
 	ScheduleService_PreviewSchedules_FullMethodName = "/tminus.v1.ScheduleService/PreviewSchedules"
 	ScheduleService_PreviewHerd_FullMethodName      = "/tminus.v1.ScheduleService/PreviewHerd"
 	ScheduleService_DiffSchedule_FullMethodName     = "/tminus.v1.ScheduleService/DiffSchedule"
+	ScheduleService_PutCalendar_FullMethodName      = "/tminus.v1.ScheduleService/PutCalendar"
+	ScheduleService_GetCalendar_FullMethodName      = "/tminus.v1.ScheduleService/GetCalendar"
+	ScheduleService_ListCalendars_FullMethodName    = "/tminus.v1.ScheduleService/ListCalendars"
+	ScheduleService_DeleteCalendar_FullMethodName   = "/tminus.v1.ScheduleService/DeleteCalendar"
 )
 
 // ScheduleServiceClient is the client API for ScheduleService service.
@@ -102,6 +106,17 @@ type ScheduleServiceClient interface {
 	// DiffSchedule compares the coming slots of a launch plan's schedule with those
 	// after an activation, of a version or of a launch plan that is not registered yet.
 	DiffSchedule(ctx context.Context, in *DiffScheduleRequest, opts ...grpc.CallOption) (*DiffScheduleResponse, error)
+	// PutCalendar stores a calendar, which schedules of all projects can exclude by
+	// its name: they have no slots on its days, in their own zones. The active ones
+	// that name it are changed with it, all or none, each by a revision of its own,
+	// and no slot of the past launches because of it.
+	PutCalendar(ctx context.Context, in *PutCalendarRequest, opts ...grpc.CallOption) (*PutCalendarResponse, error)
+	// GetCalendar shows one calendar.
+	GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error)
+	// ListCalendars lists calendars by name.
+	ListCalendars(ctx context.Context, in *ListCalendarsRequest, opts ...grpc.CallOption) (*ListCalendarsResponse, error)
+	// DeleteCalendar removes a calendar that no active schedule excludes.
+	DeleteCalendar(ctx context.Context, in *DeleteCalendarRequest, opts ...grpc.CallOption) (*DeleteCalendarResponse, error)
 }
 
 type scheduleServiceClient struct {
@@ -292,6 +307,46 @@ func (c *scheduleServiceClient) DiffSchedule(ctx context.Context, in *DiffSchedu
 	return out, nil
 }
 
+func (c *scheduleServiceClient) PutCalendar(ctx context.Context, in *PutCalendarRequest, opts ...grpc.CallOption) (*PutCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutCalendarResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_PutCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCalendarResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_GetCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) ListCalendars(ctx context.Context, in *ListCalendarsRequest, opts ...grpc.CallOption) (*ListCalendarsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCalendarsResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_ListCalendars_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *scheduleServiceClient) DeleteCalendar(ctx context.Context, in *DeleteCalendarRequest, opts ...grpc.CallOption) (*DeleteCalendarResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteCalendarResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_DeleteCalendar_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ScheduleServiceServer is the server API for ScheduleService service.
 // All implementations must embed UnimplementedScheduleServiceServer
 // for forward compatibility.
@@ -352,6 +407,17 @@ type ScheduleServiceServer interface {
 	// DiffSchedule compares the coming slots of a launch plan's schedule with those
 	// after an activation, of a version or of a launch plan that is not registered yet.
 	DiffSchedule(context.Context, *DiffScheduleRequest) (*DiffScheduleResponse, error)
+	// PutCalendar stores a calendar, which schedules of all projects can exclude by
+	// its name: they have no slots on its days, in their own zones. The active ones
+	// that name it are changed with it, all or none, each by a revision of its own,
+	// and no slot of the past launches because of it.
+	PutCalendar(context.Context, *PutCalendarRequest) (*PutCalendarResponse, error)
+	// GetCalendar shows one calendar.
+	GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error)
+	// ListCalendars lists calendars by name.
+	ListCalendars(context.Context, *ListCalendarsRequest) (*ListCalendarsResponse, error)
+	// DeleteCalendar removes a calendar that no active schedule excludes.
+	DeleteCalendar(context.Context, *DeleteCalendarRequest) (*DeleteCalendarResponse, error)
 	mustEmbedUnimplementedScheduleServiceServer()
 }
 
@@ -415,6 +481,18 @@ func (UnimplementedScheduleServiceServer) PreviewHerd(context.Context, *PreviewH
 }
 func (UnimplementedScheduleServiceServer) DiffSchedule(context.Context, *DiffScheduleRequest) (*DiffScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DiffSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) PutCalendar(context.Context, *PutCalendarRequest) (*PutCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutCalendar not implemented")
+}
+func (UnimplementedScheduleServiceServer) GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCalendar not implemented")
+}
+func (UnimplementedScheduleServiceServer) ListCalendars(context.Context, *ListCalendarsRequest) (*ListCalendarsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCalendars not implemented")
+}
+func (UnimplementedScheduleServiceServer) DeleteCalendar(context.Context, *DeleteCalendarRequest) (*DeleteCalendarResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteCalendar not implemented")
 }
 func (UnimplementedScheduleServiceServer) mustEmbedUnimplementedScheduleServiceServer() {}
 func (UnimplementedScheduleServiceServer) testEmbeddedByValue()                         {}
@@ -761,6 +839,78 @@ func _ScheduleService_DiffSchedule_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ScheduleService_PutCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).PutCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_PutCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).PutCalendar(ctx, req.(*PutCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_GetCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).GetCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_GetCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).GetCalendar(ctx, req.(*GetCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_ListCalendars_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCalendarsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).ListCalendars(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_ListCalendars_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).ListCalendars(ctx, req.(*ListCalendarsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ScheduleService_DeleteCalendar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteCalendarRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).DeleteCalendar(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_DeleteCalendar_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).DeleteCalendar(ctx, req.(*DeleteCalendarRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ScheduleService_ServiceDesc is the grpc.ServiceDesc for ScheduleService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -839,6 +989,22 @@ var ScheduleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DiffSchedule",
 			Handler:    _ScheduleService_DiffSchedule_Handler,
+		},
+		{
+			MethodName: "PutCalendar",
+			Handler:    _ScheduleService_PutCalendar_Handler,
+		},
+		{
+			MethodName: "GetCalendar",
+			Handler:    _ScheduleService_GetCalendar_Handler,
+		},
+		{
+			MethodName: "ListCalendars",
+			Handler:    _ScheduleService_ListCalendars_Handler,
+		},
+		{
+			MethodName: "DeleteCalendar",
+			Handler:    _ScheduleService_DeleteCalendar_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

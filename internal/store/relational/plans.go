@@ -79,6 +79,10 @@ func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
 // Activate makes id the active version of its launch plan, and spec its schedule.
 func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error {
 	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error {
+		spec, err := resolve(ctx, tx, spec)
+		if err != nil {
+			return err
+		}
 		plan, active, old, err := lockPlan(ctx, tx, id)
 		if err != nil {
 			return err

@@ -254,6 +254,9 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	if err != nil {
 		return err
 	}
+	if err := noteCalendars(ctx, tx, &s, &old); err != nil {
+		return err
+	}
 	return revise(ctx, tx, &s, "activate", c)
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -115,7 +116,7 @@ type stretch struct {
 }
 
 // stretches are the times from since to until in which slots were owed. What is
-// done to a schedule that was set aside, but for a resumption, leaves it there.
+// done to a schedule that was set aside leaves it there, unless it is planned anew.
 func stretches(revisions []store.Revision, since, until time.Time) (all []stretch) {
 	aside := false
 	for i, r := range revisions {
@@ -123,10 +124,10 @@ func stretches(revisions []store.Revision, since, until time.Time) (all []stretc
 		if i+1 < len(revisions) {
 			to = earlier(to, revisions[i+1].From)
 		}
-		switch r.Action {
-		case actionProblem:
+		switch {
+		case r.Action == actionProblem:
 			aside = true
-		case "activate", "resume":
+		case r.Action == "activate", r.Action == "resume", strings.HasPrefix(r.Action, actionCalendar):
 			aside = false
 		}
 		if !r.Active || aside || !from.Before(to) {

@@ -40,6 +40,7 @@ type Registry interface {
 // Firing keeps what schedules there are and what became of their slots.
 type Firing interface {
 	Schedules
+	Calendars
 	Operations
 	Backlogs
 	Ledger
@@ -99,7 +100,9 @@ type Plans interface {
 	// but when spec is nil the schedule stops as in Deactivate. The new schedule
 	// counts from c.At, or from the old cursor where that is later, so that no
 	// slot is decided twice; a rate that did not change keeps its anchor, unless
-	// the launch plan was inactive in between. Activating the version that is
+	// the launch plan was inactive in between. The calendars that spec names have
+	// the days that are stored for them, whatever spec says; one that is not there
+	// is schedule.NoCalendar. Activating the version that is
 	// active resumes a schedule that is paused or has a problem, as Resume does,
 	// and changes nothing else. A spec that cannot be planned is an error, and
 	// then nothing changes.
@@ -132,9 +135,24 @@ type Schedules interface {
 	EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error
 	// Revisions lists what the schedule of a launch plan was, by default the
 	// newest first. Each Activate, Deactivate, Pause, Resume, Skip, Unskip, RunNow
-	// and Redrive that changed something is one, and the end of a pause; numbers
-	// have no gaps.
+	// and Redrive that changed something is one, and so is PutCalendar for whom it
+	// changed something, and the end of a pause; numbers have no gaps.
 	Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error)
+}
+
+// Calendars keeps the calendars that schedules exclude.
+type Calendars interface {
+	// PutCalendar stores a calendar. In the same transaction, each active schedule
+	// that names it gets its days, as a revision of its own: slots up to c.At are
+	// decided first, with the days of before, and later ones are those of the new
+	// days. What has a problem that they end fires again. changed is how many
+	// schedules those are. A calendar that has these days already stays as it is.
+	PutCalendar(ctx context.Context, cal schedule.Calendar, c store.Change) (changed int, err error)
+	Calendar(ctx context.Context, name string) (store.Calendar, error)
+	// Calendars lists them, by default by name.
+	Calendars(ctx context.Context, q store.Query) ([]store.Calendar, error)
+	// DeleteCalendar answers a *store.CalendarInUseError while an active schedule names it.
+	DeleteCalendar(ctx context.Context, name string) error
 }
 
 // Operations changes active schedules; of any other they answer

@@ -123,6 +123,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"definitions", exerciseDefinitions},
 		{"plans", exercisePlans},
 		{"activation", exerciseActivation},
+		{"calendars", exerciseCalendars},
 		{"pause", exercisePause},
 		{"stop", exerciseStop},
 		{"stop under way", exerciseUnderWay},
