@@ -263,15 +263,21 @@ func (d *database) cpu() time.Duration {
 	if d.server == nil {
 		return 0
 	}
-	total := ticks(strconv.Itoa(d.server.PID()), "")
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return 0
+	parent := strconv.Itoa(d.server.PID())
+	for {
+		own := ticks(parent, "")
+		processes, err := filepath.Glob("/proc/[0-9]*")
+		if err != nil {
+			return 0
+		}
+		total := own
+		for _, p := range processes {
+			total += ticks(filepath.Base(p), parent)
+		}
+		if ticks(parent, "") == own { // None ended meanwhile, whose time went over to its parent.
+			return total
+		}
 	}
-	for _, p := range processes {
-		total += ticks(filepath.Base(p), strconv.Itoa(d.server.PID()))
-	}
-	return total
 }
 
 // ticks is the processor time of a process, and of its children that have
