@@ -78,7 +78,7 @@ func (j *job) schedule(now time.Time) {
 		j.awake = now.Add(-time.Hour).Truncate(time.Minute)
 		j.Begin = j.awake.Add(time.Minute)
 		j.cursor, j.next = micros(j.awake), micros(j.Begin)
-		j.expression, j.policy = "'cron(* * * * ? *)'", `{"catch_up":"all"}`
+		j.expression, j.policy = "'cron(* * * * ? *)'", fmt.Sprintf(`{"catch_up":%d}`, schedule.CatchUpAll)
 	case "rows":
 		last := now.Truncate(time.Minute)
 		j.awake = last.Add(-time.Minute)
