@@ -183,11 +183,13 @@ func (o *options) once(ctx context.Context, measurement string, n int, name stri
 	if err := d.prepare(ctx, j); err != nil {
 		return nil, err
 	}
-	before := d.cpu()
-	if r, err = j.start(ctx, func() { before = d.cpu() }); err != nil {
+	var server []time.Duration
+	mark := func() { server = append(server, d.cpu()) }
+	if r, err = j.start(ctx, mark); err != nil {
 		return nil, err
 	}
-	r.Server = d.cpu() - before
+	mark()
+	r.Server = server[1] - server[0]
 	if measurement == "rows" {
 		r.Plain, r.Bare, err = d.plain(ctx, n)
 		return r, err
@@ -199,8 +201,12 @@ func (o *options) once(ctx context.Context, measurement string, n int, name stri
 // jobVariable makes this program the process that is measured.
 const jobVariable = "ENGINEBENCH_JOB"
 
-// start runs j in a process of its own, and calls begin when what is measured begins.
-func (j *job) start(ctx context.Context, begin func()) (*result, error) {
+// marked is what that process prints when what is measured begins, and when it ends.
+const marked = "true"
+
+// start runs j in a process of its own, and calls mark when what is measured
+// begins, and when it ends where that is not the end of the process.
+func (j *job) start(ctx context.Context, mark func()) (*result, error) {
 	text, err := json.Marshal(j)
 	if err != nil {
 		return nil, err
@@ -218,11 +224,13 @@ func (j *job) start(ctx context.Context, begin func()) (*result, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	lines, r := json.NewDecoder(out), &result{}
-	var begun bool
-	if err = lines.Decode(&begun); err == nil {
-		begin()
-		err = lines.Decode(r)
+	r := &result{}
+	for lines := json.NewDecoder(out); ; mark() {
+		var line json.RawMessage
+		if err = lines.Decode(&line); err != nil || string(line) != marked {
+			err = errors.Join(err, json.Unmarshal(line, r))
+			break
+		}
 	}
 	return r, errors.Join(err, cmd.Wait())
 }

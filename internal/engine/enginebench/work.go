@@ -114,7 +114,7 @@ type ledger interface {
 	Close() error
 }
 
-// work does a job that start has written, and prints true when it begins and then the result.
+// work does a job that start has written, and prints marks and then the result.
 func work(ctx context.Context, text string, w io.Writer) (err error) {
 	started := time.Now()
 	var j job
@@ -122,6 +122,7 @@ func work(ctx context.Context, text string, w io.Writer) (err error) {
 		return err
 	}
 	var profile *os.File
+	profiled := false
 	if j.Profile != "" {
 		if profile, err = os.Create(j.Profile); err != nil {
 			return err
@@ -132,24 +133,26 @@ func work(ctx context.Context, text string, w io.Writer) (err error) {
 		}()
 	}
 	out := json.NewEncoder(w)
-	begin := func() error {
-		if profile != nil {
+	mark := func() error {
+		if profile != nil && !profiled {
+			profiled = true
 			if err := pprof.StartCPUProfile(profile); err != nil {
 				return err
 			}
 		}
-		return out.Encode(true)
+		_, err := fmt.Fprintln(w, marked)
+		return err
 	}
 	var r *result
 	switch j.Measurement {
 	case "rows":
-		r, err = j.rows(ctx, begin)
+		r, err = j.rows(ctx, mark)
 	case "edit":
-		r, err = j.edit(ctx, begin)
+		r, err = j.edit(ctx, mark)
 	case "idle":
-		r, err = j.idle(ctx, started, begin)
+		r, err = j.idle(ctx, started, mark)
 	default:
-		r, err = j.fire(ctx, begin)
+		r, err = j.fire(ctx, mark)
 	}
 	if err != nil {
 		return err
@@ -183,7 +186,7 @@ func (j *job) engine(ctx context.Context, db engine.Ledger, settled func([]sched
 }
 
 // fire watches an engine launch the firings between Begin and End.
-func (j *job) fire(ctx context.Context, begin func() error) (r *result, err error) {
+func (j *job) fire(ctx context.Context, mark func() error) (r *result, err error) {
 	db, err := j.open(ctx)
 	if err != nil {
 		return nil, err
@@ -209,7 +212,7 @@ func (j *job) fire(ctx context.Context, begin func() error) (r *result, err erro
 	first, cpuBefore := j.Begin, cpu()
 	if j.Measurement == "outage" {
 		first = time.Now()
-		if err := begin(); err != nil {
+		if err := mark(); err != nil {
 			return nil, err
 		}
 	}
@@ -217,7 +220,7 @@ func (j *job) fire(ctx context.Context, begin func() error) (r *result, err erro
 	defer func() { err = errors.Join(err, end()) }()
 	if j.Measurement != "outage" {
 		<-time.After(time.Until(j.Begin))
-		if err := begin(); err != nil {
+		if err := mark(); err != nil {
 			return nil, err
 		}
 		cpuBefore = cpu()
@@ -253,7 +256,7 @@ func (p *planned) Advance(ctx context.Context, session int64, now time.Time, lim
 const idleFor = time.Minute
 
 // idle watches an engine that has nothing to do, and then has it check every schedule once.
-func (j *job) idle(ctx context.Context, started time.Time, begin func() error) (r *result, err error) {
+func (j *job) idle(ctx context.Context, started time.Time, mark func() error) (r *result, err error) {
 	db, err := j.open(ctx)
 	if err != nil {
 		return nil, err
@@ -264,12 +267,15 @@ func (j *job) idle(ctx context.Context, started time.Time, begin func() error) (
 	defer func() { err = errors.Join(err, end()) }()
 	<-p.ready
 	r = &result{Ready: time.Since(started), Resident: memory("VmRSS")}
-	if err := begin(); err != nil {
+	if err := mark(); err != nil {
 		return nil, err
 	}
 	before, from := cpu(), time.Now()
 	<-time.After(idleFor)
 	r.CPU, r.Took = cpu()-before, time.Since(from)
+	if err := mark(); err != nil {
+		return nil, err
+	}
 	begun := time.Now()
 	for after, more := int64(0), true; more; more = after > 0 {
 		now, err := db.Now(ctx)
@@ -287,13 +293,13 @@ func (j *job) idle(ctx context.Context, started time.Time, begin func() error) (
 }
 
 // edit adds, changes and removes schedules, one at a time.
-func (j *job) edit(ctx context.Context, begin func() error) (r *result, err error) {
+func (j *job) edit(ctx context.Context, mark func() error) (r *result, err error) {
 	db, err := j.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := begin(); err != nil {
+	if err := mark(); err != nil {
 		return nil, err
 	}
 	r = &result{}
@@ -329,13 +335,13 @@ func (j *job) edit(ctx context.Context, begin func() error) (r *result, err erro
 }
 
 // rows records a slot of each schedule without launching it.
-func (j *job) rows(ctx context.Context, begin func() error) (r *result, err error) {
+func (j *job) rows(ctx context.Context, mark func() error) (r *result, err error) {
 	db, err := j.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := begin(); err != nil {
+	if err := mark(); err != nil {
 		return nil, err
 	}
 	now := j.Begin.Add(time.Second)
