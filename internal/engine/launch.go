@@ -48,8 +48,11 @@ const patience = 100 * time.Millisecond
 
 // free says that the lane can take firings that are handed to it, now or in a moment.
 func (l *lane) free(ctx context.Context) bool {
-	if len(l.handed) == 0 || l.loaded.Load() || l.slow.Load() {
-		return l.idle()
+	if l.idle() {
+		return true
+	}
+	if l.loaded.Load() || l.slow.Load() {
+		return false
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

@@ -143,16 +143,21 @@ func work(ctx context.Context, text string, w io.Writer) (err error) {
 		_, err := fmt.Fprintln(w, marked)
 		return err
 	}
+	db, err := j.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
 	var r *result
 	switch j.Measurement {
 	case "rows":
-		r, err = j.rows(ctx, mark)
+		r, err = j.rows(ctx, db, mark)
 	case "edit":
-		r, err = j.edit(ctx, mark)
+		r, err = j.edit(ctx, db, mark)
 	case "idle":
-		r, err = j.idle(ctx, started, mark)
+		r, err = j.idle(ctx, db, started, mark)
 	default:
-		r, err = j.fire(ctx, mark)
+		r, err = j.fire(ctx, db, mark)
 	}
 	if err != nil {
 		return err
@@ -186,12 +191,7 @@ func (j *job) engine(ctx context.Context, db engine.Ledger, settled func([]sched
 }
 
 // fire watches an engine launch the firings between Begin and End.
-func (j *job) fire(ctx context.Context, mark func() error) (r *result, err error) {
-	db, err := j.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+func (j *job) fire(ctx context.Context, db ledger, mark func() error) (r *result, err error) {
 	if j.Measurement == "outage" { // It ends now.
 		j.End = time.Now().Truncate(time.Minute).Add(time.Second)
 		j.Firings = j.Schedules * int(j.End.Sub(j.Begin)/time.Minute)
@@ -256,12 +256,7 @@ func (p *planned) Advance(ctx context.Context, session int64, now time.Time, lim
 const idleFor = time.Minute
 
 // idle watches an engine that has nothing to do, and then has it check every schedule once.
-func (j *job) idle(ctx context.Context, started time.Time, mark func() error) (r *result, err error) {
-	db, err := j.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+func (j *job) idle(ctx context.Context, db ledger, started time.Time, mark func() error) (r *result, err error) {
 	p := &planned{Ledger: db, ready: make(chan struct{})}
 	end := j.engine(ctx, p, nil)
 	defer func() { err = errors.Join(err, end()) }()
@@ -293,12 +288,7 @@ func (j *job) idle(ctx context.Context, started time.Time, mark func() error) (r
 }
 
 // edit adds, changes and removes schedules, one at a time.
-func (j *job) edit(ctx context.Context, mark func() error) (r *result, err error) {
-	db, err := j.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+func (j *job) edit(ctx context.Context, db ledger, mark func() error) (r *result, err error) {
 	if err := mark(); err != nil {
 		return nil, err
 	}
@@ -335,12 +325,7 @@ func (j *job) edit(ctx context.Context, mark func() error) (r *result, err error
 }
 
 // rows records a slot of each schedule without launching it.
-func (j *job) rows(ctx context.Context, mark func() error) (r *result, err error) {
-	db, err := j.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+func (j *job) rows(ctx context.Context, db ledger, mark func() error) (r *result, err error) {
 	if err := mark(); err != nil {
 		return nil, err
 	}
