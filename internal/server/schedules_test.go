@@ -92,7 +92,7 @@ func TestNextSlots(t *testing.T) {
 	}{
 		{"unbounded", annotated(), 10},
 		{"max-runs", annotated("tminus.dev/max-runs", "4"), 4},
-		{"end-at", annotated("tminus.dev/end-at", time.Now().Add(49*time.Hour).Format(time.RFC3339)), 2},
+		{"bounds", annotated("tminus.dev/start-at", "2190-01-01T00:00:00Z", "tminus.dev/end-at", "2190-01-03T00:00:00Z"), 2},
 		{"rate", rated(5, admin.FixedRateUnit_MINUTE), 10},
 		{"aws", awsTimed("0 6 L 2 ? *"), 10},
 	} {
