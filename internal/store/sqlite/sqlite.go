@@ -101,9 +101,11 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, err
 	}
-	if db.write, err = sql.Open("sqlite", dataSource(path, writerPragmas, "&_txlock=immediate")); err != nil {
+	writer, err := newConnector(dataSource(path, writerPragmas, "&_txlock=immediate"))
+	if err != nil {
 		return nil, err
 	}
+	db.write = sql.OpenDB(writer)
 	db.write.SetMaxOpenConns(1)
 	if err := schema(migrations).Migrate(ctx, db.write); err != nil {
 		return nil, err
@@ -112,18 +114,16 @@ func open(ctx context.Context, cfg Config, migrations fs.FS) (_ *DB, err error) 
 	if _, err := db.write.ExecContext(ctx, `UPDATE firings SET owner = 0 WHERE outcome = 0 AND owner <> 0; DELETE FROM sessions`); err != nil {
 		return nil, fmt.Errorf("end the sessions of before: %w", err)
 	}
-	if db.read, err = sql.Open("sqlite", dataSource(path, readerPragmas, "")); err != nil {
-		return nil, err
-	}
-	readers := cmp.Or(cfg.Readers, 4)
-	db.read.SetMaxOpenConns(readers)
-	db.read.SetMaxIdleConns(readers)
-	stmts, err := prepare(ctx, db.write)
+	reader, err := newConnector(dataSource(path, readerPragmas, ""))
 	if err != nil {
 		return nil, err
 	}
+	db.read = sql.OpenDB(reader)
+	readers := cmp.Or(cfg.Readers, 4)
+	db.read.SetMaxOpenConns(readers)
+	db.read.SetMaxIdleConns(readers)
 	db.DB = relational.New(db.write, db.read, &relational.Dialect{
-		Outer: "CROSS", Instr: "instr", Bulk: stmts.run, Failed: known,
+		Outer: "CROSS", Instr: "instr", Bulk: newTexts().run, Failed: known,
 	})
 	return db, nil
 }
