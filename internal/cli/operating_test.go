@@ -165,7 +165,7 @@ func TestAwaitedBackfill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.db.Fill(t.Context(), now, 10); err != nil {
+	if _, err := w.db.Fill(t.Context(), 0, now, 10, 0); err != nil {
 		t.Fatal(err)
 	}
 	claimed, err := w.db.Claim(t.Context(), store.Claim{Session: beat.Session, Now: now.Add(time.Minute), Behind: true, Share: func([]string) []int { return []int{10} }})

@@ -38,7 +38,7 @@ type Sessions interface {
 // Slots are planned.
 type Slots interface {
 	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
-	Fill(ctx context.Context, now time.Time, limit int) (int, error)
+	Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error)
 	Agenda(ctx context.Context) (store.Agenda, error)
 }
 

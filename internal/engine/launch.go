@@ -130,8 +130,7 @@ func (e *Engine) launchDue(ctx context.Context, l *lane) (time.Duration, error) 
 	if l.behind {
 		next = agenda.Behind
 		if !due(next) && due(agenda.Backlog) {
-			_, err := e.ledger.Fill(ctx, now, l.limit)
-			return 0, err
+			return 0, e.fill(ctx, l, session, now)
 		}
 		if next.IsZero() || (!agenda.Backlog.IsZero() && agenda.Backlog.Before(next)) {
 			next = agenda.Backlog
@@ -145,6 +144,21 @@ func (e *Engine) launchDue(ctx context.Context, l *lane) (time.Duration, error) 
 		return e.until(ctx, next)
 	}
 	return e.launchClaimed(ctx, l, session, now)
+}
+
+// fill records the next slots of catch-up and backfills, and launches what it may
+// launch at once.
+func (e *Engine) fill(ctx context.Context, l *lane, session int64, now time.Time) error {
+	claim := l.most
+	if e.shaper.limits() {
+		claim = 0
+	}
+	filled, err := e.ledger.Fill(ctx, session, now, l.limit, claim)
+	if err != nil {
+		e.doubt(session) // It may have claimed firings all the same.
+		return err
+	}
+	return e.attempt(ctx, l, filled.Launch)
 }
 
 // crowded is how soon the lane behind looks again when live firings use up the limit of launches.

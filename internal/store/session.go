@@ -66,6 +66,14 @@ type Advanced struct {
 	Dropped []schedule.Firing
 }
 
+// Filled is what a Fill came to.
+type Filled struct {
+	// Recorded counts the firings that are to launch because of it.
+	Recorded int
+	// Launch holds those of them that are the session's to launch.
+	Launch []schedule.Firing
+}
+
 // Agenda is when there is something to do next; zero for never.
 type Agenda struct {
 	// Slot is when a schedule is due, Live and Behind when a firing is, and

@@ -130,8 +130,13 @@ func (p *process) Advance(ctx context.Context, session int64, now time.Time, lim
 	})
 }
 
-func (p *process) Fill(ctx context.Context, now time.Time, limit int) (int, error) {
-	return step(p, func() (int, error) { return p.DB.Fill(ctx, now, limit) })
+func (p *process) Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error) {
+	return step(p, func() (store.Filled, error) {
+		before := p.world.tick()
+		filled, err := p.DB.Fill(ctx, session, now, limit, claim)
+		p.world.claimed(before, filled.Launch)
+		return filled, err
+	})
 }
 
 func (p *process) Claim(ctx context.Context, c store.Claim) (store.Claimed, error) {

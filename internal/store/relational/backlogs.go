@@ -70,38 +70,33 @@ func (b backlogRow) rest() schedule.Backlog {
 	return schedule.Backlog{First: b.First, Last: b.Last, Cursor: b.Cursor, NewestFirst: b.NewestFirst, Kind: b.Kind}
 }
 
-// open stores a backlog whose slots are those of s.
-func open(ctx context.Context, tx transaction, s *scheduleRow, b *store.Backlog) error {
+var insertBacklogs = &Bulk{
+	Columns: slices.Concat(
+		columns(Int, "schedule_id, plan_id, kind, first, last, newest_first, per_minute, anchor, created_at"),
+		columns(Text, "include, expression, policy, by_whom, note")),
+	Returning: true,
+	text: `INSERT INTO backlogs (schedule_id, plan_id, kind, first, last, newest_first, per_minute, anchor, created_at,
+		include, expression, policy, by_whom, note, next_at, ended, recorded)
+		SELECT v.*, v.created_at, '', 0 FROM v WHERE true RETURNING id`,
+}
+
+// backlogArgs appends the row of a backlog whose slots are those of s, in the
+// order of insertBacklogs.
+func backlogArgs(args []any, s *scheduleRow, b *store.Backlog) ([]any, error) {
 	policy, err := encode(s.Spec.Policy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kind, err := kindCode(b.Kind)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	include := make([]string, len(b.Include))
 	for i, o := range b.Include {
 		include[i] = string(o)
 	}
-	return tx.row(ctx, `INSERT INTO backlogs (schedule_id, plan_id, kind, first, last, cursor, newest_first, per_minute, include, expression, policy, anchor,
-			by_whom, note, created_at, next_at, ended, recorded)
-		VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0) RETURNING id`,
-		s.ID, s.plan, kind, micros(b.First), micros(b.Last), flag(b.NewestFirst), int64(b.PerMinute), strings.Join(include, " "),
-		s.Spec.Expression, policy, micros(s.Anchor), b.By, b.Note, micros(b.CreatedAt), micros(b.CreatedAt)).Scan(&b.ID)
-}
-
-// catchUp keeps the missed slots that a schedule launches late.
-func catchUp(ctx context.Context, tx transaction, r plannedRow, now time.Time) error {
-	p := r.planned.Backlog
-	err := open(ctx, tx, r.scheduleRow, &store.Backlog{
-		Kind: p.Kind, First: p.First, Last: p.Last, NewestFirst: p.NewestFirst, By: "tminus", Note: "missed while tminus could not fire",
-		CreatedAt: now,
-	})
-	if err != nil {
-		return fmt.Errorf("record catch-up: %w", err)
-	}
-	return nil
+	return append(args, s.ID, s.plan, kind, micros(b.First), micros(b.Last), flag(b.NewestFirst), int64(b.PerMinute), micros(s.Anchor), micros(b.CreatedAt),
+		strings.Join(include, " "), s.Spec.Expression, policy, b.By, b.Note), nil
 }
 
 // CreateBackfill opens a backfill of a launch plan's schedule.
@@ -113,7 +108,11 @@ func (db *DB) CreateBackfill(ctx context.Context, key ident.Key, b store.Backlog
 		}
 		b.Kind, b.ScheduleID, b.LaunchPlan, b.By, b.Note, b.CreatedAt = schedule.KindBackfill, s.ID, s.LaunchPlan, c.By, c.Why, c.At
 		b.EndedAt, b.Ended, b.Recorded, b.Launched, b.Failed = time.Time{}, "", 0, 0, 0
-		if err := open(ctx, tx, &s, &b); err != nil {
+		args, err := backlogArgs(nil, &s, &b)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.bulk(ctx, insertBacklogs, args, func(rows *sql.Rows) error { return rows.Scan(&b.ID) }); err != nil {
 			return err
 		}
 		return tx.notify(ctx)
@@ -198,62 +197,143 @@ func cancelCatchUp(ctx context.Context, tx transaction, s *scheduleRow, reason s
 	return nil
 }
 
-// maxBacklogs is how many backlogs one Fill goes on with.
-const maxBacklogs = 200
+// turn is about how many slots of a backlog are recorded before the next one has its turn.
+const turn = 20
 
-// Fill records the next slots of backlogs, at most limit in all.
-func (db *DB) Fill(ctx context.Context, now time.Time, limit int) (recorded int, err error) {
+// Fill records the next slots of backlogs, about limit in all.
+func (db *DB) Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (filled store.Filled, err error) {
 	err = db.update(ctx, "fill backlogs", func(tx transaction) error {
-		recorded = 0
-		open, err := collect(ctx, tx.session, scanBacklog, selectDueBacklogs+tx.takeRows("b"), micros(now), maxBacklogs)
+		filled = store.Filled{}
+		if claim > 0 {
+			if err := alive(ctx, tx, session, now); err != nil {
+				return err
+			}
+		}
+		open, err := collect(ctx, tx.session, scanBacklog, selectDueBacklogs+tx.takeRows("b"), micros(now), max(1, limit/turn))
 		if err != nil {
 			return err
 		}
 		part := max(1, limit/max(1, len(open)))
+		all := make([]filledRow, 0, len(open))
 		for i := range open {
-			n, err := fill(ctx, tx, &open[i], now, part)
+			f, err := fill(ctx, tx, &open[i], now, part)
 			if err != nil {
 				return fmt.Errorf("backlog %d: %w", open[i].ID, err)
 			}
-			recorded += n
+			if open[i].Ended == "" {
+				all = append(all, f)
+			}
+		}
+		if claim > 0 {
+			var candidates []*schedule.Firing
+			for i := range all {
+				for j := range all[i].firings {
+					candidates = append(candidates, &all[i].firings[j])
+				}
+			}
+			filled.Launch = claimNew(candidates, session, claim)
+		}
+		inserted, err := recordFilled(ctx, tx, all, now)
+		if err != nil {
+			return err
+		}
+		filled.Launch = slices.DeleteFunc(filled.Launch, func(f schedule.Firing) bool { return !inserted[keyOf(f)] })
+		for i := range all {
+			filled.Recorded += all[i].recorded
 		}
 		return nil
 	})
-	return recorded, err
+	if err != nil {
+		return store.Filled{}, err
+	}
+	return filled, nil
 }
 
-func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, most int) (recorded int, err error) {
-	var pause time.Duration
+// filledRow is a backlog with the next of its slots.
+type filledRow struct {
+	*backlogRow
+	firings []schedule.Firing
+	rest    schedule.Backlog
+	done    bool
+	pause   time.Duration // until it goes on
+	// recorded are those of the slots that are to launch.
+	recorded int
+}
+
+// fill plans the next slots of b, and those that are there already it makes
+// pending again if they are to be. It ends b if it cannot be planned any more.
+func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, most int) (f filledRow, err error) {
+	f.backlogRow = b
 	if b.PerMinute > 0 {
 		most = min(most, max(1, b.PerMinute/60))
-		pause = time.Minute * time.Duration(most) / time.Duration(b.PerMinute)
+		f.pause = time.Minute * time.Duration(most) / time.Duration(b.PerMinute)
 	}
-	revived := 0
-	firings, rest, done, err := b.rest().Fill(b.schedule.Schedule, now, most)
-	if err != nil {
-		// The spec could be planned once, and cannot be any more.
-		return 0, cancel(ctx, tx, b, err.Error(), now)
+	if f.firings, f.rest, f.done, err = b.rest().Fill(b.schedule.Schedule, now, most); err != nil {
+		return f, cancel(ctx, tx, b, err.Error(), now)
 	}
 	if b.Kind == schedule.KindBackfill {
-		if revived, err = reviveSome(ctx, tx, b, firings); err != nil {
-			return 0, err
+		if f.recorded, err = reviveSome(ctx, tx, b, f.firings); err != nil {
+			return f, err
 		}
-		if firings, err = unskipped(ctx, tx, b, firings); err != nil {
-			return 0, err
+		f.firings, err = unskipped(ctx, tx, b, f.firings)
+	}
+	return f, err
+}
+
+var (
+	fillFirings = &Bulk{
+		Columns:   insertFirings.Columns,
+		Returning: true,
+		text:      insertFirings.text + ` RETURNING slot, schedule_id`,
+	}
+	moveBacklogs = &Bulk{
+		Columns: slices.Concat(columns(Int, "id, cursor, recorded, next_at, ended_at"), columns(Text, "ended")),
+		text: `UPDATE backlogs SET cursor = v.cursor, recorded = backlogs.recorded + v.recorded, next_at = v.next_at, ended_at = v.ended_at, ended = v.ended
+			FROM v WHERE backlogs.id = v.id`,
+	}
+)
+
+// recordFilled stores the firings of backlogs, as far as their slots have none,
+// and how far the backlogs are. It says which firings it stored.
+func recordFilled(ctx context.Context, tx transaction, filled []filledRow, now time.Time) (inserted map[firingKey]bool, err error) {
+	var firings []any
+	of := make(map[firingKey]*filledRow)
+	for i := range filled {
+		f := &filled[i]
+		for j := range f.firings {
+			if key := keyOf(f.firings[j]); of[key] == nil { // Two backlogs may share a slot.
+				of[key] = f
+			}
+			if firings, err = firingArgs(firings, &f.firings[j], &f.schedule); err != nil {
+				return nil, err
+			}
 		}
 	}
-	inserted, err := insert(ctx, tx, &b.schedule, firings)
+	inserted = make(map[firingKey]bool, len(of))
+	_, err = tx.bulk(ctx, fillFirings, firings, func(rows *sql.Rows) error {
+		key, err := scanKey(rows)
+		if err == nil {
+			of[key].recorded++
+			inserted[key] = true
+		}
+		return err
+	})
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("record firings: %w", err)
 	}
-	recorded = inserted + revived
-	next, ended, endedAt := optional(now.Add(pause)), "", any(nil)
-	if done {
-		next, ended, endedAt = nil, store.BacklogDone, micros(now)
+	var moves []any
+	for i := range filled {
+		f := &filled[i]
+		next, ended, endedAt := optional(now.Add(f.pause)), "", any(nil)
+		if f.done {
+			next, ended, endedAt = nil, store.BacklogDone, micros(now)
+		}
+		moves = append(moves, f.ID, optional(f.rest.Cursor), int64(f.recorded), next, endedAt, ended)
 	}
-	_, err = tx.exec(ctx, `UPDATE backlogs SET cursor = ?, recorded = recorded + ?, next_at = ?, ended = ?, ended_at = ? WHERE id = ?`,
-		optional(rest.Cursor), int64(recorded), next, ended, endedAt, b.ID)
-	return recorded, err
+	if _, err := tx.bulk(ctx, moveBacklogs, moves, nil); err != nil {
+		return nil, fmt.Errorf("move cursors: %w", err)
+	}
+	return inserted, nil
 }
 
 // unskipped leaves out the slots that a range of skipped ones stands for, unless

@@ -76,7 +76,7 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 			}
 		}
 		if claim > 0 {
-			a.Launch = claimPlanned(all, session, now, claim)
+			a.Launch = claimNew(dueLive(all, now), session, claim)
 		}
 		inserted, err := record(ctx, tx, all, now)
 		if err != nil {
@@ -124,20 +124,16 @@ func scanSlot(rows *sql.Rows) (slot time.Time, err error) {
 	return slot, err
 }
 
-// claimPlanned claims planned firings that launch at once and whatever runs, the
-// highest priority first, unless one with a higher priority has to be judged.
-func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []schedule.Firing {
-	var free []*schedule.Firing
+// claimNew claims firings that are not recorded yet, those that launch whatever
+// runs, the highest priority first, unless one with a higher priority has to be judged.
+func claimNew(fs []*schedule.Firing, session int64, most int) []schedule.Firing {
+	free := make([]*schedule.Firing, 0, len(fs))
 	least := math.MinInt
-	for _, r := range all {
-		for i := range r.planned.Firings {
-			switch f := &r.planned.Firings[i]; {
-			case f.Outcome != schedule.Pending || f.Behind || f.AttemptAt.After(now):
-			case f.Unconditional():
-				free = append(free, f)
-			default:
-				least = max(least, f.Priority)
-			}
+	for _, f := range fs {
+		if f.Unconditional() {
+			free = append(free, f)
+		} else {
+			least = max(least, f.Priority)
 		}
 	}
 	slices.SortStableFunc(free, func(a, b *schedule.Firing) int { return cmp.Compare(b.Priority, a.Priority) })
@@ -150,6 +146,18 @@ func claimPlanned(all []plannedRow, session int64, now time.Time, most int) []sc
 		claimed = append(claimed, *f)
 	}
 	return claimed
+}
+
+// dueLive are the planned firings that are due, but those behind.
+func dueLive(all []plannedRow, now time.Time) (due []*schedule.Firing) {
+	for _, r := range all {
+		for i := range r.planned.Firings {
+			if f := &r.planned.Firings[i]; f.Outcome == schedule.Pending && !f.Behind && !f.AttemptAt.After(now) {
+				due = append(due, f)
+			}
+		}
+	}
+	return due
 }
 
 const selectOwned = `SELECT slot, schedule_id FROM firings WHERE outcome = 0 AND owner <> 0 AND owner = ? AND kind = 0`
@@ -255,6 +263,7 @@ func insert(ctx context.Context, tx transaction, s *scheduleRow, fs []schedule.F
 func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time) (inserted int, err error) {
 	firings := make([]any, 0, len(insertFirings.Columns)*len(all))
 	moves := make([]any, 0, len(moveSchedules.Columns)*len(all))
+	var backlogs []any
 	for _, r := range all {
 		if r.err != nil {
 			if err := broken(ctx, tx, r.scheduleRow, r.err, now); err != nil {
@@ -267,8 +276,11 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 				return 0, err
 			}
 		}
-		if r.planned.Backlog != nil {
-			if err := catchUp(ctx, tx, r, now); err != nil {
+		if p := r.planned.Backlog; p != nil {
+			if backlogs, err = backlogArgs(backlogs, r.scheduleRow, &store.Backlog{
+				Kind: p.Kind, First: p.First, Last: p.Last, NewestFirst: p.NewestFirst, By: "tminus", Note: "missed while tminus could not fire",
+				CreatedAt: now,
+			}); err != nil {
 				return 0, err
 			}
 		}
@@ -281,6 +293,9 @@ func record(ctx context.Context, tx transaction, all []plannedRow, now time.Time
 	}
 	if inserted, err = tx.bulk(ctx, insertFirings, firings, nil); err != nil {
 		return 0, fmt.Errorf("record firings: %w", err)
+	}
+	if _, err := tx.bulk(ctx, insertBacklogs, backlogs, func(*sql.Rows) error { return nil }); err != nil {
+		return 0, fmt.Errorf("record catch-up: %w", err)
 	}
 	if _, err := tx.bulk(ctx, moveSchedules, moves, nil); err != nil {
 		return 0, fmt.Errorf("move cursors: %w", err)

@@ -377,15 +377,19 @@ const (
 )
 
 // skip settles all that s has pending, under whichever version it was planned,
-// so that nothing launches after s has stopped.
+// so that nothing launches after s has stopped. Backlogs come first: once they
+// are locked, they add and claim nothing that would be overlooked here.
 func skip(ctx context.Context, tx transaction, s *scheduleRow, reason string, now time.Time) error {
+	if err := cancelCatchUp(ctx, tx, s, reason, now); err != nil {
+		return err
+	}
 	if _, err := tx.exec(ctx, skipPending, reason, micros(now), s.ID); err != nil {
 		return fmt.Errorf("skip pending firings: %w", err)
 	}
 	if _, err := tx.exec(ctx, stopTried, reason, micros(now), s.ID); err != nil {
 		return fmt.Errorf("stop firings under way: %w", err)
 	}
-	return cancelCatchUp(ctx, tx, s, reason, now)
+	return nil
 }
 
 // stop ends what s fires, if there is an s that does, and skips what it has pending.

@@ -65,7 +65,7 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 		me := session(t, s)
 		same(t, "live", names(claim(t, s, me, at(30))), []string{"a 12:30"})
 
-		same(t, "recorded", must(s.Fill(ctx, at(31), 10))(t), 10)
+		same(t, "recorded", fill(t, s, at(31), 10), 10)
 		want.Cursor, want.Recorded = at(10), 10
 		same(t, "backlog after a part", backlogs(t, s, plan.Key), []store.Backlog{want})
 		firings := claim(t, s, me, at(32))
@@ -78,9 +78,9 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 			})
 		}
 		settle(t, s, launched(firings[0], at(32)), dead(firings[1], at(32)))
-		same(t, "recorded", must(s.Fill(ctx, at(31), 15))(t), 15)
-		same(t, "the rest", must(s.Fill(ctx, at(33), 15))(t), 4)
-		same(t, "after the rest", must(s.Fill(ctx, at(33), 15))(t), 0)
+		same(t, "recorded", fill(t, s, at(31), 15), 15)
+		same(t, "the rest", fill(t, s, at(33), 15), 4)
+		same(t, "after the rest", fill(t, s, at(33), 15), 0)
 		want.Cursor, want.Recorded, want.Launched, want.Failed = at(29), 29, 1, 1
 		want.EndedAt, want.Ended = at(33), store.BacklogDone
 		same(t, "backlog in the end", backlogs(t, s, plan.Key), []store.Backlog{want})
@@ -90,8 +90,8 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 	t.Run("newest first", func(t *testing.T) {
 		s, plan := late(t, schedule.Policy{CatchUpOrder: schedule.NewestFirst})
 		claim(t, s, session(t, s), at(30))
-		must(s.Fill(t.Context(), at(30), 3))(t)
-		must(s.Fill(t.Context(), at(31), 2))(t)
+		fill(t, s, at(30), 3)
+		fill(t, s, at(31), 2)
 		same(t, "slots", slots(t, s, plan.Key)[1:], minutes(29, 28, 27, 26, 25))
 		same(t, "cursor", backlogs(t, s, plan.Key)[0].Cursor, at(25))
 	})
@@ -117,12 +117,12 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 	} {
 		t.Run("ended by "+c.name, func(t *testing.T) {
 			s, plan := late(t, schedule.Policy{})
-			must(s.Fill(t.Context(), at(30), 2))(t)
+			fill(t, s, at(30), 2)
 			c.stop(t, s, plan)
 			b := backlogs(t, s, plan.Key)[0]
 			same(t, "why it ended", b.Ended, c.reason)
 			same(t, "when", b.EndedAt, at(31).Add(time.Second))
-			same(t, "recorded after that", must(s.Fill(t.Context(), at(40), 10))(t), 0)
+			same(t, "recorded after that", fill(t, s, at(40), 10), 0)
 			want := []string{"12:01 v1 skipped catch-up", "12:02 v1 skipped catch-up", "12:03 v1 skipped catch-up 27 to 12:29"}
 			if c.ended == "" {
 				want = append(want, "12:30 v1 pending")
@@ -139,7 +139,7 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 		v2 := id("a", "v2")
 		register(t, s, v2)
 		check(t, s.Activate(t.Context(), v2, spec("0 0 1 1 *"), ada(at(30))))
-		must(s.Fill(t.Context(), at(31), 100))(t)
+		fill(t, s, at(31), 100)
 		got := ledger(t, s, plan.Key)
 		same(t, "firings", len(got), 30)
 		same(t, "the last caught up with", got[28], "12:29 v1 pending catch-up")
@@ -215,7 +215,7 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 			same(t, "as it is listed", backlogs(t, s, plan.Key), []store.Backlog{want})
 			var fills []int
 			for i := range c.fills {
-				fills = append(fills, must(s.Fill(ctx, at(5).Add(time.Duration(i)*time.Second), 4))(t))
+				fills = append(fills, fill(t, s, at(5).Add(time.Duration(i)*time.Second), 4))
 			}
 			same(t, "recorded", fills, c.fills)
 			same(t, "pending", slots(t, s, plan.Key), c.pending)
@@ -246,7 +246,7 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		awake(t, s, at(4))
 		advance(t, s, at(4))
 		must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(1), Last: at(2)}, ada(at(4))))(t)
-		same(t, "recorded", must(s.Fill(ctx, at(4), 10))(t), 2)
+		same(t, "recorded", fill(t, s, at(4), 10), 2)
 		// The range stands for the slots that have no firing of their own.
 		same(t, "ledger", ledger(t, s, plan.Key), []string{
 			"12:01 v1 pending backfill", "12:01 v1 missed 3 to 12:03", "12:02 v1 pending backfill", "12:04 v1 pending",
@@ -270,7 +270,7 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 			check(t, s.Pause(ctx, plan.Key, "maintenance", time.Time{}, ada(noon)))
 			check(t, s.Resume(ctx, plan.Key, ada(at(4))))
 			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(0), Last: at(3), Include: c.include, NewestFirst: c.newestFirst}, ada(at(4))))(t)
-			must(s.Fill(ctx, at(4), 10))(t)
+			fill(t, s, at(4), 10)
 			same(t, fmt.Sprintf("slots with %v, newest first %t", c.include, c.newestFirst), slots(t, s, plan.Key), c.want)
 		}
 	})
@@ -286,12 +286,12 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 			plan := scheduled(t, s, "a", spec("* * * * *"))
 			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-1000), Last: at(0), PerMinute: c.perMinute}, ada(at(0))))(t)
 			name := fmt.Sprint(c.perMinute, " a minute: ")
-			same(t, name+"recorded", must(s.Fill(ctx, at(1), 100))(t), c.fill)
+			same(t, name+"recorded", fill(t, s, at(1), 100), c.fill)
 			same(t, name+"next", must(s.Agenda(ctx))(t).Backlog, at(1).Add(c.next))
 			if c.next > 0 {
-				same(t, name+"recorded before", must(s.Fill(ctx, at(1).Add(c.next-time.Microsecond), 100))(t), 0)
+				same(t, name+"recorded before", fill(t, s, at(1).Add(c.next-time.Microsecond), 100), 0)
 			}
-			same(t, name+"recorded next", must(s.Fill(ctx, at(1).Add(c.next), 100))(t), c.fill)
+			same(t, name+"recorded next", fill(t, s, at(1).Add(c.next), 100), c.fill)
 		}
 	})
 
@@ -301,10 +301,55 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 			plan := scheduled(t, s, fmt.Sprint("s", i), spec("* * * * *"))
 			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-1000), Last: at(0)}, ada(at(0))))(t)
 		}
-		must(s.Fill(ctx, at(1), 30))(t)
-		for i := range 3 {
-			same(t, "recorded", backlogs(t, s, key(fmt.Sprint("s", i)))[0].Recorded, 10)
+		// Together, one after the other in turn, and together again.
+		for i, limit := range []int{60, 10, 10, 10, 10, 90} {
+			same(t, "in all", fill(t, s, at(1).Add(time.Duration(i)*time.Second), limit), limit)
 		}
+		for i, want := range []int{70, 60, 60} {
+			same(t, "recorded", backlogs(t, s, key(fmt.Sprint("s", i)))[0].Recorded, want)
+		}
+	})
+
+	t.Run("claims what it records", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		for name, overlap := range map[string]schedule.Overlap{"a": "", "b": schedule.OverlapSkip} {
+			plan := scheduled(t, s, name, &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{Overlap: overlap}})
+			must(s.RunNow(ctx, plan.Key, at(-2), ada(at(0))))(t)
+			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-4), Last: at(-1)}, ada(at(0))))(t)
+		}
+		me := session(t, s)
+		filled := must(s.Fill(ctx, me, at(1), 100, 2))(t)
+		same(t, "recorded", filled.Recorded, 6)
+		var claimed []string
+		for _, f := range filled.Launch {
+			claimed = append(claimed, f.LaunchPlan.Name+" "+f.Slot.Format("15:04"))
+			same(t, "owner, tried, kind", []any{f.Owner, f.Tried, f.Kind}, []any{me, true, schedule.KindBackfill})
+		}
+		same(t, "claimed", claimed, []string{"a 11:56", "a 11:57"})
+		for i, f := range filled.Launch {
+			filled.Launch[i] = launched(f, at(1))
+		}
+		settle(t, s, filled.Launch...)
+		same(t, "ledger", ledger(t, s, key("a")), []string{"11:56 v1 launched backfill", "11:57 v1 launched backfill", "11:58 v1 pending manual", "11:59 v1 pending backfill"})
+		same(t, "the other ledger", slots(t, s, key("b")), minutes(-2, -4, -3, -1))
+		_, err := s.Fill(ctx, me+1, at(2), 100, 1)
+		wantError(t, err, store.ErrGone)
+	})
+
+	t.Run("of the same slots", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		for i := range 2 {
+			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-9), Last: at(-2 * i)}, ada(at(0).Add(time.Duration(i)))))(t)
+		}
+		same(t, "in all", fill(t, s, at(1), 100), 10)
+		same(t, "ledger", len(ledger(t, s, plan.Key)), 10)
+		var recorded []int
+		for _, b := range backlogs(t, s, plan.Key) {
+			same(t, "how it ended", b.Ended, store.BacklogDone)
+			recorded = append(recorded, b.Recorded)
+		}
+		same(t, "recorded", recorded, []int{0, 10})
 	})
 
 	t.Run("is cancelled", func(t *testing.T) {
@@ -315,17 +360,17 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		register(t, s, v2)
 		check(t, s.Activate(ctx, v2, spec("* * * * *"), ada(noon)))
 		b := must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-9), Last: at(0)}, ada(at(0))))(t)
-		must(s.Fill(ctx, at(1), 1))(t)
+		fill(t, s, at(1), 1)
 		me := session(t, s)
 		claimed := claim(t, s, me, at(1))[0]
-		must(s.Fill(ctx, at(2), 2))(t)
+		fill(t, s, at(2), 2)
 		got := must(s.CancelBacklog(ctx, b.ID, ada(at(3))))(t)
 		same(t, "why it ended", got.Ended, "cancelled by ada: a test")
 		same(t, "when", got.EndedAt, at(3))
 		same(t, "recorded", got.Recorded, 3)
 		same(t, "cancelled again", must(s.CancelBacklog(ctx, b.ID, ada(at(4))))(t).EndedAt, at(3))
 		settle(t, s, launched(claimed, at(4)))
-		same(t, "recorded after that", must(s.Fill(ctx, at(9), 10))(t), 0)
+		same(t, "recorded after that", fill(t, s, at(9), 10), 0)
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"11:51 v2 launched backfill", "11:52 v2 skipped backfill", "11:53 v2 skipped backfill"})
 	})
 

@@ -193,13 +193,15 @@ type Backlogs interface {
 	// begun become skipped, and what a catch-up had left is recorded as one
 	// skipped range. A backlog that has ended stays as it is. store.ErrNotFound.
 	CancelBacklog(ctx context.Context, id int64, c store.Change) (store.Backlog, error)
-	// Fill records the next slots of the backlogs that are due, in one
-	// transaction: in all about limit, and at least one of each. A slot that has a
-	// firing keeps it, unless a backfill's Include names its outcome; then the
+	// Fill records the next slots of backlogs that are due, in one transaction: in
+	// all about limit, of so many backlogs that each has some twenty, those first
+	// that have waited the longest. A slot that has a firing keeps it, unless a backfill's Include names its outcome; then the
 	// firing is pending again, with the version that it had. A backfill passes over
-	// the slots of skipped ranges unless it includes Skipped. It returns how many
-	// firings are to launch because of it.
-	Fill(ctx context.Context, now time.Time, limit int) (int, error)
+	// the slots of skipped ranges unless it includes Skipped.
+	//
+	// Up to claim of the firings that it recorded and that launch whatever runs are
+	// claimed for the session and returned, as Advance does.
+	Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error)
 }
 
 // Ledger keeps what became of slots.

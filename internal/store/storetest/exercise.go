@@ -77,6 +77,12 @@ func claim(t *testing.T, s Store, session int64, now time.Time) []schedule.Firin
 	return append(live.Launch, behind.Launch...)
 }
 
+// fill records slots of backlogs, and says how many are to launch. Nobody claims them yet.
+func fill(t *testing.T, s Store, now time.Time, limit int) int {
+	t.Helper()
+	return must(s.Fill(t.Context(), 0, now, limit, 0))(t).Recorded
+}
+
 // settle settles firings, all of which must be the caller's.
 func settle(t *testing.T, s Store, fs ...schedule.Firing) {
 	t.Helper()
@@ -295,7 +301,7 @@ func exerciseCancellation(t *testing.T, open func(t *testing.T) Store) {
 			"Claim":         func() error { _, err := s.Claim(ctx, store.Claim{Now: at(1), Share: everything}); return err },
 			"Settle":        func() error { _, err := s.Settle(ctx, nil); return err },
 			"Beat":          func() error { _, err := s.Beat(ctx, 0, noon, time.Minute); return err },
-			"Fill":          func() error { _, err := s.Fill(ctx, noon, 10); return err },
+			"Fill":          func() error { _, err := s.Fill(ctx, 0, noon, 10, 0); return err },
 			"Agenda":        func() error { _, err := s.Agenda(ctx); return err },
 			"Activate":      func() error { return s.Activate(ctx, plan, nil, ada(noon)) },
 			"CreateProject": func() error { return s.CreateProject(ctx, store.Project{ID: "p"}) },

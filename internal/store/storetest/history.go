@@ -78,8 +78,9 @@ func (h *history) run(t *rapid.T) {
 		},
 		"claim": func(t *rapid.T) { h.claim(t, limited(3)) },
 		"fill": func(t *rapid.T) {
-			_, err := h.s.Fill(h.ctx, h.now, 5)
+			f, err := h.s.Fill(h.ctx, h.session, h.now, 5, rapid.IntRange(0, 2).Draw(t, "claim"))
 			h.ok(t, err)
+			h.launch(t, f.Launch)
 		},
 		"sweep":  h.sweep,
 		"crash":  h.takeOver,
@@ -301,9 +302,9 @@ func (h *history) account(t *rapid.T) {
 // finish has another engine launch all that there is.
 func (h *history) finish(t *rapid.T) {
 	for recorded := 1; recorded > 0; {
-		var err error
-		recorded, err = h.s.Fill(h.ctx, h.now, 1000)
+		f, err := h.s.Fill(h.ctx, 0, h.now, 1000, 0)
 		h.ok(t, err)
+		recorded = f.Recorded
 	}
 	h.takeOver(t)
 	for _, behind := range []bool{false, true} {
