@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -160,6 +161,9 @@ func (p *process) Pause(ctx context.Context, key ident.Key, note string, until t
 func (p *process) Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error) {
 	swept, err := p.DB.Sweep(ctx, after, since, now, limit)
 	for _, r := range swept.Repairs {
+		if strings.HasSuffix(r.Found, "launched all the same") { // Its engine crashed, and the clock had jumped.
+			continue
+		}
 		p.world.t.Errorf("seed %d: the sweeper had to repair %s: %s", p.world.seed, r.LaunchPlan, r.Found)
 	}
 	return swept, err

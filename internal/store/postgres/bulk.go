@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"tminus.dev/internal/store/relational"
@@ -34,11 +35,11 @@ func (all bulks) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args [
 	for i, c := range s.Columns {
 		switch c.Type {
 		case relational.Int:
-			columns[i], err = column(args[i:], len(s.Columns), func(v int64) int64 { return v })
+			columns[i], err = numbers(args[i:], len(s.Columns))
 		case relational.Text:
-			columns[i], err = column(args[i:], len(s.Columns), clean)
+			columns[i], err = texts(args[i:], len(s.Columns))
 		case relational.Bytes:
-			columns[i], err = column(args[i:], len(s.Columns), func(v []byte) []byte { return v })
+			columns[i], err = blobs(args[i:], len(s.Columns))
 		}
 		if err != nil {
 			return 0, fmt.Errorf("column %s: %w", c.Name, err)
@@ -59,20 +60,63 @@ func (all bulks) run(ctx context.Context, tx *sql.Tx, s *relational.Bulk, args [
 	return int(n), err
 }
 
-// column is every stride-th of args, the first one first; nil stands for NULL.
-func column[T any](args []any, stride int, as func(T) T) ([]*T, error) {
-	column := make([]*T, 0, (len(args)+stride-1)/stride)
+// numbers is an array of every stride-th of args as PostgreSQL reads it. The
+// driver would get there too, by way of a pointer for each number.
+func numbers(args []any, stride int) (string, error) {
+	array := make([]byte, 0, 2+len(args)/stride*12)
+	array = append(array, '{')
 	for i := 0; i < len(args); i += stride {
-		if args[i] == nil {
-			column = append(column, nil)
-			continue
+		if i > 0 {
+			array = append(array, ',')
 		}
-		v, ok := args[i].(T)
-		if !ok {
+		switch v := args[i].(type) {
+		case nil:
+			array = append(array, "NULL"...)
+		case int64:
+			array = strconv.AppendInt(array, v, 10)
+		default:
+			return "", fmt.Errorf("%T is not what it takes", v)
+		}
+	}
+	return string(append(array, '}')), nil
+}
+
+// texts is numbers for texts.
+func texts(args []any, stride int) (string, error) {
+	array := make([]byte, 0, 2+len(args)/stride*12)
+	array = append(array, '{')
+	for i := 0; i < len(args); i += stride {
+		if i > 0 {
+			array = append(array, ',')
+		}
+		switch v := args[i].(type) {
+		case nil:
+			array = append(array, "NULL"...)
+		case string:
+			array = append(array, '"')
+			for _, c := range []byte(clean(v)) {
+				if c == '"' || c == '\\' {
+					array = append(array, '\\')
+				}
+				array = append(array, c)
+			}
+			array = append(array, '"')
+		default:
+			return "", fmt.Errorf("%T is not what it takes", v)
+		}
+	}
+	return string(append(array, '}')), nil
+}
+
+// blobs is every stride-th of args, the first one first.
+func blobs(args []any, stride int) ([][]byte, error) {
+	column := make([][]byte, 0, (len(args)+stride-1)/stride)
+	for i := 0; i < len(args); i += stride {
+		v, ok := args[i].([]byte)
+		if !ok && args[i] != nil {
 			return nil, fmt.Errorf("%T is not what it takes", args[i])
 		}
-		v = as(v)
-		column = append(column, &v)
+		column = append(column, v)
 	}
 	return column, nil
 }

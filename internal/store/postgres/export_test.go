@@ -22,3 +22,10 @@ func (db *DB) Exec(ctx context.Context, statement string) error {
 
 // Pool is the database's connections.
 func (db *DB) Pool() *sql.DB { return db.pool }
+
+// Numbers, Texts and Blobs write arrays.
+var (
+	Numbers = numbers
+	Texts   = texts
+	Blobs   = blobs
+)

@@ -215,23 +215,26 @@ func (db *DB) Fill(ctx context.Context, session int64, now time.Time, limit, cla
 		}
 		part := max(1, limit/max(1, len(open)))
 		all := make([]filledRow, 0, len(open))
+		seen := make(map[firingKey]bool)
+		var fresh []*schedule.Firing
 		for i := range open {
 			f, err := fill(ctx, tx, &open[i], now, part)
 			if err != nil {
 				return fmt.Errorf("backlog %d: %w", open[i].ID, err)
 			}
-			if open[i].Ended == "" {
-				all = append(all, f)
+			if open[i].Ended != "" {
+				continue
 			}
+			// Of a slot that two backlogs share, the first has the firing.
+			f.firings = slices.DeleteFunc(f.firings, func(f schedule.Firing) bool { return seen[keyOf(f)] })
+			for j := range f.firings {
+				seen[keyOf(f.firings[j])] = true
+				fresh = append(fresh, &f.firings[j])
+			}
+			all = append(all, f)
 		}
 		if claim > 0 {
-			var candidates []*schedule.Firing
-			for i := range all {
-				for j := range all[i].firings {
-					candidates = append(candidates, &all[i].firings[j])
-				}
-			}
-			filled.Launch = claimNew(candidates, session, claim)
+			filled.Launch = claimNew(fresh, session, claim)
 		}
 		inserted, err := recordFilled(ctx, tx, all, now)
 		if err != nil {
@@ -301,9 +304,7 @@ func recordFilled(ctx context.Context, tx transaction, filled []filledRow, now t
 	for i := range filled {
 		f := &filled[i]
 		for j := range f.firings {
-			if key := keyOf(f.firings[j]); of[key] == nil { // Two backlogs may share a slot.
-				of[key] = f
-			}
+			of[keyOf(f.firings[j])] = f
 			if firings, err = firingArgs(firings, &f.firings[j], &f.schedule); err != nil {
 				return nil, err
 			}

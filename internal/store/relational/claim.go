@@ -278,11 +278,13 @@ func scanExecutionKey(rows *sql.Rows) (k ident.Key, err error) {
 	return k, err
 }
 
+const selectScheduleID = "SELECT s.id FROM schedules s WHERE s.id = " + scheduleID
+
 // recall makes due the firings of a launch plan that wait for an execution to
 // end. The schedule is locked, so that a firing which is judged at this moment is
 // either seen here or sees that the execution has ended.
 func recall(ctx context.Context, tx transaction, plan ident.Key, now time.Time) error {
-	ids, err := collect(ctx, tx.session, scanID, `SELECT s.id FROM schedules s WHERE `+ofName+tx.lockRows("s"), plan.Project, plan.Domain, plan.Name)
+	ids, err := collect(ctx, tx.session, scanID, selectScheduleID+tx.lockRows("s"), plan.Project, plan.Domain, plan.Name)
 	if err != nil || len(ids) == 0 {
 		return err
 	}

@@ -77,7 +77,7 @@ func narrowed(q store.Query) (store.Query, []condition) {
 	if q.Project != "" && q.Domain != "" && q.Name != "" {
 		// One launch plan's firings are found by its schedule, in the order of an index.
 		scope = append(scope, condition{
-			"f.schedule_id = (SELECT id FROM schedules WHERE project = ? AND domain = ? AND name = ?)",
+			"f.schedule_id = " + scheduleID,
 			[]any{q.Project, q.Domain, q.Name},
 		})
 		q.Project, q.Domain, q.Name = "", "", ""

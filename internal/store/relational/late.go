@@ -80,7 +80,7 @@ func (db *DB) Timings(ctx context.Context, ids []int64) (map[int64]schedule.Sche
 // StoppedAlerts names the schedules of alerts that last which do not fire any more.
 func (db *DB) StoppedAlerts(ctx context.Context) ([]ident.Key, error) {
 	keys, err := collect(ctx, db.reading(), scanExecutionKey, `SELECT DISTINCT a.project, a.domain, a.name FROM alerts a
-		JOIN schedules s ON s.project = a.project AND s.domain = a.domain AND s.name = a.name
+		JOIN schedule_names n ON n.project = a.project AND n.domain = a.domain AND n.name = a.name JOIN schedules s ON s.id = n.schedule_id
 		WHERE a.ended_at IS NULL AND (s.active = 0 OR (s.paused <> '' AND s.paused_by <> 'tminus'))`)
 	return keys, db.failed(ctx, "read alerts", err)
 }

@@ -211,6 +211,13 @@ var (
 				attempt_at = CASE WHEN firings.stopped = '' THEN v.attempt_at ELSE firings.attempt_at END
 			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.outcome = 0 AND firings.owner = v.owner`,
 	}
+	// A launch that came through is a fact, whatever others made of the firing in
+	// the meantime, who could not know of it.
+	attestFirings = &Bulk{
+		Columns: columns(Int, "slot, schedule_id, settled_at"),
+		text: `UPDATE firings SET outcome = 1, reason = '', settled_at = v.settled_at
+			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.tried = 1 AND firings.outcome IN (2, 4)`,
+	}
 	claimFirings = &Bulk{
 		Columns: columns(Int, "slot, schedule_id, owner"),
 		text: `UPDATE firings SET owner = v.owner, tried = 1
@@ -350,7 +357,23 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
 			f.Reason)
 	}
-	return tx.bulk(ctx, settleFirings, args, nil)
+	written, err := tx.bulk(ctx, settleFirings, args, nil)
+	if err != nil || written == len(firings) {
+		return written, err
+	}
+	attested, err := attest(ctx, tx, firings)
+	return written + attested, err
+}
+
+// attest makes launched those of firings that were, where somebody gave them up.
+func attest(ctx context.Context, tx transaction, firings []schedule.Firing) (int, error) {
+	var args []any
+	for i := range firings {
+		if f := &firings[i]; f.Outcome == schedule.Launched {
+			args = append(args, micros(f.Slot), f.ScheduleID, micros(f.SettledAt))
+		}
+	}
+	return tx.bulk(ctx, attestFirings, args, nil)
 }
 
 // undead finds out which of the firings that are given up have been launched all

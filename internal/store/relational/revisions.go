@@ -65,7 +65,7 @@ func revise(ctx context.Context, tx transaction, s *scheduleRow, action string, 
 func (db *DB) Revisions(ctx context.Context, key ident.Key, q store.Query) ([]store.Revision, error) {
 	q.Project, q.Domain, q.Name = "", "", ""
 	return list(ctx, db, &revisionEntity, q, scanRevision, condition{
-		"r.schedule_id = (SELECT id FROM schedules WHERE project = ? AND domain = ? AND name = ?)",
+		"r.schedule_id = " + scheduleID,
 		[]any{key.Project, key.Domain, key.Name},
 	})
 }

@@ -85,19 +85,21 @@ func encode(p schedule.Policy) (string, error) {
 
 // Schedule reads the schedule of a launch plan.
 func (db *DB) Schedule(ctx context.Context, key ident.Key) (schedule.Schedule, error) {
-	s, err := get(ctx, db.reading(), &scheduleEntity, scanListed, ofName, key.Project, key.Domain, key.Name)
+	s, err := get(ctx, db.reading(), &scheduleEntity, scanListed, "s.id = "+scheduleID, key.Project, key.Domain, key.Name)
 	return s, db.failed(ctx, "read schedule "+key.String(), err)
 }
 
 // Schedules lists schedules, by default the next to fire first.
 func (db *DB) Schedules(ctx context.Context, q store.Query) ([]schedule.Schedule, error) {
-	return list(ctx, db, &scheduleEntity, q, scanListed)
+	q, scope := inPlace(q)
+	return list(ctx, db, &scheduleEntity, q, scanListed, scope...)
 }
 
 // EachSchedule visits schedules in the order in which they fire next.
 func (db *DB) EachSchedule(ctx context.Context, q store.Query, visit func(schedule.Schedule) error) error {
 	q.Limit, q.Offset = math.MaxInt32, 0
-	text, args, err := scheduleEntity.query(q, nil)
+	q, scope := inPlace(q)
+	text, args, err := scheduleEntity.query(q, scope)
 	if err != nil {
 		return fmt.Errorf("list schedules: %w", err)
 	}
@@ -120,11 +122,32 @@ func (db *DB) EachSchedule(ctx context.Context, q store.Query, visit func(schedu
 	return db.failed(ctx, "list schedules", err)
 }
 
-const ofName = "s.project = ? AND s.domain = ? AND s.name = ?"
+// scheduleID finds the schedule of a launch plan by its name.
+const scheduleID = "(SELECT schedule_id FROM schedule_names WHERE project = ? AND domain = ? AND name = ?)"
+
+// inPlace leads lists of the schedules of a project, and perhaps of a domain in
+// it, to the index on names, and returns what is left of q.
+func inPlace(q store.Query) (store.Query, []condition) {
+	if q.Project == "" {
+		return q, nil
+	}
+	where, args := "project = ?", []any{q.Project}
+	if q.Domain != "" {
+		where, args = where+" AND domain = ?", append(args, q.Domain)
+		if q.Name != "" {
+			where, args = where+" AND name = ?", append(args, q.Name)
+		}
+	}
+	q.Project = ""
+	if q.Domain != "" {
+		q.Domain, q.Name = "", ""
+	}
+	return q, []condition{{"s.id IN (SELECT schedule_id FROM schedule_names WHERE " + where + ")", args}}
+}
 
 // scheduleOf reads and locks the schedule of a launch plan that tx has locked.
 func scheduleOf(ctx context.Context, tx transaction, key ident.Key) (scheduleRow, error) {
-	return get(ctx, tx.session, &scheduleEntity, scanSchedule, ofName+tx.lockRows("s"), key.Project, key.Domain, key.Name)
+	return get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = "+scheduleID+tx.lockRows("s"), key.Project, key.Domain, key.Name)
 }
 
 // activeSchedule is scheduleOf for what changes schedules that fire, or would
@@ -241,16 +264,19 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	if err != nil {
 		return err
 	}
-	err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, version, plan_id, expression, kickoff_input, policy, priority,
-			active, paused, paused_by, problem, cursor, anchor, next_at, runs, revision, updated_at)
-		VALUES (coalesce((SELECT id FROM projects WHERE identifier = ?), 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', '', '', ?, ?, ?, 0, 0, ?)
-		ON CONFLICT (project, domain, name) DO UPDATE SET version = excluded.version, plan_id = excluded.plan_id, expression = excluded.expression,
-			kickoff_input = excluded.kickoff_input, policy = excluded.policy, priority = excluded.priority,
-			active = 1, paused = '', paused_by = '', paused_until = NULL, problem = '',
-			cursor = excluded.cursor, anchor = excluded.anchor, next_at = excluded.next_at, runs = 0, updated_at = excluded.updated_at
-		RETURNING id`,
-		id.Project, id.Project, id.Domain, id.Name, id.Version, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
-		micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At)).Scan(&s.ID)
+	if s.ID = old.ID; s.ID == 0 {
+		err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, version, plan_id, expression, kickoff_input, policy, priority,
+				active, paused, paused_by, problem, cursor, anchor, next_at, runs, revision, updated_at)
+			VALUES (coalesce((SELECT id FROM projects WHERE identifier = ?), 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', '', '', ?, ?, ?, 0, 0, ?) RETURNING id`,
+			id.Project, id.Project, id.Domain, id.Name, id.Version, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
+			micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At)).Scan(&s.ID)
+	} else {
+		_, err = tx.exec(ctx, `UPDATE schedules SET version = ?, plan_id = ?, expression = ?, kickoff_input = ?, policy = ?, priority = ?,
+				active = 1, paused = '', paused_by = '', paused_until = NULL, problem = '', cursor = ?, anchor = ?, next_at = ?, runs = 0, updated_at = ?
+			WHERE id = ?`,
+			id.Version, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
+			micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At), s.ID)
+	}
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,11 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 		if err != nil {
 			return swept, err
 		}
-		swept.Repairs = append(swept.Repairs, orphans...)
+		belied, err := db.belied(ctx, since, now)
+		if err != nil {
+			return swept, err
+		}
+		swept.Repairs = slices.Concat(swept.Repairs, orphans, belied)
 	}
 	return swept, nil
 }
@@ -327,6 +331,37 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 			})
 		}
 		_, err = settle(ctx, tx, firings)
+		return err
+	})
+	return repairs, err
+}
+
+const selectGivenUp = selectPending + ` WHERE f.outcome > 1 AND f.outcome IN (2, 4) AND f.tried = 1 AND f.slot > ? AND f.slot <= ? ORDER BY f.slot DESC LIMIT ?`
+
+// belied makes launched the firings that were given up while a launch of theirs
+// was under way, which came through and whose engine did not live to record it.
+func (db *DB) belied(ctx context.Context, since, now time.Time) (repairs []store.Repair, err error) {
+	err = db.update(ctx, "look for launches of firings that were given up", func(tx transaction) error {
+		repairs = nil
+		firings, err := collect(ctx, tx.session, scanPending, selectGivenUp, micros(since), micros(now), maxPending)
+		if err != nil {
+			return err
+		}
+		there, err := launchedBefore(ctx, tx, firings)
+		if err != nil || len(there) == 0 {
+			return err
+		}
+		var launched []schedule.Firing
+		for _, f := range firings {
+			if at, is := there[keyOf(f)]; is {
+				f.Outcome, f.SettledAt = schedule.Launched, at
+				launched = append(launched, f)
+				repairs = append(repairs, store.Repair{
+					LaunchPlan: f.LaunchPlan, Found: "slot " + f.Slot.UTC().Format(time.RFC3339) + " was given up, and has been launched all the same",
+				})
+			}
+		}
+		_, err = attest(ctx, tx, launched)
 		return err
 	})
 	return repairs, err

@@ -234,8 +234,9 @@ type Ledger interface {
 	// Settle records what became of pending firings, in one transaction: Outcome,
 	// Reason, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
 	// that is not pending any more, or whose Owner in the ledger is another, stays
-	// as it is. One that was Stopped meanwhile and is still pending keeps its
-	// AttemptAt. It returns how many it wrote.
+	// as it is, but where it is skipped or dead and was launched after all. One that
+	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
+	// many it wrote.
 	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
 	// Agenda is when Advance, Claim and Fill next have something to do.
 	Agenda(ctx context.Context) (store.Agenda, error)
@@ -266,9 +267,9 @@ type Housekeeping interface {
 	// missed otherwise. No revision says when a schedule with MaxRuns has ended: of
 	// its slots before its last change those are checked that were followed by one
 	// that came due. What is due no more, and cannot be planned, gets its Problem.
-	// At the end it also releases
-	// firings that are claimed by a session that is not there. What was wrong is
-	// repaired, and told.
+	// At the end it also releases firings that are claimed by a session that is not
+	// there, and those are launched that were skipped or given up as dead while
+	// somebody launched them. What was wrong is repaired, and told.
 	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
 	// Prune deletes up to limit firings, as many messages about alerts and as many
 	// executions, the oldest first.

@@ -246,6 +246,24 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "repairs after that", swept(t, s, at(2)), []store.Repair(nil))
 		same(t, "claimed again", names(claim(t, s, me, at(2))), []string{"a 12:01"})
 	})
+
+	t.Run("finds launches that nobody lived to record", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		advance(t, s, at(3))
+		me := session(t, s)
+		for _, f := range claim(t, s, me, at(3)) {
+			settle(t, s, dead(f, at(3))) // The launch of the second is under way.
+			if f.Slot.Equal(at(2)) {
+				must(s.CreateExecutions(ctx, []store.Execution{executionOf(f, store.Running)}))(t)
+			}
+		}
+		same(t, "repairs", swept(t, s, at(5)), []store.Repair{{
+			LaunchPlan: plan, Found: "slot 2026-03-02T12:02:00Z was given up, and has been launched all the same",
+		}})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 dead", "12:02 v1 launched", "12:03 v1 dead"})
+		same(t, "repairs after that", swept(t, s, at(5)), []store.Repair(nil))
+	})
 }
 
 func exercisePrune(t *testing.T, open func(t *testing.T) Store) {

@@ -105,6 +105,29 @@ func exerciseSessions(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "ledger in the end", ledger(t, s, plan.Key), []string{"12:01 v1 launched"})
 	})
 
+	t.Run("that are over tell of launches that came through", func(t *testing.T) {
+		for name, judged := range map[string]func(schedule.Firing) schedule.Firing{
+			"dead": func(f schedule.Firing) schedule.Firing { return dead(f, second(101)) },
+			"skipped": func(f schedule.Firing) schedule.Firing {
+				f.Outcome, f.Reason, f.SettledAt = schedule.Skipped, "one runs", second(101)
+				return f
+			},
+		} {
+			s, ctx := open(t), t.Context()
+			plan := scheduled(t, s, "a", spec("* * * * *"))
+			stalled := must(s.Beat(ctx, 0, second(40), lease))(t).Session
+			advance(t, s, at(1))
+			f := claim(t, s, stalled, second(40))[0]
+			other := must(s.Beat(ctx, 0, second(100), lease))(t)
+			settle(t, s, judged(claim(t, s, other.Session, second(100))[0]))
+			same(t, name, ledger(t, s, plan.Key), []string{"12:01 v1 " + name})
+			same(t, name+", and retried by the first", must(s.Settle(ctx, []schedule.Firing{f}))(t), 0)
+			settle(t, s, launched(f, second(102)))
+			same(t, name+", and launched by the first", ledger(t, s, plan.Key), []string{"12:01 v1 launched"})
+			same(t, "told again", must(s.Settle(ctx, []schedule.Firing{launched(f, second(103))}))(t), 0)
+		}
+	})
+
 	t.Run("that leave release at once", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		scheduled(t, s, "a", spec("* * * * *"))
