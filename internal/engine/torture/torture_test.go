@@ -46,6 +46,7 @@ var (
 const replicas = 3
 
 func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
 	t.Logf("seed %d", *seed)
 	r := rand.New(rand.NewPCG(*seed, 0))
 	server := postgrestest.Start(t, map[string]string{"fsync": "on", "max_connections": "100"})
@@ -58,14 +59,15 @@ func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 	begin := activate(t, db)
 
 	dir := t.TempDir()
-	binaries := build(t)
+	binaries := build(t, *skew)
 	all := make([]*replica, replicas)
 	for i := range all {
 		binary := binaries[0]
 		if i == 0 {
 			binary = binaries[len(binaries)-1]
 		}
-		all[i] = &replica{t: t, binary: binary, dir: dir, proxy: listen(t, database), number: i}
+		proxy := listen(t, database)
+		all[i] = &replica{t: t, binary: binary, dir: dir, database: proxy.url, proxy: proxy, number: i}
 		all[i].start()
 	}
 	watch := time.Now()
@@ -81,6 +83,49 @@ func TestThreeReplicasLoseAndDoubleNothing(t *testing.T) {
 	launches := collect(all)
 	check(t, db, dir, begin, settled)
 	report(t, launches, all)
+}
+
+// TestAFailoverLosesAndDoublesNothing kills the primary for good, in the middle
+// of what it does, and promotes its standby.
+func TestAFailoverLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	primary := postgrestest.Start(t, map[string]string{"fsync": "on"})
+	database := primary.URL(t)
+	standby := primary.Standby(t)
+	database = primary.WithStandby(database, standby)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	begin := activate(t, db)
+	dir := t.TempDir()
+	all := make([]*replica, replicas)
+	binary := build(t, 0)[0]
+	for i := range all {
+		all[i] = &replica{t: t, binary: binary, dir: dir, database: database, number: i}
+		all[i].start()
+	}
+	<-time.After(5 * time.Second)
+	primary.Stop(t, postgrestest.Immediate)
+	away := time.Now()
+	<-time.After(3 * time.Second)
+	standby.Promote(t)
+	promoted := time.Now()
+	<-time.After(7 * time.Second)
+	settled := finish(t, db)
+	for _, x := range all {
+		x.stop()
+	}
+	check(t, db, dir, begin, settled)
+	first := time.Duration(-1)
+	for _, at := range collect(all) {
+		n, _ := slices.BinarySearchFunc(at, away.Add(time.Second), func(a, b time.Time) int { return a.Compare(b) })
+		if n < len(at) && (first < 0 || at[n].Sub(promoted) < first) {
+			first = at[n].Sub(promoted)
+		}
+	}
+	t.Logf("from the promotion to the next launch: %s", first.Round(time.Millisecond))
 }
 
 // activate makes the schedules, and says from when each counts.
@@ -123,7 +168,7 @@ func planID(i int) ident.ID {
 
 // build makes the replica's program, and, for a clock that is off, another one
 // whose time package adds an offset to what the machine says.
-func build(t *testing.T) (binaries []string) {
+func build(t *testing.T, skew time.Duration) (binaries []string) {
 	t.Helper()
 	dir := t.TempDir()
 	compile := func(name string, args ...string) {
@@ -136,7 +181,7 @@ func build(t *testing.T) (binaries []string) {
 		binaries = append(binaries, out)
 	}
 	compile("replica")
-	if *skew == 0 {
+	if skew == 0 {
 		return binaries
 	}
 	source := filepath.Join(runtime.GOROOT(), "src/time/time.go") //nolint:staticcheck // The test runs where it was built.
@@ -147,7 +192,7 @@ func build(t *testing.T) (binaries []string) {
 	// The monotonic reading stays: timers and deadlines are as long as ever.
 	patched := strings.Replace(string(text), "func Now() Time {\n", `func Now() Time {
 	right := rightNow()
-	skewed := right.Add(`+strconv.FormatInt(int64(*skew), 10)+`)
+	skewed := right.Add(`+strconv.FormatInt(int64(skew), 10)+`)
 	if skewed.wall&hasMonotonic != 0 {
 		skewed.ext = right.ext
 	}
@@ -173,6 +218,7 @@ func rightNow() Time {
 type replica struct {
 	t           *testing.T
 	binary, dir string
+	database    string
 	proxy       *proxy
 	number      int
 
@@ -200,7 +246,7 @@ func (x *replica) start() {
 				x.mu.Unlock()
 				return
 			}
-			cmd := exec.CommandContext(context.WithoutCancel(x.t.Context()), x.binary, x.proxy.url, x.dir)
+			cmd := exec.CommandContext(context.WithoutCancel(x.t.Context()), x.binary, x.database, x.dir)
 			cmd.SysProcAttr = parental()
 			cmd.Stderr = x.log
 			out, err := cmd.StdoutPipe()

@@ -18,9 +18,11 @@ func TestArrays(t *testing.T) {
 	db := open(t, postgrestest.URL(t))
 	args := []any{
 		int64(0), "", []byte("a"),
-		int64(math.MinInt64), `{"a", \ NULL}`, []byte{0, 255, '"', '\\'},
+		int64(math.MinInt64), `{"a", \ NULL}`,
+		[]byte{0, 255, '"', '\\'},
 		nil, nil, nil,
-		int64(math.MaxInt64), "NULL", []byte{},
+		int64(math.MaxInt64), "NULL",
+		[]byte{},
 		int64(-1), " 'é'\n\t\\\\ ", []byte("}"),
 	}
 	const columns = 3

@@ -34,7 +34,7 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	// Its only error is a size of 0. One that is put out has no rows open: a
 	// transaction reads those of one statement before it runs another.
-	kept, err := simplelru.NewLRU(keptStatements, func(_ string, s statement) { _ = s.Close() })
+	kept, err := simplelru.NewLRU(keptStatements, func(_ string, s *statement) { _ = s.Close() })
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -61,8 +61,8 @@ type driverConn interface {
 	driver.Validator
 }
 
-// statement is a statement of the driver.
-type statement interface {
+// statement is one of the driver, prepared.
+type statement struct {
 	driver.Stmt
 	driver.StmtExecContext
 	driver.StmtQueryContext
@@ -70,49 +70,48 @@ type statement interface {
 
 type connection struct {
 	driverConn
-	kept *simplelru.LRU[string, statement]
+	kept *simplelru.LRU[string, *statement]
 }
 
-// statement is the query prepared, or nil if it is not one to be kept.
-func (c *connection) statement(ctx context.Context, query string) (statement, error) {
+// prepare prepares a query, once as long as it is kept.
+func (c *connection) prepare(ctx context.Context, query string) (*statement, error) {
 	if s, ok := c.kept.Get(query); ok {
 		return s, nil
-	}
-	if len(query) > longest {
-		return nil, nil
 	}
 	prepared, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	s, ok := prepared.(statement)
-	if !ok {
-		return nil, prepared.Close()
+	exec, ok := prepared.(driver.StmtExecContext)
+	ask, also := prepared.(driver.StmtQueryContext)
+	if !ok || !also {
+		return nil, errors.Join(fmt.Errorf("%T lacks methods of a statement", prepared), prepared.Close())
 	}
+	s := &statement{prepared, exec, ask}
 	c.kept.Add(query, s)
 	return s, nil
 }
 
 // ExecContext implements driver.ExecerContext.
 func (c *connection) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	s, err := c.statement(ctx, query)
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
+	if len(query) > longest {
 		return c.driverConn.ExecContext(ctx, query, args)
+	}
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
 	}
 	return s.ExecContext(ctx, args)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (c *connection) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	s, err := c.statement(ctx, query)
-	switch {
-	case err != nil:
-		return nil, err
-	case s == nil:
+	if len(query) > longest {
 		return c.driverConn.QueryContext(ctx, query, args)
+	}
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
 	}
 	return s.QueryContext(ctx, args)
 }

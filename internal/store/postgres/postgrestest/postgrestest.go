@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -130,21 +131,63 @@ func start(settings map[string]string) (_ *Server, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
-		return nil, err
-	}
-	s.settings = []string{
-		"-D", s.data, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300",
-	}
+	s.settings = []string{"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=300"}
 	for name, value := range settings {
 		s.settings = append(s.settings, "-c", name+"="+value)
+	}
+	if s.port, err = freePort(); err != nil {
+		return nil, err
 	}
 	return s, s.run()
 }
 
+// Standby starts a synchronous standby of s, with the settings of s: what is
+// committed from now on is on both. It ends with the test.
+func (s *Server) Standby(tb testing.TB) *Server {
+	tb.Helper()
+	standby := &Server{bin: s.bin, settings: s.settings}
+	var err error
+	if standby.dir, standby.held, err = directory("tminus-standby-"); err != nil {
+		tb.Fatal(err)
+	}
+	standby.data = filepath.Join(standby.dir, "data")
+	backup := command(filepath.Join(s.bin, "pg_basebackup"), "--pgdata="+standby.data, "--dbname="+at(s.port, "postgres"),
+		"--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+	backup.Dir = standby.dir
+	if out, err := backup.CombinedOutput(); err != nil {
+		tb.Fatalf("pg_basebackup: %v\n%s", err, out)
+	}
+	if standby.port, err = freePort(); err != nil {
+		tb.Fatal(err)
+	}
+	standby.Resume(tb)
+	tb.Cleanup(func() {
+		standby.Stop(tb, Immediate)
+		if err := standby.held.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	s.Exec(tb, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+	s.Exec(tb, "SELECT pg_reload_conf()")
+	return standby
+}
+
+// Promote makes a standby take the place of its primary.
+func (s *Server) Promote(tb testing.TB) {
+	tb.Helper()
+	s.Exec(tb, "SELECT pg_promote()")
+}
+
+// WithStandby is what a URL of s is that names a standby as well: connections
+// go to the one of the two that can be written to.
+func (s *Server) WithStandby(direct string, standby *Server) string {
+	host := func(s *Server) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+	return strings.Replace(direct, host(s), host(s)+","+host(standby), 1)
+}
+
 // run starts the process and waits until it answers.
 func (s *Server) run() error {
-	s.process = command(filepath.Join(s.bin, "postgres"), s.settings...)
+	s.process = command(filepath.Join(s.bin, "postgres"), append([]string{"-D", s.data, "-p", strconv.Itoa(s.port)}, s.settings...)...)
 	s.process.Dir = s.dir
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
