@@ -121,7 +121,20 @@ func (a *actor) must(err error, fine ...error) {
 	}
 }
 
+// holidays is a calendar that some schedules exclude.
+const holidays = "holidays"
+
+// declare makes today a holiday, in most zones, or no day of these.
+func (a *actor) declare() {
+	day := a.now().AddDate(0, pick(a.rand, 0, 3), 0)
+	calendar, err := schedule.NewCalendar(holidays, []time.Time{day})
+	a.must(err)
+	_, err = a.db.PutCalendar(a.t.Context(), calendar, a.change())
+	a.must(err)
+}
+
 func (a *actor) register() {
+	a.declare()
 	for _, name := range a.plans {
 		for v := 1; v <= 3; v++ {
 			id := a.id(name, v)
@@ -168,6 +181,9 @@ func (a *actor) spec() schedule.Spec {
 	if r.IntN(8) == 0 {
 		p.Exclude = []string{"10-20 * * * ? *"}
 	}
+	if r.IntN(6) == 0 {
+		p.Exclude = append(p.Exclude, holidays)
+	}
 	return schedule.Spec{Expression: pick(r, "* * * * ? *", "*/2 * * * *", "*/5 * * * ? *", "rate(3 minutes)", "7 * * * *", "0/7 * * * ? *"), Policy: p}
 }
 
@@ -177,7 +193,7 @@ func (a *actor) act() {
 	id := a.plan()
 	minutes := func(n int) time.Duration { return time.Duration(r.IntN(n)+1) * time.Minute }
 	slot := a.now().Add(minutes(10)).Truncate(time.Minute)
-	switch r.IntN(22) {
+	switch r.IntN(23) {
 	case 0, 1, 2:
 		a.activate(id)
 	case 3:
@@ -227,6 +243,8 @@ func (a *actor) act() {
 		a.target.be(mood{slowness: 30 * time.Second, fails: 0.1})
 	case 21:
 		a.target.be(mood{})
+	case 22:
+		a.declare()
 	}
 	for _, p := range a.alive() {
 		p.engine.Wake()
