@@ -13,6 +13,7 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // sql.Open("pgx") below.
+	"golang.org/x/sync/errgroup"
 
 	"tminus.dev/internal/store/postgres/postgrestest"
 	"tminus.dev/internal/store/relational"
@@ -158,7 +159,7 @@ func (d *database) lateness(ctx context.Context, j *job, r *result) (p50, p99 ti
 // batch is how many rows a transaction of the engine takes.
 const batch = 2000
 
-// plain inserts the rows of the ledger once more, without reading, planning or
+// plain inserts the rows of the ledger once more, in as many streams, without reading, planning or
 // moving anything: into the ledger's own table, emptied, and into one with the
 // primary key as its only index. It says how many rows a second that were.
 func (d *database) plain(ctx context.Context, want int) (same, bare float64, err error) {
@@ -185,10 +186,13 @@ func (d *database) plain(ctx context.Context, want int) (same, bare float64, err
 		rate  *float64
 	}{{"firings", &same}, {"bare", &bare}} {
 		begun := time.Now()
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(streams(d.server != nil))
 		for some := range slices.Chunk(rows, batch) {
-			if err := d.insert(ctx, raw, t.table, names, some); err != nil {
-				return 0, 0, err
-			}
+			g.Go(func() error { return d.insert(ctx, raw, t.table, names, some) })
+		}
+		if err := g.Wait(); err != nil {
+			return 0, 0, err
 		}
 		*t.rate = float64(len(rows)) / time.Since(begun).Seconds()
 	}

@@ -68,7 +68,7 @@ func largest(asked []int) []int { return []int{slices.Max(asked)} }
 
 var tables = []table{
 	{
-		name: "rows", title: "Recording slots (reading what is due, planning it, firings, cursors), beside plain inserts of the same rows in the same batches", sizes: only(200_000), again: true,
+		name: "rows", title: "Recording slots (reading what is due, planning it, firings, cursors), beside plain inserts of the same rows in the same batches and streams", sizes: only(200_000), again: true,
 		columns: []string{"recorded/s", "plain inserts/s", "ratio", "plain inserts/s without secondary indexes", "ratio"},
 		row: func(r *result) []string {
 			return []string{rate(r.Recorded), rate(r.Plain), fmt.Sprintf("%.2f", r.Recorded/r.Plain), rate(r.Bare), fmt.Sprintf("%.2f", r.Recorded/r.Bare)}

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
@@ -331,16 +333,33 @@ func (j *job) rows(ctx context.Context, db ledger, mark func() error) (r *result
 	}
 	now := j.Begin.Add(time.Second)
 	begun := time.Now()
-	for n := batch; n == batch; {
-		a, err := db.Advance(ctx, 0, now, batch, 0)
-		if err != nil {
-			return nil, err
-		}
-		n = a.Schedules
+	g, ctx := errgroup.WithContext(ctx)
+	for range streams(j.URL != "") {
+		g.Go(func() error {
+			for n := batch; n == batch; {
+				a, err := db.Advance(ctx, 0, now, batch, 0)
+				if err != nil {
+					return err
+				}
+				n = a.Schedules
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	r = &result{Took: time.Since(begun)}
 	r.Recorded = float64(j.Schedules) / r.Took.Seconds()
 	return r, nil
+}
+
+// streams is how many batches an engine records at once.
+func streams(server bool) int {
+	if server {
+		return engine.Shared().Planners
+	}
+	return 1
 }
 
 // cpu is the processor time of this process so far.
