@@ -38,13 +38,15 @@ type Sessions interface {
 // Slots are planned.
 type Slots interface {
 	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
+	NextSlot(ctx context.Context) (time.Time, error)
 	Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error)
-	Agenda(ctx context.Context) (store.Agenda, error)
+	NextStep(ctx context.Context) (time.Time, error)
 }
 
 // Launches are claimed and settled.
 type Launches interface {
 	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
+	NextAttempt(ctx context.Context, behind bool) (time.Time, error)
 	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
 }
 
@@ -287,11 +289,11 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 	if advanced.Schedules >= e.cfg.Batch {
 		return 0, nil // More may be due.
 	}
-	agenda, err := e.ledger.Agenda(ctx)
+	next, err := e.ledger.NextSlot(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return e.until(ctx, agenda.Slot)
+	return e.until(ctx, next)
 }
 
 func (e *Engine) until(ctx context.Context, next time.Time) (time.Duration, error) {

@@ -121,30 +121,33 @@ func (e *Engine) launchDue(ctx context.Context, l *lane) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	agenda, err := e.ledger.Agenda(ctx)
+	next, err := e.ledger.NextAttempt(ctx, l.behind)
 	if err != nil {
 		return 0, err
 	}
-	due := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
-	next := agenda.Live
+	if due(next, now) {
+		return e.launchClaimed(ctx, l, session, now)
+	}
+	l.loaded.Store(false)
+	if len(l.handed) > 0 {
+		return 0, nil
+	}
 	if l.behind {
-		next = agenda.Behind
-		if !due(next) && due(agenda.Backlog) {
+		step, err := e.ledger.NextStep(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if due(step, now) {
 			return 0, e.fill(ctx, l, session, now)
 		}
-		if next.IsZero() || (!agenda.Backlog.IsZero() && agenda.Backlog.Before(next)) {
-			next = agenda.Backlog
+		if next.IsZero() || (!step.IsZero() && step.Before(next)) {
+			next = step
 		}
 	}
-	if !due(next) {
-		l.loaded.Store(false)
-		if len(l.handed) > 0 {
-			return 0, nil
-		}
-		return e.until(ctx, next)
-	}
-	return e.launchClaimed(ctx, l, session, now)
+	return e.until(ctx, next)
 }
+
+func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 
 // fill records the next slots of catch-up and backfills, and launches what it may
 // launch at once.

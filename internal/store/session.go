@@ -74,13 +74,6 @@ type Filled struct {
 	Launch []schedule.Firing
 }
 
-// Agenda is when there is something to do next; zero for never.
-type Agenda struct {
-	// Slot is when a schedule is due, Live and Behind when a firing is, and
-	// Backlog when a backlog has slots to record.
-	Slot, Live, Behind, Backlog time.Time
-}
-
 // Swept is what checking some schedules found.
 type Swept struct {
 	// Last is the schedule to go on after; 0 when all are checked.

@@ -83,10 +83,10 @@ func (j *job) schedule(now time.Time) {
 		j.expression, j.policy = "'cron(* * * * ? *)'", fmt.Sprintf(`{"catch_up":%d}`, schedule.CatchUpAll)
 	case "rows":
 		last := now.Truncate(time.Minute)
-		j.awake = last.Add(-time.Minute)
+		j.awake = last
 		j.expression = "'cron(* * * * ? *)'"
 		j.Begin = last
-		j.cursor, j.next = micros(j.awake), micros(last)
+		j.cursor, j.next = micros(last.Add(-time.Minute)), micros(last)
 	default: // They are not due while it is measured.
 		tomorrow := now.Add(22 * time.Hour).Truncate(time.Minute)
 		j.expression, j.next = at(tomorrow), micros(tomorrow)
@@ -332,12 +332,16 @@ func (j *job) rows(ctx context.Context, db ledger, mark func() error) (r *result
 		return nil, err
 	}
 	now := j.Begin.Add(time.Second)
+	beat, err := db.Beat(ctx, 0, now, time.Hour)
+	if err != nil {
+		return nil, err
+	}
 	begun := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	for range streams(j.URL != "") {
 		g.Go(func() error {
 			for n := batch; n == batch; {
-				a, err := db.Advance(ctx, 0, now, batch, 0)
+				a, err := db.Advance(ctx, beat.Session, now, batch, batch)
 				if err != nil {
 					return err
 				}

@@ -201,9 +201,14 @@ func (r *rows) Close() error {
 
 // begin begins a transaction whose client may go silent for so many milliseconds.
 // What is committed is to last, whatever the session, which may be a pooler's,
-// was told by others; a synchronous_commit that promises more stays.
+// was told by others; a synchronous_commit that promises more stays. The statements
+// are written for nested loops over indexes, the only plan that SQLite has, too. It
+// is the right one whatever the statistics say, which were made before a herd came
+// due as a rule, and would have all that is pending read for each batch.
 const begin = `begin isolation level read committed;
 	set local statement_timeout = %[1]d; set local idle_in_transaction_session_timeout = %[1]d;
+	set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_material = off;
+	set local jit = off;
 	select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'`
 
 // BeginTx implements driver.ConnBeginTx. The server gives up on a transaction

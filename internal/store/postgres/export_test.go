@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"io/fs"
+
+	"tminus.dev/internal/store/relational"
 )
 
 // OpenMigrated is Open with other migrations than the embedded ones.
@@ -29,3 +31,12 @@ var (
 	Texts   = texts
 	Blobs   = blobs
 )
+
+// BulkTexts are the statements that run in bulk, as the server gets them.
+func BulkTexts() (texts []string, columns [][]relational.Column) {
+	all := newBulks()
+	for _, s := range relational.Bulks() {
+		texts, columns = append(texts, all[s]), append(columns, s.Columns)
+	}
+	return texts, columns
+}

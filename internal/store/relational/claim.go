@@ -63,11 +63,7 @@ func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
 // from queue to queue, so that firings which wait for a later attempt are passed
 // over in one step.
 func takeDue(ctx context.Context, tx transaction, c store.Claim) (due []schedule.Firing, more bool, err error) {
-	least, most := int64(0), int64(behindQueues-1)
-	if c.Behind {
-		least, most = behindQueues, behindQueues<<1-1
-	}
-	queues, err := collect(ctx, tx.session, scanQueue, selectQueues, least, most)
+	queues, err := queuesOf(ctx, tx.session, c.Behind)
 	if err != nil {
 		return nil, false, err
 	}

@@ -209,21 +209,29 @@ var (
 			columns(Text, "reason")),
 		text: `UPDATE firings SET owner = 0, outcome = v.outcome, reason = v.reason, attempts = v.attempts, settled_at = v.settled_at,
 				attempt_at = CASE WHEN firings.stopped = '' THEN v.attempt_at ELSE firings.attempt_at END
-			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.outcome = 0 AND firings.owner = v.owner`,
+			FROM v WHERE ` + theFiring("firings.outcome = 0 AND firings.owner = v.owner"),
 	}
 	// A launch that came through is a fact, whatever others made of the firing in
 	// the meantime, who could not know of it.
 	attestFirings = &Bulk{
 		Columns: columns(Int, "slot, schedule_id, settled_at"),
 		text: `UPDATE firings SET outcome = 1, reason = '', settled_at = v.settled_at
-			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.tried = 1 AND firings.outcome IN (2, 4)`,
+			FROM v WHERE ` + theFiring("firings.tried = 1 AND firings.outcome IN (2, 4)"),
 	}
 	claimFirings = &Bulk{
 		Columns: columns(Int, "slot, schedule_id, owner"),
 		text: `UPDATE firings SET owner = v.owner, tried = 1
-			FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND firings.outcome = 0 AND firings.owner = 0`,
+			FROM v WHERE ` + theFiring("firings.outcome = 0 AND firings.owner = 0"),
 	}
 )
+
+// theFiring is that a row of firings is the one that a row of v names, and meets
+// a condition. The condition is made to look as if it needed both rows: no planner
+// with statistics of another hour may take it for the better way to find the row,
+// and read all that is pending for each batch.
+func theFiring(condition string) string {
+	return "firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND CASE WHEN firings.slot = v.slot THEN " + condition + " END"
+}
 
 // rangeAfter is how long after its first slot a range is kept, so that it never
 // takes the place of a firing of that slot's own. Slots are whole seconds.
@@ -443,29 +451,36 @@ func projectOf(queue int64) int64 { return queue &^ behindQueues >> 32 }
 
 func priorityOf(queue int64) int { return int(1<<31 - 1 - queue&(1<<32-1)) }
 
-// Agenda is when there is something to do.
-func (db *DB) Agenda(ctx context.Context) (a store.Agenda, err error) {
-	s := db.reading()
-	if err := s.row(ctx, selectNextSlot).Scan(instant{&a.Slot}); err != nil {
-		return a, db.failed(ctx, "read the next slot", err)
-	}
-	if err := s.row(ctx, selectNextStep).Scan(instant{&a.Backlog}); err != nil {
-		return a, db.failed(ctx, "read the next step of a backlog", err)
-	}
-	queues, err := collect(ctx, s, scanQueue, selectQueues, 0, int64(behindQueues<<1-1))
-	if err != nil {
-		return a, db.failed(ctx, "read the next attempt", err)
-	}
+// NextSlot is when a schedule is due next.
+func (db *DB) NextSlot(ctx context.Context) (next time.Time, err error) {
+	err = db.reading().row(ctx, selectNextSlot).Scan(instant{&next})
+	return next, db.failed(ctx, "read the next slot", err)
+}
+
+// NextStep is when a backlog has slots to record next.
+func (db *DB) NextStep(ctx context.Context) (next time.Time, err error) {
+	err = db.reading().row(ctx, selectNextStep).Scan(instant{&next})
+	return next, db.failed(ctx, "read the next step of a backlog", err)
+}
+
+// NextAttempt is when a firing of a lane is due next.
+func (db *DB) NextAttempt(ctx context.Context, behind bool) (next time.Time, err error) {
+	queues, err := queuesOf(ctx, db.reading(), behind)
 	for _, q := range queues {
-		next := &a.Live
-		if q.queue >= behindQueues {
-			next = &a.Behind
-		}
-		if next.IsZero() || q.first.Before(*next) {
-			*next = q.first
+		if next.IsZero() || q.first.Before(next) {
+			next = q.first
 		}
 	}
-	return a, nil
+	return next, db.failed(ctx, "read the next attempt", err)
+}
+
+// queuesOf are the queues of a lane that have firings, the first one first.
+func queuesOf(ctx context.Context, s session, behind bool) ([]queue, error) {
+	least, most := int64(0), int64(behindQueues-1)
+	if behind {
+		least, most = behindQueues, behindQueues<<1-1
+	}
+	return collect(ctx, s, scanQueue, selectQueues, least, most)
 }
 
 const (

@@ -561,7 +561,7 @@ var reviveFirings = &Bulk{
 	Columns: columns(Int, "slot, schedule_id, kind, queue, attempt_at, deadline, outcomes"),
 	text: `UPDATE firings SET outcome = 0, kind = v.kind, queue = v.queue, owner = 0, attempts = 0, attempt_at = v.attempt_at, deadline = v.deadline,
 			settled_at = NULL, reason = '', stopped = ''
-		FROM v WHERE firings.slot = v.slot AND firings.schedule_id = v.schedule_id AND (v.outcomes >> firings.outcome) & 1 = 1`,
+		FROM v WHERE ` + theFiring("(v.outcomes >> firings.outcome) & 1 = 1"),
 }
 
 func reviveArgs(args []any, f *schedule.Firing, project int64, outcomes int64) ([]any, error) {

@@ -287,7 +287,7 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 			must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(-1000), Last: at(0), PerMinute: c.perMinute}, ada(at(0))))(t)
 			name := fmt.Sprint(c.perMinute, " a minute: ")
 			same(t, name+"recorded", fill(t, s, at(1), 100), c.fill)
-			same(t, name+"next", must(s.Agenda(ctx))(t).Backlog, at(1).Add(c.next))
+			same(t, name+"next", must(s.NextStep(ctx))(t), at(1).Add(c.next))
 			if c.next > 0 {
 				same(t, name+"recorded before", fill(t, s, at(1).Add(c.next-time.Microsecond), 100), 0)
 			}

@@ -238,8 +238,11 @@ type Ledger interface {
 	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
 	// many it wrote.
 	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
-	// Agenda is when Advance, Claim and Fill next have something to do.
-	Agenda(ctx context.Context) (store.Agenda, error)
+	// NextSlot is when Advance next has something to do, NextAttempt when Claim has
+	// in that lane, and NextStep when Fill has; zero for never.
+	NextSlot(ctx context.Context) (time.Time, error)
+	NextAttempt(ctx context.Context, behind bool) (time.Time, error)
+	NextStep(ctx context.Context) (time.Time, error)
 	// Redrive makes up to limit dead firings pending again, due at c.At behind
 	// live ones, the earliest slot first, with the deadline of their schedule. It
 	// returns how many.

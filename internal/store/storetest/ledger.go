@@ -223,16 +223,17 @@ func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
 
 	t.Run("say when the next are due", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
-		next := func(t *testing.T, want store.Agenda) {
+		type agenda struct{ Slot, Live, Behind, Backlog time.Time }
+		next := func(t *testing.T, want agenda) {
 			t.Helper()
-			same(t, "agenda", must(s.Agenda(ctx))(t), want)
+			same(t, "next", agenda{must(s.NextSlot(ctx))(t), must(s.NextAttempt(ctx, false))(t), must(s.NextAttempt(ctx, true))(t), must(s.NextStep(ctx))(t)}, want)
 		}
-		next(t, store.Agenda{})
+		next(t, agenda{})
 		high, low := scheduled(t, s, "a", prioritized(9)), scheduled(t, s, "b", &schedule.Spec{Expression: "3 * * * *"})
-		next(t, store.Agenda{Slot: at(1)})
+		next(t, agenda{Slot: at(1)})
 		awake(t, s, at(3))
 		advance(t, s, at(3))
-		next(t, store.Agenda{Slot: at(4), Live: at(3), Behind: at(3)}) // 12:02 is caught up with.
+		next(t, agenda{Slot: at(4), Live: at(3), Behind: at(3)}) // 12:02 is caught up with.
 		for _, f := range claim(t, s, session(t, s), at(3)) {
 			again := at(20)
 			if f.LaunchPlan == low {
@@ -240,15 +241,15 @@ func exerciseLaunches(t *testing.T, open func(t *testing.T) Store) {
 			}
 			settle(t, s, failed(f, again))
 		}
-		next(t, store.Agenda{Slot: at(4), Live: at(10), Behind: at(20)})
+		next(t, agenda{Slot: at(4), Live: at(10), Behind: at(20)})
 		check(t, s.Pause(ctx, high.Key, "maintenance", at(50), ada(at(3))))
-		next(t, store.Agenda{Slot: at(50), Live: at(3), Behind: at(3)}) // To see whether they were launched.
+		next(t, agenda{Slot: at(50), Live: at(3), Behind: at(3)}) // To see whether they were launched.
 		claim(t, s, session(t, s), at(3))
-		next(t, store.Agenda{Slot: at(50), Live: at(10)})
+		next(t, agenda{Slot: at(50), Live: at(10)})
 		must(s.CreateBackfill(ctx, low.Key, store.Backlog{First: at(-120), Last: at(0)}, ada(at(3))))(t)
-		next(t, store.Agenda{Slot: at(50), Live: at(10), Backlog: at(3)})
+		next(t, agenda{Slot: at(50), Live: at(10), Backlog: at(3)})
 		check(t, s.Deactivate(ctx, high, ada(at(3))))
-		next(t, store.Agenda{Slot: at(63), Live: at(10), Backlog: at(3)})
+		next(t, agenda{Slot: at(63), Live: at(10), Backlog: at(3)})
 	})
 }
 
