@@ -98,12 +98,13 @@ func (e *Engine) sweep(ctx context.Context) (time.Duration, error) {
 }
 
 func (e *Engine) prune(ctx context.Context) error {
+	var after store.Place
 	for {
 		now, err := e.ledger.Now(ctx)
 		if err != nil {
 			return err
 		}
-		r := store.Retention{Keep: e.cfg.Sweep.Keep, Messages: now.Add(-keepMessages)}
+		r := store.Retention{Keep: e.cfg.Sweep.Keep, After: after, Messages: now.Add(-keepMessages)}
 		if d := e.cfg.Sweep.Firings; d > 0 {
 			r.Firings = now.Add(-d)
 		}
@@ -117,9 +118,10 @@ func (e *Engine) prune(ctx context.Context) error {
 		if len(pruned.Executions) > 0 {
 			e.cfg.Sweep.Pruned(pruned.Executions)
 		}
-		if pruned.Firings < pruneBatch && pruned.Messages < pruneBatch && len(pruned.Executions) < pruneBatch {
+		if !pruned.More {
 			return nil
 		}
+		after = pruned.After
 		if err := rest(ctx); err != nil {
 			return err
 		}

@@ -101,10 +101,24 @@ type Retention struct {
 	Messages time.Time
 	// Keep is how many of the latest executions of each launch plan stay.
 	Keep int
+	// After is where to go on; zero begins with the oldest.
+	After Place
+}
+
+// Place is a firing and an execution that ended, each in the order of their age.
+type Place struct {
+	Slot        time.Time
+	ScheduleID  int64
+	EndedAt     time.Time
+	ExecutionID int64
 }
 
 // Pruned is what was deleted.
 type Pruned struct {
 	Firings, Messages int
 	Executions        []Execution
+	// After is the place of the last ones that were looked at.
+	After Place
+	// More says that there are more to look at.
+	More bool
 }

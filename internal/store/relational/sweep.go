@@ -381,56 +381,114 @@ func (db *DB) delete(ctx context.Context, operation, statement string, args ...a
 	return deleted, err
 }
 
-// Prune deletes settled firings, messages and executions that have ended, a few at a time.
+// Prune deletes settled firings, messages and executions that have ended, a few
+// at a time. It looks for them outside of the transactions, in which nobody else
+// writes on some databases, and goes past those that stay once.
 func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned store.Pruned, err error) {
+	pruned.After = r.After
+	looked := 0
 	if !r.Firings.IsZero() {
-		if pruned.Firings, err = db.delete(ctx, "delete old firings", deleteOldFirings, micros(r.Firings), micros(r.Firings), limit); err != nil {
+		if looked, err = db.pruneFirings(ctx, r, limit, &pruned); err != nil {
 			return pruned, err
 		}
+		pruned.More = looked == limit
 	}
 	if !r.Messages.IsZero() {
 		if pruned.Messages, err = db.delete(ctx, "delete old messages", deleteOldMessages, micros(r.Messages), limit); err != nil {
 			return pruned, err
 		}
+		pruned.More = pruned.More || pruned.Messages == limit
 	}
 	if !r.Executions.IsZero() {
-		err = db.update(ctx, "delete old executions", func(tx transaction) error {
-			pruned.Executions = nil
-			old, err := collect(ctx, tx.session, scanOldExecution, selectOldExecutions, micros(r.Executions), int64(r.Keep), int64(r.Keep), limit)
-			if err != nil {
-				return err
-			}
-			for _, x := range old {
-				for _, table := range []string{"task_executions", "node_executions"} {
-					if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE execution_id = ?`, x.id); err != nil {
-						return err
-					}
-				}
-				if _, err := tx.exec(ctx, `DELETE FROM executions WHERE id = ?`, x.id); err != nil {
-					return err
-				}
-				pruned.Executions = append(pruned.Executions, store.Execution{Key: x.key})
-			}
-			return nil
-		})
+		if looked, err = db.pruneExecutions(ctx, r, limit, &pruned); err != nil {
+			return pruned, err
+		}
+		pruned.More = pruned.More || looked == limit
 	}
-	return pruned, err
+	return pruned, nil
 }
 
-const deleteOldFirings = `DELETE FROM firings WHERE (slot, schedule_id) IN (
-	SELECT slot, schedule_id FROM firings WHERE slot < ? AND outcome <> 0 AND settled_at < ? ORDER BY slot LIMIT ?)`
+func (db *DB) pruneFirings(ctx context.Context, r store.Retention, limit int, pruned *store.Pruned) (looked int, err error) {
+	const operation = "delete old firings"
+	old, err := collect(ctx, db.reading(), scanOldFiring, selectOldFirings,
+		micros(r.Firings), micros(r.After.Slot), r.After.ScheduleID, micros(r.Firings), limit)
+	if err != nil {
+		return 0, db.failed(ctx, operation, err)
+	}
+	if len(old) == 0 {
+		return 0, nil
+	}
+	last := old[len(old)-1]
+	pruned.After.Slot, pruned.After.ScheduleID = last.slot, last.schedule
+	if slices.ContainsFunc(old, func(f oldFiring) bool { return f.over }) {
+		pruned.Firings, err = db.delete(ctx, operation, deleteOldFirings,
+			micros(r.After.Slot), r.After.ScheduleID, micros(last.slot), last.schedule, micros(r.Firings))
+	}
+	return len(old), err
+}
 
-const selectOldExecutions = `SELECT e.id, e.project, e.domain, e.name FROM executions e WHERE e.open = 0 AND e.ended_at < ?
-	AND (? = 0 OR (SELECT count(*) FROM executions y WHERE y.project = e.project AND y.domain = e.domain AND y.launched_name = e.launched_name
-		AND y.created_at > e.created_at) >= ?)
-	ORDER BY e.ended_at LIMIT ?`
+func (db *DB) pruneExecutions(ctx context.Context, r store.Retention, limit int, pruned *store.Pruned) (looked int, err error) {
+	const operation = "delete old executions"
+	old, err := collect(ctx, db.reading(), scanOldExecution, selectOldExecutions,
+		r.Keep, max(r.Keep-1, 0), micros(r.After.EndedAt), r.After.ExecutionID, micros(r.Executions), limit)
+	if err != nil {
+		return 0, db.failed(ctx, operation, err)
+	}
+	var ids []any
+	for _, x := range old {
+		pruned.After.EndedAt, pruned.After.ExecutionID = x.ended, x.id
+		if !x.kept {
+			ids = append(ids, x.id)
+			pruned.Executions = append(pruned.Executions, store.Execution{Key: x.key})
+		}
+	}
+	if len(ids) == 0 {
+		return len(old), nil
+	}
+	return len(old), db.update(ctx, operation, func(tx transaction) error {
+		for _, those := range []string{"task_executions WHERE execution_id", "node_executions WHERE execution_id", "executions WHERE id"} {
+			if _, err := tx.exec(ctx, "DELETE FROM "+those+" IN "+Values(1, len(ids)), ids...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const (
+	selectOldFirings = `SELECT slot, schedule_id, outcome <> 0 AND settled_at < ? FROM firings
+		WHERE (slot, schedule_id) > (?, ?) AND slot < ? ORDER BY slot, schedule_id LIMIT ?`
+	deleteOldFirings = `DELETE FROM firings
+		WHERE (slot, schedule_id) > (?, ?) AND (slot, schedule_id) <= (?, ?) AND outcome <> 0 AND settled_at < ?`
+)
+
+// oldFiring is one whose slot is old; it need not be over for that.
+type oldFiring struct {
+	slot     time.Time
+	schedule int64
+	over     bool
+}
+
+func scanOldFiring(rows *sql.Rows) (f oldFiring, err error) {
+	err = rows.Scan(instant{&f.slot}, &f.schedule, &f.over)
+	return f, err
+}
+
+// selectOldExecutions says of each whether it is one of the latest of its launch
+// plan, and counts no further than that takes.
+const selectOldExecutions = `SELECT e.id, e.project, e.domain, e.name, e.ended_at,
+	? > 0 AND NOT EXISTS (SELECT 1 FROM executions y WHERE y.project = e.project AND y.domain = e.domain AND y.launched_name = e.launched_name
+		AND y.created_at > e.created_at ORDER BY y.created_at LIMIT 1 OFFSET ?)
+	FROM executions e WHERE e.open = 0 AND (e.ended_at, e.id) > (?, ?) AND e.ended_at < ? ORDER BY e.ended_at, e.id LIMIT ?`
 
 type oldExecution struct {
-	id  int64
-	key ident.Key
+	id    int64
+	key   ident.Key
+	ended time.Time
+	kept  bool
 }
 
 func scanOldExecution(rows *sql.Rows) (x oldExecution, err error) {
-	err = rows.Scan(&x.id, &x.key.Project, &x.key.Domain, &x.key.Name)
+	err = rows.Scan(&x.id, &x.key.Project, &x.key.Domain, &x.key.Name, instant{&x.ended}, &x.kept)
 	return x, err
 }

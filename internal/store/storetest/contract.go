@@ -274,10 +274,10 @@ type Housekeeping interface {
 	// there, and those are launched that were skipped or given up as dead while
 	// somebody launched them. What was wrong is repaired, and told.
 	Sweep(ctx context.Context, after int64, since, now time.Time, limit int) (store.Swept, error)
-	// Prune deletes up to limit firings, as many messages about alerts and as many
-	// executions, the oldest first.
-	// Pending firings and open executions stay. Nodes and tasks go with their
-	// executions, of which it returns the keys alone.
+	// Prune looks at up to limit firings and as many executions that ended, the
+	// oldest first, and deletes those that need not be kept, and up to limit messages
+	// about alerts. Pending firings and open executions stay. Nodes and tasks go with
+	// their executions, of which it returns the keys alone.
 	Prune(ctx context.Context, r store.Retention, limit int) (store.Pruned, error)
 }
 

@@ -284,17 +284,24 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 		check(t, s.Pause(ctx, plan.Key, "maintenance", time.Time{}, ada(at(6))))
 		check(t, s.Resume(ctx, plan.Key, ada(at(9))))
 		check(t, s.Skip(ctx, plan.Key, at(50), ada(at(9))))
-		for _, want := range [][]string{
-			{"12:02 v1 pending", "12:04 v1 dead", "12:05 v1 launched", "12:06 v1 launched", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"},
-			{"12:02 v1 pending", "12:04 v1 dead", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"},
-			{"12:02 v1 pending", "12:04 v1 dead", "12:50 v1 skipped manual"},
-			{"12:02 v1 pending", "12:04 v1 dead", "12:50 v1 skipped manual"},
+		r := store.Retention{Firings: at(20)}
+		for _, c := range []struct {
+			more bool
+			want []string
+		}{
+			{true, []string{"12:02 v1 pending", "12:03 v1 launched", "12:04 v1 dead", "12:05 v1 launched", "12:06 v1 launched", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"}},
+			{true, []string{"12:02 v1 pending", "12:04 v1 dead", "12:05 v1 launched", "12:06 v1 launched", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"}},
+			{true, []string{"12:02 v1 pending", "12:04 v1 dead", "12:07 v1 skipped 3 to 12:09", "12:50 v1 skipped manual"}},
+			{false, []string{"12:02 v1 pending", "12:04 v1 dead", "12:50 v1 skipped manual"}},
 		} {
 			before := len(ledger(t, s, plan.Key))
-			got := must(s.Prune(ctx, store.Retention{Firings: at(20)}, 2))(t)
-			same(t, "ledger", ledger(t, s, plan.Key), want)
-			same(t, "how many were deleted", got, store.Pruned{Firings: before - len(want)})
+			got := must(s.Prune(ctx, r, 2))(t)
+			same(t, "ledger", ledger(t, s, plan.Key), c.want)
+			same(t, "how many were deleted", got.Firings, before-len(c.want))
+			same(t, "more", got.More, c.more)
+			r.After = got.After
 		}
+		same(t, "what is settled by now", must(s.Prune(ctx, store.Retention{Firings: at(40)}, 10))(t).Firings, 1)
 	})
 
 	t.Run("messages", func(t *testing.T) {
@@ -318,7 +325,8 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 		deleted []string // one after the other
 	}{
 		{"executions by age", store.Retention{Executions: at(3)}, 10, []string{"f0", "f1", "f2"}},
-		{"executions in batches, the first to end first", store.Retention{Executions: at(3)}, 2, []string{"f0", "f1"}},
+		{"executions in batches, the first to end first", store.Retention{Executions: at(3)}, 2, []string{"f0", "f1", "f2"}},
+		{"executions in batches beside those that stay", store.Retention{Executions: at(9), Keep: 2}, 1, []string{"f0", "f1", "f2"}},
 		{"executions but the latest of each launch plan", store.Retention{Executions: at(9), Keep: 2}, 10, []string{"f0", "f1", "f2"}}, // f6, which is open, is one of them.
 		{"executions but more than there are", store.Retention{Executions: at(9), Keep: 20}, 10, nil},
 		{"all but what is open", store.Retention{Executions: at(9)}, 10, []string{"f0", "f1", "f2", "f3", "f4", "f5"}},
@@ -342,8 +350,13 @@ func exercisePrune(t *testing.T, open func(t *testing.T) Store) {
 				check(t, s.PutNode(ctx, "", store.NodeExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
 				check(t, s.PutTask(ctx, "", store.TaskExecution{Execution: e.Key, Node: "n0", Phase: store.Succeeded}))
 			}
-			got := must(s.Prune(ctx, c.r, c.limit))(t)
-			same(t, "deleted", executionNames(got.Executions), c.deleted)
+			var deleted []string
+			for more := true; more; {
+				got := must(s.Prune(ctx, c.r, c.limit))(t)
+				deleted = append(deleted, executionNames(got.Executions)...)
+				more, c.r.After = got.More, got.After
+			}
+			same(t, "deleted", deleted, c.deleted)
 			left := must(s.Executions(ctx, store.Query{Limit: 10}))(t)
 			same(t, "left", len(left), 7-len(c.deleted))
 			for _, name := range c.deleted {
