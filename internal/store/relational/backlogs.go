@@ -154,15 +154,18 @@ func (db *DB) CancelBacklog(ctx context.Context, id int64, c store.Change) (stor
 	return b.Backlog, err
 }
 
-// cancel ends b. Slots that came due are skipped, those that a backfill was to add have no outcome of their own.
+// cancel ends b. Slots that came due are skipped, but those that another one is
+// to launch as well; those that a backfill was to add have no outcome of their own.
 func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, now time.Time) error {
 	kind, err := kindCode(b.Kind)
 	if err != nil {
 		return err
 	}
 	if _, err := tx.exec(ctx, `UPDATE firings SET outcome = 2, reason = ?, settled_at = ?
-		WHERE schedule_id = ? AND slot BETWEEN ? AND ? AND kind = ? AND outcome = 0 AND owner = 0 AND tried = 0`,
-		reason, micros(now), b.ScheduleID, micros(b.First), micros(b.Last), kind); err != nil {
+		WHERE schedule_id = ? AND slot BETWEEN ? AND ? AND kind = ? AND outcome = 0 AND owner = 0 AND tried = 0
+			AND NOT EXISTS (SELECT 1 FROM backlogs o WHERE o.schedule_id = firings.schedule_id AND o.next_at IS NOT NULL AND o.id <> ?
+				AND o.kind = firings.kind AND firings.slot BETWEEN o.first AND o.last)`,
+		reason, micros(now), b.ScheduleID, micros(b.First), micros(b.Last), kind, b.ID); err != nil {
 		return fmt.Errorf("skip pending firings: %w", err)
 	}
 	if b.Kind == schedule.KindCatchUp {

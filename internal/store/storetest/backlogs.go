@@ -384,6 +384,25 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"11:51 v2 launched backfill", "11:52 v2 skipped backfill", "11:53 v2 skipped backfill"})
 	})
 
+	t.Run("is cancelled beside another", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		var ids []int64
+		for _, first := range []int{-9, -7} {
+			ids = append(ids, must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(first), Last: at(first + 4), PerMinute: 6}, ada(at(0))))(t).ID)
+		}
+		for i := range 3 {
+			fill(t, s, at(1).Add(time.Duration(i)*10*time.Second), 100)
+		}
+		cancelled := func(id int64, at time.Time, want ...string) {
+			t.Helper()
+			must(s.CancelBacklog(ctx, id, ada(at)))(t)
+			same(t, "ledger", ledger(t, s, plan.Key), want)
+		}
+		cancelled(ids[0], at(2), "11:51 v1 skipped backfill", "11:52 v1 skipped backfill", "11:53 v1 pending backfill", "11:54 v1 pending backfill", "11:55 v1 pending backfill")
+		cancelled(ids[1], at(3), "11:51 v1 skipped backfill", "11:52 v1 skipped backfill", "11:53 v1 skipped backfill", "11:54 v1 skipped backfill", "11:55 v1 skipped backfill")
+	})
+
 	t.Run("of what is not there", func(t *testing.T) {
 		s, ctx := open(t), t.Context()
 		_, err := s.CancelBacklog(ctx, 77, ada(noon))
