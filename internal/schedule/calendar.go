@@ -103,22 +103,31 @@ func (p Policy) CalendarNames() []string {
 	return slices.Compact(names)
 }
 
-// Replace is p with c in place of the calendar of that name; ok is false if p has none.
-func (p Policy) Replace(c Calendar) (replaced Policy, ok bool) {
-	i := slices.IndexFunc(p.Calendars, func(o Calendar) bool { return o.Name == c.Name })
+// Calendar is the calendar of that name which p excludes; ok is false if it excludes none.
+func (p Policy) Calendar(name string) (c Calendar, ok bool) {
+	i := slices.IndexFunc(p.Calendars, func(c Calendar) bool { return c.Name == name })
 	if i < 0 {
-		return p, false
+		return Calendar{}, false
 	}
+	return p.Calendars[i], true
+}
+
+// Replace is p with c in place of the calendar of that name, which it has.
+func (p Policy) Replace(c Calendar) Policy {
 	p.Calendars = slices.Clone(p.Calendars)
-	p.Calendars[i] = c
-	return p, true
+	for i := range p.Calendars {
+		if p.Calendars[i].Name == c.Name {
+			p.Calendars[i] = c
+		}
+	}
+	return p
 }
 
 // calendar is the one that Exclude names, as slots are compared with it.
 func (p Policy) calendar(name string) (cron.Calendar, error) {
-	i := slices.IndexFunc(p.Calendars, func(c Calendar) bool { return c.Name == name })
-	if i < 0 {
+	c, ok := p.Calendar(name)
+	if !ok {
 		return cron.Calendar{}, fmt.Errorf("the days of the calendar %q are not known", name)
 	}
-	return cron.NewCalendar(name, p.Calendars[i].Dates()...), nil
+	return cron.NewCalendar(name, c.Dates()...), nil
 }

@@ -45,10 +45,10 @@ func (s *schedules) PutCalendar(ctx context.Context, r *tminusv1.PutCalendarRequ
 		return nil, err
 	}
 	changed, err := s.store.PutCalendar(ctx, cal, c)
+	s.engine.Wake() // Some schedules may have changed even then.
 	if err != nil {
 		return nil, err
 	}
-	s.engine.Wake()
 	m, err := s.calendar(ctx, cal.Name)
 	return &tminusv1.PutCalendarResponse{Calendar: m, Schedules: uint32(min(changed, math.MaxInt32))}, err //nolint:gosec // Bounded in the line.
 }

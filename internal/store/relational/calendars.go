@@ -48,58 +48,93 @@ func (db *DB) Calendars(ctx context.Context, q store.Query) ([]store.Calendar, e
 	return list(ctx, db, &calendarEntity, q, scanCalendar)
 }
 
-// PutCalendar stores a calendar, and gives its days to the active schedules that name it.
+// PutCalendar stores a calendar, and gives its days to the active schedules that
+// name it, some at a time: none of them waits for all the others. What a crash
+// left undone is done when it is put again, or by the next sweep.
 func (db *DB) PutCalendar(ctx context.Context, cal schedule.Calendar, c store.Change) (changed int, err error) {
+	operation := "put calendar " + cal.Name
 	days, err := json.Marshal(cal.Days)
 	if err != nil {
-		return 0, fmt.Errorf("put calendar %s: %w", cal.Name, err)
+		return 0, fmt.Errorf("%s: %w", operation, err)
 	}
-	err = db.update(ctx, "put calendar "+cal.Name, func(tx transaction) error {
-		changed = 0
+	err = db.update(ctx, operation, func(tx transaction) error {
 		before, err := lockCalendar(ctx, tx, cal.Name)
 		if !errors.Is(err, store.ErrNotFound) && (err != nil || before.Equal(cal)) {
 			return err
 		}
-		if _, err := tx.exec(ctx, `INSERT INTO calendars (name, days, by_whom, why, updated_at) VALUES (?, ?, ?, ?, ?)
+		_, err = tx.exec(ctx, `INSERT INTO calendars (name, days, by_whom, why, updated_at) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET days = excluded.days, by_whom = excluded.by_whom, why = excluded.why, updated_at = excluded.updated_at`,
-			cal.Name, string(days), c.By, c.Why, micros(c.At)); err != nil {
-			return err
-		}
-		since, err := sinceWhen(ctx, tx, c.At)
-		if err != nil {
-			return err
-		}
-		users, err := collect(ctx, tx.session, scanUser, `SELECT s.project, s.domain, s.name `+activeUsers+` ORDER BY s.id`, cal.Name)
-		if err != nil {
-			return err
-		}
-		for _, key := range users {
-			changes, err := recalendar(ctx, tx, key, cal, since, c)
-			if err != nil {
-				return fmt.Errorf("change the schedule of %s: %w", key, err)
-			}
-			if changes {
-				changed++
-			}
-		}
-		if changed == 0 {
-			return nil
-		}
-		return tx.notify(ctx)
+			cal.Name, string(days), c.By, c.Why, micros(c.At))
+		return err
 	})
+	for after, more := int64(0), true; more && err == nil; {
+		var n int
+		var last int64
+		err = db.update(ctx, operation, func(tx transaction) (err error) {
+			n, last, more, err = recalendarSome(ctx, tx, cal.Name, after, c.At)
+			return err
+		})
+		if err == nil {
+			changed, after = changed+n, last
+		}
+	}
 	return changed, err
+}
+
+// calendarBatch is how many schedules get the days of a calendar in one transaction.
+const calendarBatch = 200
+
+// recalendarSome gives the days of a calendar, as they are now, to some of the
+// schedules that name it and have others: those after one. It says how many those
+// are, which was the last, and whether there may be more.
+func recalendarSome(ctx context.Context, tx transaction, name string, after int64, now time.Time) (changed int, last int64, more bool, err error) {
+	cal, err := get(ctx, tx.session, &calendarEntity, scanCalendar, "c.name = ?"+tx.holdRows("c"), name)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, after, false, nil // Nobody named it, and somebody has deleted it.
+	}
+	if err != nil {
+		return 0, after, false, err
+	}
+	since, err := sinceWhen(ctx, tx, now)
+	if err != nil {
+		return 0, after, false, err
+	}
+	users, err := collect(ctx, tx.session, scanUser, `SELECT s.id, s.project, s.domain, s.name `+activeUsers+` AND s.id > ? ORDER BY s.id LIMIT ?`, name, after, calendarBatch)
+	if err != nil {
+		return 0, after, false, err
+	}
+	last = after
+	for _, u := range users {
+		last = u.id
+		changes, err := recalendar(ctx, tx, u.key, cal, since, now)
+		if err != nil {
+			return 0, after, false, fmt.Errorf("change the schedule of %s: %w", u.key, err)
+		}
+		if changes {
+			changed++
+		}
+	}
+	if changed > 0 {
+		err = tx.notify(ctx)
+	}
+	return changed, last, len(users) == calendarBatch, err
 }
 
 // activeUsers are the active schedules that may name a calendar.
 const activeUsers = `FROM schedules s JOIN schedule_calendars u ON u.schedule_id = s.id WHERE u.calendar = ? AND s.active = 1`
 
-func scanUser(rows *sql.Rows) (k ident.Key, err error) {
-	err = rows.Scan(&k.Project, &k.Domain, &k.Name)
-	return k, err
+type calendarUser struct {
+	id  int64
+	key ident.Key
 }
 
-// lockCalendar keeps others from changing a calendar, and from activating what
-// names it, until tx has ended.
+func scanUser(rows *sql.Rows) (u calendarUser, err error) {
+	err = rows.Scan(&u.id, &u.key.Project, &u.key.Domain, &u.key.Name)
+	return u, err
+}
+
+// lockCalendar keeps others from changing a calendar, from activating what names
+// it, and from giving its days to schedules, until tx has ended.
 func lockCalendar(ctx context.Context, tx transaction, name string) (store.Calendar, error) {
 	if tx.db.dialect.Locks { // The name, as there may be no row yet.
 		if err := tx.db.dialect.LockName(ctx, tx.tx, "calendar "+name); err != nil {
@@ -109,11 +144,11 @@ func lockCalendar(ctx context.Context, tx transaction, name string) (store.Calen
 	return get(ctx, tx.session, &calendarEntity, scanCalendar, "c.name = ?"+tx.lockRows("c"), name)
 }
 
-// recalendar makes the slots of a schedule from c.At on those that it has with
-// cal as it is now; those before are decided first. A schedule that does not
-// name it, or that is not active any more, is left as it is. A problem is over
-// if the new days end it.
-func recalendar(ctx context.Context, tx transaction, key ident.Key, cal schedule.Calendar, since time.Time, c store.Change) (changed bool, err error) {
+// recalendar gives a schedule the days of cal, from when they were put on; slots
+// that came due before are decided first. A schedule that does not name it, that
+// has these days, or that is not active any more is left as it is. A problem is
+// over if the new days end it.
+func recalendar(ctx context.Context, tx transaction, key ident.Key, cal store.Calendar, since, now time.Time) (changed bool, err error) {
 	s, err := activeSchedule(ctx, tx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -121,13 +156,14 @@ func recalendar(ctx context.Context, tx transaction, key ident.Key, cal schedule
 	if err != nil {
 		return false, err
 	}
-	policy, names := s.Spec.Policy.Replace(cal)
-	if !names {
+	if had, names := s.Spec.Policy.Calendar(cal.Name); !names || had.Equal(cal.Calendar) {
 		return false, nil
 	}
+	c := store.Change{By: cal.By, Why: cal.Why, At: later(now, cal.UpdatedAt)}
 	if err := finish(ctx, tx, &s, c.At, since); err != nil {
 		return false, err
 	}
+	policy := s.Spec.Policy.Replace(cal.Calendar)
 	s.Spec.Policy, s.Cursor = policy, later(c.At, s.Cursor)
 	planned, err := plan(&s, c.At, c.At)
 	if err != nil {
@@ -169,7 +205,7 @@ func (db *DB) DeleteCalendar(ctx context.Context, name string) error {
 			if err != nil {
 				return err
 			}
-			if _, names := s.Spec.Policy.Replace(schedule.Calendar{Name: name}); names {
+			if _, names := s.Spec.Policy.Calendar(name); names {
 				return &store.CalendarInUseError{Calendar: name, By: s.LaunchPlan.Key}
 			}
 			return nil

@@ -3,6 +3,7 @@ package relational
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,8 +60,17 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 	if err != nil {
 		return swept, db.failed(ctx, operation, err)
 	}
+	calendars, err := db.calendarsOf(ctx, rows, until)
+	if err != nil {
+		return swept, db.failed(ctx, operation, err)
+	}
 	for i := range rows {
 		row := &rows[i]
+		if changed, err := db.remind(ctx, row, calendars, now, &swept); err != nil {
+			return swept, err
+		} else if changed {
+			continue // It is checked the next time.
+		}
 		_, misplaced := place(&row.scheduleRow)
 		known := revisions[row.ID]
 		if misplaced == "" && (len(known) == 0 || expected(known, since, earlier(until, row.Cursor)) == row.firings) {
@@ -86,6 +96,54 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 		swept.Repairs = slices.Concat(swept.Repairs, orphans, belied)
 	}
 	return swept, nil
+}
+
+// calendarsOf are the calendars that schedules exclude and that were put on before
+// a time; those of none if they exclude none, as most do.
+func (db *DB) calendarsOf(ctx context.Context, rows []sweptRow, before time.Time) (map[string]store.Calendar, error) {
+	if !slices.ContainsFunc(rows, func(r sweptRow) bool { return r.Active && len(r.Spec.Policy.Calendars) > 0 }) {
+		return nil, nil
+	}
+	all, err := collect(ctx, db.reading(), scanCalendar, "SELECT "+calendarEntity.columns+" FROM "+calendarEntity.from+" WHERE c.updated_at <= ?", micros(before))
+	byName := make(map[string]store.Calendar, len(all))
+	for _, c := range all {
+		byName[c.Name] = c
+	}
+	return byName, err
+}
+
+// remind gives a schedule the days of its calendars that it has not, as the
+// process ended which was to.
+func (db *DB) remind(ctx context.Context, row *sweptRow, calendars map[string]store.Calendar, now time.Time, swept *store.Swept) (changed bool, err error) {
+	if !row.Active {
+		return false, nil
+	}
+	for _, had := range row.Spec.Policy.Calendars {
+		if cal, ok := calendars[had.Name]; !ok || cal.Equal(had) {
+			continue
+		}
+		reminded := false
+		err := db.update(ctx, "check schedules", func(tx transaction) error {
+			cal, err := get(ctx, tx.session, &calendarEntity, scanCalendar, "c.name = ?"+tx.holdRows("c"), had.Name)
+			if err != nil {
+				return err
+			}
+			since, err := sinceWhen(ctx, tx, now)
+			if err != nil {
+				return err
+			}
+			reminded, err = recalendar(ctx, tx, row.LaunchPlan.Key, cal, since, now)
+			return err
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		if reminded {
+			changed = true
+			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: row.LaunchPlan, Found: "it had not got the days of the calendar " + had.Name + " as they are now"})
+		}
+	}
+	return changed, nil
 }
 
 // sweepMargin leaves alone what is being planned at this moment.

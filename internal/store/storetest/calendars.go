@@ -138,6 +138,41 @@ func exerciseCalendars(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "after the pause", next(t, plan.Key), "March 11 09:00, revision 4")
 	})
 
+	t.Run("reach those that a crash kept them from", func(t *testing.T) {
+		ctx := t.Context()
+		put(t, noon, days(t, "cut", 20))
+		plan := scheduled(t, s, "cut", excluding("cut"))
+		// So it is when the process ends right after the calendar is stored.
+		store3 := func() {
+			third := days(t, "cut", 3).Days[0]
+			exec(t, s, "UPDATE calendars SET days = '[%d]' WHERE name = 'cut'", third)
+		}
+		store3()
+		same(t, "before", next(t, plan.Key), "March 3 09:00, revision 1")
+		same(t, "changed when it is put again", put(t, at(1), days(t, "cut", 3)), 1)
+		same(t, "after", next(t, plan.Key), "March 4 09:00, revision 2")
+		put(t, at(2), days(t, "cut", 20))
+		same(t, "back", next(t, plan.Key), "March 3 09:00, revision 3")
+		store3()
+		same(t, "repairs while it may be under way", swept(t, s, at(2)), []store.Repair(nil))
+		same(t, "repairs", swept(t, s, at(4)), []store.Repair{{LaunchPlan: plan, Found: "it had not got the days of the calendar cut as they are now"}})
+		same(t, "swept", next(t, plan.Key), "March 4 09:00, revision 4")
+		r := must(s.Revisions(ctx, plan.Key, store.Query{Limit: 1}))(t)[0]
+		same(t, "revision", []string{r.Action, r.By, r.Why, r.From.String()}, []string{"calendar cut", "ada", "a test", at(4).String()})
+		same(t, "repairs after that", swept(t, s, at(6)), []store.Repair(nil))
+	})
+
+	t.Run("change any number of schedules", func(t *testing.T) {
+		put(t, noon, days(t, "many", 20))
+		const many = 401 // It takes three transactions.
+		for i := range many {
+			scheduled(t, s, fmt.Sprint("many", i), excluding("many"))
+		}
+		same(t, "changed", put(t, at(1), days(t, "many", 3)), many)
+		same(t, "the last", next(t, key(fmt.Sprint("many", many-1))), "March 4 09:00, revision 2")
+		same(t, "changed again", put(t, at(2), days(t, "many", 3)), 0)
+	})
+
 	t.Run("that take every slot are a problem, which others end", func(t *testing.T) {
 		ctx := t.Context()
 		put(t, noon, days(t, "all", 20))

@@ -142,11 +142,12 @@ type Schedules interface {
 
 // Calendars keeps the calendars that schedules exclude.
 type Calendars interface {
-	// PutCalendar stores a calendar. In the same transaction, each active schedule
-	// that names it gets its days, as a revision of its own: slots up to c.At are
-	// decided first, with the days of before, and later ones are those of the new
-	// days. What has a problem that they end fires again. changed is how many
-	// schedules those are. A calendar that has these days already stays as it is.
+	// PutCalendar stores a calendar. Then each active schedule that names it and has
+	// other days gets them, each at once but not all at once, as a revision of its
+	// own: slots up to c.At are decided first, with the days of before, and later ones
+	// are those of the new days. What has a problem that they end fires again. changed
+	// is how many schedules those are, also when it fails. A calendar that has these
+	// days already stays as it is.
 	PutCalendar(ctx context.Context, cal schedule.Calendar, c store.Change) (changed int, err error)
 	Calendar(ctx context.Context, name string) (store.Calendar, error)
 	// Calendars lists them, by default by name.
