@@ -108,8 +108,9 @@ type ScheduleServiceClient interface {
 	DiffSchedule(ctx context.Context, in *DiffScheduleRequest, opts ...grpc.CallOption) (*DiffScheduleResponse, error)
 	// PutCalendar stores a calendar, which schedules of all projects can exclude by
 	// its name: they have no slots on its days, in their own zones. The active ones
-	// that name it are changed with it, all or none, each by a revision of its own,
-	// and no slot of the past launches because of it.
+	// that name it are changed with it, some after others, each by a revision of its
+	// own, and no slot of the past launches because of it. After an error, ask again:
+	// it goes on with those that are left.
 	PutCalendar(ctx context.Context, in *PutCalendarRequest, opts ...grpc.CallOption) (*PutCalendarResponse, error)
 	// GetCalendar shows one calendar.
 	GetCalendar(ctx context.Context, in *GetCalendarRequest, opts ...grpc.CallOption) (*GetCalendarResponse, error)
@@ -409,8 +410,9 @@ type ScheduleServiceServer interface {
 	DiffSchedule(context.Context, *DiffScheduleRequest) (*DiffScheduleResponse, error)
 	// PutCalendar stores a calendar, which schedules of all projects can exclude by
 	// its name: they have no slots on its days, in their own zones. The active ones
-	// that name it are changed with it, all or none, each by a revision of its own,
-	// and no slot of the past launches because of it.
+	// that name it are changed with it, some after others, each by a revision of its
+	// own, and no slot of the past launches because of it. After an error, ask again:
+	// it goes on with those that are left.
 	PutCalendar(context.Context, *PutCalendarRequest) (*PutCalendarResponse, error)
 	// GetCalendar shows one calendar.
 	GetCalendar(context.Context, *GetCalendarRequest) (*GetCalendarResponse, error)
