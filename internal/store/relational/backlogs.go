@@ -154,8 +154,8 @@ func (db *DB) CancelBacklog(ctx context.Context, id int64, c store.Change) (stor
 	return b.Backlog, err
 }
 
-// cancel ends b. Slots that came due are skipped, but those that another one is
-// to launch as well; those that a backfill was to add have no outcome of their own.
+// cancel ends b. Slots that came due are skipped, but those recorded that another
+// one is to launch as well; those that a backfill was to add have no outcome of their own.
 func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, now time.Time) error {
 	kind, err := kindCode(b.Kind)
 	if err != nil {
@@ -164,16 +164,17 @@ func cancel(ctx context.Context, tx transaction, b *backlogRow, reason string, n
 	if _, err := tx.exec(ctx, `UPDATE firings SET outcome = 2, reason = ?, settled_at = ?
 		WHERE schedule_id = ? AND slot BETWEEN ? AND ? AND kind = ? AND outcome = 0 AND owner = 0 AND tried = 0
 			AND NOT EXISTS (SELECT 1 FROM backlogs o WHERE o.schedule_id = firings.schedule_id AND o.next_at IS NOT NULL AND o.id <> ?
-				AND o.kind = firings.kind AND firings.slot BETWEEN o.first AND o.last)`,
+				AND firings.slot BETWEEN o.first AND o.last)`,
 		reason, micros(now), b.ScheduleID, micros(b.First), micros(b.Last), kind, b.ID); err != nil {
 		return fmt.Errorf("skip pending firings: %w", err)
 	}
 	if b.Kind == schedule.KindCatchUp {
-		first, last, count, err := b.rest().Left(b.schedule.Schedule)
-		if err != nil {
+		var first, last time.Time
+		count := 0
+		if err := b.schedule.planning(func() (err error) {
+			first, last, count, err = b.rest().Left(b.schedule.Schedule)
 			return err
-		}
-		if count > 0 {
+		}); err == nil && count > 0 { // What cannot be planned has no slots that anybody could tell.
 			if _, err := insert(ctx, tx, &b.schedule, []schedule.Firing{{
 				Kind: schedule.KindCatchUp, Slot: first, Last: last, Count: count, Outcome: schedule.Skipped, Reason: reason, RecordedAt: now, SettledAt: now,
 			}}); err != nil {
@@ -274,7 +275,10 @@ func fill(ctx context.Context, tx transaction, b *backlogRow, now time.Time, mos
 		most = min(most, max(1, b.PerMinute/60))
 		f.pause = time.Minute * time.Duration(most) / time.Duration(b.PerMinute)
 	}
-	if f.firings, f.rest, f.done, err = b.rest().Fill(b.schedule.Schedule, now, most); err != nil {
+	if err := b.schedule.planning(func() (err error) {
+		f.firings, f.rest, f.done, err = b.rest().Fill(b.schedule.Schedule, now, most)
+		return err
+	}); err != nil {
 		return f, cancel(ctx, tx, b, err.Error(), now)
 	}
 	if b.Kind == schedule.KindBackfill {

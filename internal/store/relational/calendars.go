@@ -99,7 +99,7 @@ func recalendarSome(ctx context.Context, tx transaction, name string, after int6
 	if err != nil {
 		return 0, after, false, err
 	}
-	users, err := collect(ctx, tx.session, scanUser, `SELECT s.id, s.project, s.domain, s.name `+activeUsers+` AND s.id > ? ORDER BY s.id LIMIT ?`, name, after, calendarBatch)
+	users, err := collect(ctx, tx.session, scanUser, `SELECT s.id, s.project, s.domain, s.name `+activeUsers+` AND u.schedule_id > ? ORDER BY u.schedule_id LIMIT ?`, name, after, calendarBatch)
 	if err != nil {
 		return 0, after, false, err
 	}

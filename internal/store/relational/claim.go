@@ -216,7 +216,7 @@ func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene sch
 	if scene.Running, err = collect(ctx, tx.session, scanExecutionKey, selectRunningKeys, plan.Project, plan.Domain, plan.Name); err != nil {
 		return scene, err
 	}
-	there, err := launchedBefore(ctx, tx, due)
+	there, err := launchedBefore(ctx, tx.session, due)
 	if err != nil {
 		return scene, err
 	}
@@ -231,7 +231,7 @@ func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene sch
 
 // launchedBefore finds out which of the firings that were tried have their
 // execution already, and when that was made: the answer may have been lost.
-func launchedBefore(ctx context.Context, tx transaction, firings []schedule.Firing) (map[firingKey]time.Time, error) {
+func launchedBefore(ctx context.Context, s session, firings []schedule.Firing) (map[firingKey]time.Time, error) {
 	tried := make(map[ident.Key]schedule.Firing) // by execution
 	names := make(map[ident.Key][]any)           // by project and domain
 	for _, f := range firings {
@@ -243,7 +243,7 @@ func launchedBefore(ctx context.Context, tx transaction, firings []schedule.Firi
 	}
 	there := make(map[firingKey]time.Time)
 	for place, some := range names {
-		found, err := collect(ctx, tx.session, scanLaunch, selectLaunches+Values(1, len(some)), append([]any{place.Project, place.Domain}, some...)...)
+		found, err := collect(ctx, s, scanLaunch, selectLaunches+Values(1, len(some)), append([]any{place.Project, place.Domain}, some...)...)
 		if err != nil {
 			return nil, fmt.Errorf("look for executions: %w", err)
 		}

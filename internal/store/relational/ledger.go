@@ -393,7 +393,7 @@ func undead(ctx context.Context, tx transaction, firings []schedule.Firing) ([]s
 			dead = append(dead, f)
 		}
 	}
-	there, err := launchedBefore(ctx, tx, dead)
+	there, err := launchedBefore(ctx, tx.session, dead)
 	if err != nil || len(there) == 0 {
 		return firings, err
 	}

@@ -163,18 +163,27 @@ func activeSchedule(ctx context.Context, tx transaction, key ident.Key) (schedul
 	return s, err
 }
 
-// plan is schedule.Plan for a row. A panic over one schedule must not end the
-// process again at every start, so it is that schedule's problem.
+// plan is schedule.Plan for a row.
 func plan(s *scheduleRow, now, since time.Time) (p schedule.Planned, err error) {
+	err = s.planning(func() (err error) {
+		p, err = schedule.Plan(s.Schedule, now, since)
+		return err
+	})
+	return p, err
+}
+
+// planning calls do, which goes through slots of s. A panic over one schedule must
+// not end the process again at every start, so it is that schedule's problem.
+func (s *scheduleRow) planning(do func() error) (err error) {
 	if s.unread != nil {
-		return p, s.unread
+		return s.unread
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("planning failed: %v", r)
 		}
 	}()
-	return schedule.Plan(s.Schedule, now, since)
+	return do()
 }
 
 // finish decides the slots of s up to now, to the last, before s changes. Where
@@ -232,12 +241,13 @@ func problemReason(s *scheduleRow) string { return "could not be planned: " + s.
 
 // pass records the slots of s up to now, none of which launches, as one firing.
 func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, outcome schedule.Outcome, reason string) error {
-	if s.unread != nil {
-		return nil //nolint:nilerr // It has no slots that anybody could tell.
-	}
-	f, some, err := schedule.Pass(s.Schedule, now, outcome, reason, now)
-	if err != nil || !some {
-		return nil //nolint:nilerr // A schedule that cannot be planned has no slots to lose.
+	var f schedule.Firing
+	some := false
+	if err := s.planning(func() (err error) {
+		f, some, err = schedule.Pass(s.Schedule, now, outcome, reason, now)
+		return err
+	}); err != nil || !some {
+		return nil //nolint:nilerr // A schedule that cannot be planned has no slots that anybody could tell.
 	}
 	if _, err := insert(ctx, tx, s, []schedule.Firing{f}); err != nil {
 		return err
@@ -474,7 +484,7 @@ func (db *DB) Unskip(ctx context.Context, key ident.Key, slot time.Time, c store
 			return err
 		}
 		// Once the cursor has passed it, nobody would plan the slot again.
-		r, err := tx.exec(ctx, `DELETE FROM firings WHERE slot = ? AND schedule_id = ? AND outcome = 2 AND kind = 3 AND slot > ?`,
+		r, err := tx.exec(ctx, `DELETE FROM firings WHERE slot = ? AND schedule_id = ? AND outcome = 2 AND kind = 3 AND tried = 0 AND slot > ?`,
 			micros(slot), s.ID, micros(later(c.At, s.Cursor)))
 		if err := one(r, err); err != nil {
 			return err

@@ -89,7 +89,7 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 		if err != nil {
 			return swept, err
 		}
-		belied, err := db.belied(ctx, since, now)
+		belied, err := db.belied(ctx, since)
 		if err != nil {
 			return swept, err
 		}
@@ -101,11 +101,11 @@ func (db *DB) Sweep(ctx context.Context, after int64, since, now time.Time, limi
 // calendarsOf are the calendars that schedules exclude and that were put on before
 // a time; those of none if they exclude none, as most do.
 func (db *DB) calendarsOf(ctx context.Context, rows []sweptRow, before time.Time) (map[string]store.Calendar, error) {
+	byName := make(map[string]store.Calendar)
 	if !slices.ContainsFunc(rows, func(r sweptRow) bool { return r.Active && len(r.Spec.Policy.Calendars) > 0 }) {
-		return nil, nil
+		return byName, nil
 	}
 	all, err := collect(ctx, db.reading(), scanCalendar, "SELECT "+calendarEntity.columns+" FROM "+calendarEntity.from+" WHERE c.updated_at <= ?", micros(before))
-	byName := make(map[string]store.Calendar, len(all))
 	for _, c := range all {
 		byName[c.Name] = c
 	}
@@ -256,6 +256,9 @@ func repair(ctx context.Context, tx transaction, id int64, revisions []store.Rev
 			if err != nil {
 				return err
 			}
+			if found == "" {
+				continue
+			}
 			repaired++
 			swept.Repairs = append(swept.Repairs, store.Repair{LaunchPlan: s.LaunchPlan, Slot: slot, Found: found})
 		}
@@ -313,18 +316,19 @@ func coverage(ctx context.Context, tx transaction, s *scheduleRow, since time.Ti
 		}
 		return struct{}{}, err
 	}
-	if _, err := collect(ctx, tx.session, scan, columns+"slot > ? ORDER BY slot LIMIT ?", s.ID, micros(since), 2*maxSlots); err != nil {
-		return nil, err
-	}
-	if _, err := collect(ctx, tx.session, scan, columns+"outcome > 1 AND last >= ?", s.ID, micros(since)); err != nil {
-		return nil, err
-	}
+	// First: one that ends between the two has its firings there by then.
 	open, err := collect(ctx, tx.session, scanBacklog, selectBacklogsOf, s.ID)
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range open {
 		c.add(span{b.First, b.Last})
+	}
+	if _, err := collect(ctx, tx.session, scan, columns+"slot > ? ORDER BY slot LIMIT ?", s.ID, micros(since), 2*maxSlots); err != nil {
+		return nil, err
+	}
+	if _, err := collect(ctx, tx.session, scan, columns+"outcome > 1 AND last >= ?", s.ID, micros(since)); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -337,8 +341,9 @@ func amend(ctx context.Context, tx transaction, s scheduleRow, r store.Revision,
 	if !s.Active || r.Paused != "" {
 		f = schedule.Lost(s.Schedule, slot, now)
 	}
-	if _, err := insert(ctx, tx, &s, []schedule.Firing{f}); err != nil {
-		return "", err
+	n, err := insert(ctx, tx, &s, []schedule.Firing{f})
+	if err != nil || n == 0 {
+		return "", err // It has one by now.
 	}
 	return fmt.Sprintf("slot %s had no outcome, and is %s now", slot.UTC().Format(time.RFC3339), f.Outcome), nil
 }
@@ -394,23 +399,38 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 	return repairs, err
 }
 
-const selectGivenUp = selectPending + ` WHERE f.outcome > 1 AND f.outcome IN (2, 4) AND f.tried = 1 AND f.slot > ? AND f.slot <= ? ORDER BY f.slot DESC LIMIT ?`
+const selectGivenUp = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.settled_at
+	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id
+	WHERE f.outcome > 1 AND f.outcome IN (2, 4) AND f.tried = 1 AND (f.settled_at, f.slot, f.schedule_id) > (?, ?, ?)
+	ORDER BY f.settled_at, f.slot, f.schedule_id LIMIT ?`
 
-// belied makes launched the firings that were given up while a launch of theirs
-// was under way, which came through and whose engine did not live to record it.
-func (db *DB) belied(ctx context.Context, since, now time.Time) (repairs []store.Repair, err error) {
-	err = db.update(ctx, "look for launches of firings that were given up", func(tx transaction) error {
-		repairs = nil
-		firings, err := collect(ctx, tx.session, scanPending, selectGivenUp, micros(since), micros(now), maxPending)
+func scanGivenUp(rows *sql.Rows) (f schedule.Firing, err error) {
+	id := &f.LaunchPlan
+	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &id.Project, &id.Domain, &id.Name, &id.Version, instant{&f.SettledAt})
+	f.Tried = true
+	return f, err
+}
+
+// belied makes launched the firings that were given up after since while a launch
+// of theirs was under way, which came through and whose engine did not live to
+// record it.
+func (db *DB) belied(ctx context.Context, since time.Time) (repairs []store.Repair, err error) {
+	const operation = "look for launches of firings that were given up"
+	last := schedule.Firing{SettledAt: since}
+	for more := true; more; {
+		some, err := collect(ctx, db.reading(), scanGivenUp, selectGivenUp, micros(last.SettledAt), micros(last.Slot), last.ScheduleID, maxPending)
 		if err != nil {
-			return err
+			return repairs, db.failed(ctx, operation, err)
 		}
-		there, err := launchedBefore(ctx, tx, firings)
-		if err != nil || len(there) == 0 {
-			return err
+		if more = len(some) == maxPending; more {
+			last = some[len(some)-1]
+		}
+		there, err := launchedBefore(ctx, db.reading(), some)
+		if err != nil {
+			return repairs, db.failed(ctx, operation, err)
 		}
 		var launched []schedule.Firing
-		for _, f := range firings {
+		for _, f := range some {
 			if at, is := there[keyOf(f)]; is {
 				f.Outcome, f.SettledAt = schedule.Launched, at
 				launched = append(launched, f)
@@ -419,10 +439,17 @@ func (db *DB) belied(ctx context.Context, since, now time.Time) (repairs []store
 				})
 			}
 		}
-		_, err = attest(ctx, tx, launched)
-		return err
-	})
-	return repairs, err
+		if len(launched) == 0 {
+			continue
+		}
+		if err := db.update(ctx, operation, func(tx transaction) error {
+			_, err := attest(ctx, tx, launched)
+			return err
+		}); err != nil {
+			return repairs, err
+		}
+	}
+	return repairs, nil
 }
 
 // delete runs a statement that deletes rows, and says how many.

@@ -454,8 +454,11 @@ func exerciseManual(t *testing.T, open func(t *testing.T) Store) {
 		wantError(t, s.Unskip(ctx, plan.Key, at(2), ada(at(1))), store.ErrNotFound)
 		wantError(t, s.Unskip(ctx, plan.Key, at(3), ada(at(3))), store.ErrNotFound) // It is due, planned or not.
 		wantError(t, s.Unskip(ctx, plan.Key, at(9), ada(at(1))), store.ErrNotFound)
+		f := must(s.RunNow(ctx, plan.Key, at(8), ada(at(1))))(t)
+		exec(t, s, "UPDATE firings SET outcome = 2, tried = 1, settled_at = 0 WHERE slot = %d AND schedule_id = %d", at(8).UnixMicro(), f.ScheduleID)
+		wantError(t, s.Unskip(ctx, plan.Key, at(8), ada(at(1))), store.ErrNotFound) // It was skipped while it was launched, perhaps.
 		advance(t, s, at(3))
-		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 skipped manual", "12:02 v1 pending", "12:03 v1 skipped manual"})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 skipped manual", "12:02 v1 pending", "12:03 v1 skipped manual", "12:08 v1 skipped manual"})
 	})
 	t.Run("what was decided is not skipped", func(t *testing.T) {
 		plan := scheduled(t, s, "decided", spec("* * * * *"))

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +87,35 @@ func exerciseCatchUp(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "backlog in the end", backlogs(t, s, plan.Key), []store.Backlog{want})
 		same(t, "firings", len(ledger(t, s, plan.Key)), 30)
 	})
+
+	for name, damage := range map[string]string{"an expression": "expression = '* * *'", "a policy": "policy = '{'"} {
+		t.Run("that cannot be planned any more, for "+name+", is in nobody's way", func(t *testing.T) {
+			for end, by := range map[string]func(t *testing.T, s Store, plan ident.ID){
+				"": func(t *testing.T, s Store, _ ident.ID) { t.Helper(); fill(t, s, at(32), 100) },
+				"cancelled by ada: a test": func(t *testing.T, s Store, plan ident.ID) {
+					t.Helper()
+					must(s.CancelBacklog(t.Context(), backlogs(t, s, plan.Key)[0].ID, ada(at(32))))(t)
+				},
+				"deactivated": func(t *testing.T, s Store, plan ident.ID) {
+					t.Helper()
+					check(t, s.Deactivate(t.Context(), plan, ada(at(32))))
+				},
+			} {
+				s, plan := late(t, schedule.Policy{})
+				other := scheduled(t, s, "b", spec("* * * * *"))
+				must(s.CreateBackfill(t.Context(), other.Key, store.Backlog{First: at(-9), Last: at(0)}, ada(at(30))))(t)
+				fill(t, s, at(31), 2)
+				exec(t, s, "UPDATE backlogs SET %s WHERE kind = 1", damage)
+				by(t, s, plan)
+				got := backlogs(t, s, plan.Key)[0]
+				if got.EndedAt.IsZero() || !strings.Contains(got.Ended, end) {
+					t.Errorf("%q: it ended at %s: %q", end, got.EndedAt, got.Ended)
+				}
+				fill(t, s, at(33), 100)
+				same(t, "the other", len(slots(t, s, other.Key)), 10)
+			}
+		})
+	}
 
 	t.Run("newest first", func(t *testing.T) {
 		s, plan := late(t, schedule.Policy{CatchUpOrder: schedule.NewestFirst})
@@ -382,6 +412,20 @@ func exerciseBackfill(t *testing.T, open func(t *testing.T) Store) {
 		settle(t, s, launched(claimed, at(4)))
 		same(t, "recorded after that", fill(t, s, at(9), 10), 0)
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"11:51 v2 launched backfill", "11:52 v2 skipped backfill", "11:53 v2 skipped backfill"})
+	})
+
+	t.Run("is cancelled while catching up comes to the same slots", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{CatchUp: schedule.CatchUpAll}})
+		awake(t, s, at(30))
+		advance(t, s, at(30))
+		b := must(s.CreateBackfill(ctx, plan.Key, store.Backlog{First: at(10), Last: at(12), PerMinute: 120}, ada(at(30))))(t)
+		exec(t, s, "UPDATE backlogs SET next_at = %d WHERE id <> %d", at(31).UnixMicro(), b.ID)
+		same(t, "recorded", fill(t, s, at(30), 100), 2)
+		must(s.CancelBacklog(ctx, b.ID, ada(at(30))))(t)
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:10 v1 pending backfill", "12:11 v1 pending backfill", "12:30 v1 pending"})
+		fill(t, s, at(31), 100)
+		same(t, "slots", len(slots(t, s, plan.Key)), 30)
 	})
 
 	t.Run("is cancelled beside another", func(t *testing.T) {

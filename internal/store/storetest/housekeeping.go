@@ -259,10 +259,16 @@ func exerciseSweep(t *testing.T, open func(t *testing.T) Store) {
 				must(s.CreateExecutions(ctx, []store.Execution{executionOf(f, store.Running)}))(t)
 			}
 		}
-		same(t, "repairs", swept(t, s, at(5)), []store.Repair{{
-			LaunchPlan: plan, Found: "slot 2026-03-02T12:02:00Z was given up, and has been launched all the same",
-		}})
-		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 dead", "12:02 v1 launched", "12:03 v1 dead"})
+		old := must(s.RunNow(ctx, plan.Key, at(-10_000), ada(at(3))))(t)
+		for _, f := range claim(t, s, me, at(3)) {
+			must(s.CreateExecutions(ctx, []store.Execution{executionOf(f, store.Running)}))(t)
+			exec(t, s, "UPDATE firings SET outcome = 4, owner = 0, settled_at = %d WHERE slot = %d", at(3).UnixMicro(), old.Slot.UnixMicro())
+		}
+		repair := func(slot string) store.Repair {
+			return store.Repair{LaunchPlan: plan, Found: "slot " + slot + " was given up, and has been launched all the same"}
+		}
+		same(t, "repairs", swept(t, s, at(5)), []store.Repair{repair("2026-02-23T13:20:00Z"), repair("2026-03-02T12:02:00Z")})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"13:20 v1 launched manual", "12:01 v1 dead", "12:02 v1 launched", "12:03 v1 dead"})
 		same(t, "repairs after that", swept(t, s, at(5)), []store.Repair(nil))
 	})
 }
