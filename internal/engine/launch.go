@@ -188,7 +188,7 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 	if err := e.attempt(ctx, l, claimed.Launch); err != nil {
 		return 0, err
 	}
-	if claimed.More && len(claimed.Launch) == 0 && wait == 0 {
+	if nothing := len(claimed.Launch)+len(claimed.Settled)+len(claimed.End) == 0; nothing && wait == 0 {
 		wait = firstPause // Others hold what is due.
 	}
 	return wait, nil
