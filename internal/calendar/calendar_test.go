@@ -128,7 +128,7 @@ func TestUnreadable(t *testing.T) {
 		{"x.yaml", "[]", ": line 1: x has no dates"},
 		{"x.yaml", "nyse:\n  - 2026-01-01\nlse:\n", ": line 3: lse: write a list of dates, each on a line that begins with -"},
 		{"x.yaml", "nyse: [2026-01-01]\nnyse: [2026-01-02]\n", ": line 2: the calendar nyse is there twice"},
-		{"x.yaml", "- 2026-01-01\n- 2026-02-30\n", ": line 2: x: \"2026-02-30\": use a date such as 2026-01-31"},
+		{"x.yaml", "- 2026-01-01\n- 2026-02-30\n", ": line 2: x: \"2026-02-30\": use a date such as 2026-01-31; a range of them is written 2026-12-24/2026-12-31"},
 		{"x.yaml", "- 01/02/2026\n", ": line 1: x: \"01\": use a date such as 2026-01-31"},
 		{"x.yaml", "- 2026-01-02/2026-01-01\n", ": line 1: x: \"2026-01-02/2026-01-01\" ends before it begins"},
 		{"x.yaml", "- 1969-12-31\n", ": line 1: x: \"1969-12-31\": use a year from 1970 to 2199"},

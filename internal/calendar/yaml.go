@@ -74,6 +74,9 @@ func yamlCalendar(name string, list *yaml.Node) (cron.Calendar, error) {
 			last = first
 		}
 		from, err := parseDate(time.DateOnly, first)
+		if err != nil && !ranged {
+			err = fmt.Errorf("%w; a range of them is written 2026-12-24/2026-12-31", err)
+		}
 		if err != nil {
 			return cron.Calendar{}, fmt.Errorf("line %d: %s: %w", item.Line, name, err)
 		}
