@@ -1,7 +1,10 @@
 package cli_test
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -172,8 +175,6 @@ func TestAwaitedBackfill(t *testing.T) {
 	if err != nil || len(claimed.Launch) != 3 {
 		t.Fatalf("claimed %v, %v", claimed.Launch, err)
 	}
-	waited := make(chan result)
-	go func() { waited <- w.run(t, "backfill", "get", "1", "--wait") }()
 	for i := range claimed.Launch {
 		f := &claimed.Launch[i]
 		f.Outcome, f.SettledAt = schedule.Launched, now
@@ -187,23 +188,30 @@ func TestAwaitedBackfill(t *testing.T) {
 		}
 	}
 	settle(claimed.Launch[:2])
-	select {
-	case r := <-waited:
-		t.Fatalf("it did not wait for the last: %+v", r)
-	case <-time.After(1500 * time.Millisecond): // It asks every second.
-	}
-	settle(claimed.Launch[2:])
-	got := <-waited
-	if got.code != cli.ExitFailed || !strings.Contains(got.out, "3 recorded, 2 launched, 1 dead") {
-		t.Errorf("exit code %d and %q", got.code, got.out)
-	}
-	for _, line := range []string{
-		"3 of 3 slots looked at, 3 recorded, 2 launched\n", "3 of 3 slots looked at, 3 recorded, 2 launched, 1 dead\n",
-		"tminus: backfill 1: 1 slot dead; see why with tminus firings list report --outcome dead, and launch them again with tminus firings redrive report\n",
-	} {
-		if !strings.Contains(got.err, line) {
-			t.Errorf("it does not say %q:\n%s", line, got.err)
+	reader, writer := io.Pipe()
+	root, out := cli.New("v1.2.3"), new(bytes.Buffer)
+	root.SetArgs([]string{"--endpoint", w.endpoint, "backfill", "get", "1", "--wait"})
+	root.SetOut(out)
+	root.SetErr(writer)
+	code := make(chan int, 1)
+	go func() {
+		defer writer.Close()
+		code <- cli.Run(t.Context(), root)
+	}()
+	var told []string
+	for lines := bufio.NewScanner(reader); lines.Scan(); {
+		if told = append(told, lines.Text()); len(told) == 1 {
+			settle(claimed.Launch[2:]) // It waits for this one alone.
 		}
+	}
+	if got := <-code; got != cli.ExitFailed || !strings.Contains(out.String(), "3 recorded, 2 launched, 1 dead") {
+		t.Errorf("exit code %d and %q", got, out)
+	}
+	if diff := cmp.Diff([]string{
+		"3 of 3 slots looked at, 3 recorded, 2 launched", "3 of 3 slots looked at, 3 recorded, 2 launched, 1 dead",
+		"tminus: backfill 1: 1 slot dead; see why with tminus firings list report --outcome dead, and launch them again with tminus firings redrive report",
+	}, told); diff != "" {
+		t.Errorf("standard error (-want +got):\n%s", diff)
 	}
 	// One that is cancelled is not what was asked for either.
 	w.must(t, "backfill", "create", "report", "--first", "2026-01-02T00:00:00Z", "--last", "2026-01-02T02:00:00Z")
