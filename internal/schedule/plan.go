@@ -76,42 +76,55 @@ func Plan(s Schedule, now, since time.Time) (Planned, error) {
 	if err != nil {
 		return Planned{}, err
 	}
-	p := planner{schedule: s, timetable: timetable, now: now, result: Planned{Cursor: s.Cursor, Runs: s.Runs}}
+	p := newPlanner(s, timetable, now, now)
 	slot := timetable.Next(s.Cursor)
 	if p.due(slot) && slot.Before(since) {
-		p.catchUp(slot, since)
+		p.catchUp(slot, earlier(now, since.Add(-time.Nanosecond)), Down(since))
 		slot = timetable.Next(p.result.Cursor)
 	}
 	for p.due(slot) && len(p.result.Firings) < maxFirings {
 		slot = p.launch(slot)
 	}
-	if p.exhausted() {
-		slot = time.Time{}
-	} else if slot.IsZero() && timetable.excludedFrom(p.result.Cursor) {
-		p.result.Problem = "its exclusions take each slot after " + p.result.Cursor.UTC().Format(time.RFC3339)
-	}
-	p.result.Next = slot
-	return p.result, nil
+	return p.planned(slot), nil
 }
+
+// Down is why slots before since were missed: nothing could fire.
+func Down(since time.Time) string { return "down until " + since.UTC().Format(time.RFC3339) }
 
 type planner struct {
 	schedule  Schedule
 	timetable Timetable
-	now       time.Time
-	result    Planned
+	// Slots up to until are due at now.
+	until, now time.Time
+	result     Planned
 }
 
-// due says that slot is one, and not after now.
+func newPlanner(s Schedule, timetable Timetable, until, now time.Time) planner {
+	return planner{schedule: s, timetable: timetable, until: until, now: now, result: Planned{Cursor: s.Cursor, Runs: s.Runs}}
+}
+
+// planned is the result, with next as the first slot that is not decided.
+func (p *planner) planned(next time.Time) Planned {
+	if p.exhausted() {
+		next = time.Time{}
+	} else if next.IsZero() && p.timetable.excludedFrom(p.result.Cursor) {
+		p.result.Problem = "its exclusions take each slot after " + p.result.Cursor.UTC().Format(time.RFC3339)
+	}
+	p.result.Next = next
+	return p.result
+}
+
+// due says that slot is one, and not after until.
 func (p *planner) due(slot time.Time) bool {
-	return !slot.IsZero() && !slot.After(p.now) && !p.exhausted()
+	return !slot.IsZero() && !slot.After(p.until) && !p.exhausted()
 }
 
-// catchUp decides the missed slots, of which first is the first: all before since.
-func (p *planner) catchUp(first, since time.Time) {
+// catchUp decides the missed slots, of which first is the first, up to a time.
+// why is the reason of those that never launch.
+func (p *planner) catchUp(first, to time.Time, why string) {
 	policy := p.schedule.Spec.Policy
 	window := cmp.Or(policy.CatchUpWindow, DefaultCatchUpWindow)
 	before := p.result.Cursor                                  // every missed slot is after it
-	to := earlier(p.now, since.Add(-time.Nanosecond))          // and not after this
 	young := later(before, p.now.Add(-window-time.Nanosecond)) // those in the window are after this
 	missed, fresh := p.timetable.Count(before, to), p.timetable.Count(young, to)
 	kept := min(fresh, policy.CatchUp.limit())
@@ -123,12 +136,7 @@ func (p *planner) catchUp(first, since time.Time) {
 		lastDropped = p.timetable.Prev(firstKept)
 	}
 	if dropped := missed - kept; dropped > 0 {
-		p.result.Firings = append(p.result.Firings, Firing{
-			ScheduleID: p.schedule.ID, LaunchPlan: p.schedule.LaunchPlan, Kind: KindScheduled,
-			Slot: first, Last: lastDropped, Count: dropped, Outcome: Missed,
-			Reason:     fmt.Sprintf("down until %s: catch-up is %s within %s", since.UTC().Format(time.RFC3339), policy.CatchUp, window),
-			RecordedAt: p.now, SettledAt: p.now,
-		})
+		p.miss(first, lastDropped, dropped, why)
 		p.result.Cursor = lastDropped
 	}
 	if kept == 0 {
@@ -158,15 +166,31 @@ func (p *planner) launch(slot time.Time) time.Time {
 		p.result.Cursor = slot
 		return next
 	}
+	p.fire(slot, next)
+	p.result.Cursor = slot
+	return next
+}
+
+// fire records slot to be launched; next is the slot after it.
+func (p *planner) fire(slot, next time.Time) {
 	f := pending(p.schedule, KindScheduled, slot, p.now)
 	f.AttemptAt = slot.Add(p.schedule.jitter(slot, next))
 	if wait := f.AttemptAt.Sub(p.now); wait > 0 {
 		f.Deadline = f.Deadline.Add(wait)
 	}
 	p.result.Firings = append(p.result.Firings, f)
-	p.result.Cursor = slot
 	p.result.Runs++
-	return next
+}
+
+// miss records count slots from first to last as missed.
+func (p *planner) miss(first, last time.Time, count int, why string) {
+	policy := p.schedule.Spec.Policy
+	p.result.Firings = append(p.result.Firings, Firing{
+		ScheduleID: p.schedule.ID, LaunchPlan: p.schedule.LaunchPlan, Kind: KindScheduled,
+		Slot: first, Last: last, Count: count, Outcome: Missed,
+		Reason:     fmt.Sprintf("%s: catch-up is %s within %s", why, policy.CatchUp, cmp.Or(policy.CatchUpWindow, DefaultCatchUpWindow)),
+		RecordedAt: p.now, SettledAt: p.now,
+	})
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -18,6 +19,9 @@ const (
 	KeeperAWS Keeper = "aws"
 )
 
+// ErrKept says that somebody else keeps time, for others that are at work.
+var ErrKept = errors.New("time is kept by another")
+
 // Rule is what a keeper outside of tminus is to hold for a schedule, and what it holds.
 type Rule struct {
 	ScheduleID int64
@@ -27,7 +31,7 @@ type Rule struct {
 	LaunchPlan ident.ID
 	Spec       schedule.Spec
 	Anchor     time.Time
-	// Active says that the schedule fires, or would but for a pause; where it does not, nothing is to be held.
+	// Active says that the schedule fires some day, or would but for a pause; where it does not, nothing is to be held.
 	Active bool
 	// Paused says that it is to be held, and to send nothing.
 	Paused bool
@@ -42,6 +46,8 @@ type Rule struct {
 	Error    string
 	// DueAt is when it is applied, or tried again; zero means that nothing is to be done.
 	DueAt time.Time
+	// LeasedUntil is until when it is its claimer's; zero means that nobody is at it.
+	LeasedUntil time.Time
 	// ChangedAt is when Held, Applied or Error last changed.
 	ChangedAt time.Time
 }

@@ -25,6 +25,9 @@ func newBulks() bulks {
 			columns[i] = fmt.Sprintf("$%d::%s", i+1, arrays[c.Type])
 		}
 		all[s] = s.Text("SELECT * FROM unnest(" + strings.Join(columns, ", ") + ")")
+		if s.Lock != "" {
+			all[s] += relational.LockRows(s.Lock)
+		}
 	}
 	return all
 }

@@ -8,7 +8,10 @@ type Bulk struct {
 	Columns []Column
 	// Returning says that rows come of it.
 	Returning bool
-	text      string
+	// Lock is a table of which the rows that it finds are locked until the
+	// transaction has ended, where there are locks; empty means none.
+	Lock string
+	text string
 }
 
 // Column is a column of the rows of a Bulk.
@@ -51,7 +54,7 @@ func columns(t Type, names string) []Column {
 
 // Bulks are all the statements of this package that run in bulk.
 func Bulks() []*Bulk {
-	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, attestFirings, reviveFirings, fillFirings, insertBacklogs, moveBacklogs, insertExecutions, putAlerts, dropAlerts, insertMessages}
+	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, attestFirings, reviveFirings, fillFirings, insertBacklogs, moveBacklogs, insertExecutions, namedSchedules, ownFirings, thoseFirings, anchorSchedules, settleRules, insertLetters, putAlerts, dropAlerts, insertMessages}
 }
 
 // Values are parameters for so many rows, as they stand after VALUES or IN.

@@ -87,27 +87,34 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				return err
 			}
 		}
-		for _, r := range all {
-			for i := range r.planned.Firings {
-				if f := &r.planned.Firings[i]; f.Outcome != schedule.Pending {
-					a.Dropped = append(a.Dropped, *f)
-				}
-			}
-		}
-		for i := range due {
-			if s := &due[i]; s.Problem != "" {
-				a.Dropped = append(a.Dropped, schedule.Firing{
-					ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: schedule.KindScheduled, Slot: s.Next, Last: s.Next, Count: 1,
-					Outcome: schedule.Missed, Reason: problemReason(s), RecordedAt: now, SettledAt: now,
-				})
-			}
-		}
+		a.Dropped = dropped(due, all, now)
 		return nil
 	})
 	if err != nil {
 		return store.Advanced{}, err
 	}
 	return a, nil
+}
+
+// dropped are the planned firings that do not launch, and the slots at which
+// schedules were set aside.
+func dropped(due []scheduleRow, all []plannedRow, now time.Time) (fs []schedule.Firing) {
+	for _, r := range all {
+		for i := range r.planned.Firings {
+			if f := &r.planned.Firings[i]; f.Outcome != schedule.Pending {
+				fs = append(fs, *f)
+			}
+		}
+	}
+	for i := range due {
+		if s := &due[i]; s.Problem != "" {
+			fs = append(fs, schedule.Firing{
+				ScheduleID: s.ID, LaunchPlan: s.LaunchPlan, Kind: schedule.KindScheduled, Slot: s.Next, Last: s.Next, Count: 1,
+				Outcome: schedule.Missed, Reason: problemReason(s), RecordedAt: now, SettledAt: now,
+			})
+		}
+	}
+	return fs
 }
 
 // lookAhead finds the slots that s need not plan any more, where that matters.

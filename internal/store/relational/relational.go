@@ -144,8 +144,11 @@ func (t transaction) lockRows(table string) string {
 	if !t.db.dialect.Locks {
 		return ""
 	}
-	return " FOR NO KEY UPDATE OF " + table
+	return LockRows(table)
 }
+
+// LockRows is lockRows where there are locks.
+func LockRows(table string) string { return " FOR NO KEY UPDATE OF " + table }
 
 // takeRows is lockRows that leaves out rows which others have locked.
 func (t transaction) takeRows(table string) string {

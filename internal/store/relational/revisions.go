@@ -58,6 +58,10 @@ func revise(ctx context.Context, tx transaction, s *scheduleRow, action string, 
 		action, c.By, c.Why, micros(c.At), micros(s.Cursor)); err != nil {
 		return fmt.Errorf("record revision: %w", err)
 	}
+	switch action {
+	case "activate", "deactivate", "pause", "resume":
+		return rule(ctx, tx, s, c.At)
+	}
 	return nil
 }
 

@@ -452,18 +452,18 @@ func (db *DB) belied(ctx context.Context, since time.Time) (repairs []store.Repa
 	return repairs, nil
 }
 
-// delete runs a statement that deletes rows, and says how many.
-func (db *DB) delete(ctx context.Context, operation, statement string, args ...any) (deleted int, err error) {
+// change runs a statement, and says how many rows it changed.
+func (db *DB) change(ctx context.Context, operation, statement string, args ...any) (changed int, err error) {
 	err = db.update(ctx, operation, func(tx transaction) error {
 		r, err := tx.exec(ctx, statement, args...)
 		if err != nil {
 			return err
 		}
 		n, err := r.RowsAffected()
-		deleted = int(n)
+		changed = int(n)
 		return err
 	})
-	return deleted, err
+	return changed, err
 }
 
 // Prune deletes settled firings, messages and executions that have ended, a few
@@ -479,7 +479,7 @@ func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned s
 		pruned.More = looked == limit
 	}
 	if !r.Messages.IsZero() {
-		if pruned.Messages, err = db.delete(ctx, "delete old messages", deleteOldMessages, micros(r.Messages), limit); err != nil {
+		if pruned.Messages, err = db.change(ctx, "delete old messages", deleteOldMessages, micros(r.Messages), limit); err != nil {
 			return pruned, err
 		}
 		pruned.More = pruned.More || pruned.Messages == limit
@@ -506,7 +506,7 @@ func (db *DB) pruneFirings(ctx context.Context, r store.Retention, limit int, pr
 	last := old[len(old)-1]
 	pruned.After.Slot, pruned.After.ScheduleID = last.slot, last.schedule
 	if slices.ContainsFunc(old, func(f oldFiring) bool { return f.over }) {
-		pruned.Firings, err = db.delete(ctx, operation, deleteOldFirings,
+		pruned.Firings, err = db.change(ctx, operation, deleteOldFirings,
 			micros(r.After.Slot), r.After.ScheduleID, micros(last.slot), last.schedule, micros(r.Firings))
 	}
 	return len(old), err

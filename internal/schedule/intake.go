@@ -1,0 +1,201 @@
+package schedule
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Intake takes word that a schedule came due from whoever keeps its time: AWS.
+// Word may come late, more than once and in any order.
+//
+// A slot is decided when word of it comes. What there was no word of is decided
+// by Audit.
+type Intake struct {
+	planner
+	since time.Time
+	next  time.Time
+	taken map[int64]bool // slots, in seconds, that have firings after the cursor
+	// Anchor is the instant from which a rate counts, which word may change:
+	// whoever keeps the time counts from an instant of its own.
+	Anchor time.Time
+	// From is the instant after which that holds; zero while nothing changed.
+	From time.Time
+}
+
+// NewIntake takes word of s at now. What came due before since, the instant from
+// which somebody has been able to take it, is left to Audit. An error means that
+// s cannot be planned at all.
+func NewIntake(s Schedule, now, since time.Time) (*Intake, error) {
+	timetable, err := s.Spec.Compile(s.Anchor)
+	if err != nil {
+		return nil, err
+	}
+	in := &Intake{planner: newPlanner(s, timetable, now, now), since: since, Anchor: s.Anchor, taken: make(map[int64]bool)}
+	in.next = timetable.Next(s.Cursor)
+	for _, slot := range s.Ahead {
+		in.taken[slot.Unix()] = true
+	}
+	return in, nil
+}
+
+// early is how far in the future a slot may be of which there is word: clocks differ.
+const early = 15 * time.Minute
+
+// Slot is the slot that word of t is about, going by the schedule as it is; the
+// zero time means that it is about none. A cron expression comes due at some
+// second of its minute. A rate comes due at nearly the same distance from its
+// slots each time.
+func (in *Intake) Slot(t time.Time) time.Time {
+	if period := in.timetable.all.Period(); period > 0 {
+		slot := in.timetable.all.Prev(t.Add(period/2 + time.Nanosecond))
+		if off := t.Sub(slot).Abs(); slot.IsZero() || off > min(period/4, time.Minute) {
+			return time.Time{}
+		}
+		return slot
+	}
+	if minute := t.Truncate(time.Minute); in.timetable.all.Match(minute) {
+		return minute
+	}
+	if second := t.Truncate(time.Second); in.timetable.all.Match(second) {
+		return second
+	}
+	return time.Time{}
+}
+
+// Take decides what word of t comes to: a firing, or nothing, as the slot was
+// decided before or is none by the schedule's policy. decided says whether a slot
+// up to the cursor has an outcome, or will get one. A problem is why somebody
+// should look at it.
+func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (problem string) {
+	slot := in.Slot(t)
+	before := func() bool { return in.taken[slot.Unix()] || decided(slot) }
+	rate := in.timetable.all.Period() > 0
+	if rate && (slot.IsZero() || (!slot.After(in.result.Cursor) && t.After(in.result.Cursor) && !before())) {
+		// It counts from another instant than we thought. Before the first word nobody knows.
+		slot = t.Truncate(time.Second)
+	}
+	switch {
+	case slot.IsZero():
+		return fmt.Sprintf("%s is no slot of %s; the next one is %s", t.UTC().Format(time.RFC3339), in.schedule.Spec.Expression, said(in.timetable.all.Next(t)))
+	case !slot.After(in.result.Cursor):
+		if before() {
+			return ""
+		}
+		return fmt.Sprintf("the slot %s came due before the schedule was activated, and what is past does not launch by surprise", slot.UTC().Format(time.RFC3339))
+	case slot.After(in.now.Add(early)):
+		return fmt.Sprintf("the slot %s lies in the future, as it is %s by the database's clock; compare the clocks", slot.UTC().Format(time.RFC3339), in.now.UTC().Format(time.RFC3339))
+	case in.schedule.Paused != "", slot.Before(in.since), in.taken[slot.Unix()], in.exhausted():
+		return "" // Recorded when the pause ends, decided by Audit, known, or more than the policy allows.
+	}
+	if rate && !in.timetable.all.Match(slot) {
+		if err := in.reanchor(slot); err != nil {
+			return err.Error()
+		}
+	}
+	if !in.timetable.Match(slot) {
+		return "" // The policy excludes it, or it is out of its bounds.
+	}
+	in.fire(slot, in.timetable.Next(slot))
+	in.taken[slot.Unix()] = true
+	for !in.next.IsZero() && in.taken[in.next.Unix()] && !in.next.After(in.now) {
+		in.result.Cursor = in.next
+		in.next = in.timetable.Next(in.next)
+	}
+	return ""
+}
+
+// reanchor makes the rate count from t. Slots of a period or more before t are
+// decided as they were thought to be.
+func (in *Intake) reanchor(t time.Time) error {
+	timetable, err := in.schedule.Spec.Compile(t)
+	if err != nil {
+		return err
+	}
+	before := t.Add(-in.timetable.all.Period())
+	if !in.next.IsZero() && !in.next.After(before) {
+		in.catchUp(in.next, before, Silent(before))
+	}
+	in.result.Cursor = later(in.result.Cursor, before)
+	in.timetable, in.Anchor, in.From = timetable, t, in.result.Cursor
+	in.schedule.Anchor = t
+	in.next = timetable.Next(in.result.Cursor)
+	return nil
+}
+
+// Planned is what word came to.
+func (in *Intake) Planned() Planned { return in.planned(in.next) }
+
+// Silent is why slots up to a time were missed of which there was no word.
+func Silent(until time.Time) string {
+	return "no word of it had come by " + until.UTC().Format(time.RFC3339)
+}
+
+// Audit decides the slots of s after its cursor and up to until for which there
+// was no word, why says how that can be, and moves past those of which there was:
+// have are the slots that have firings. The others were missed: catch-up says
+// which of them launch late, and the rest become one missed run. An error means
+// that s cannot be planned at all.
+func Audit(s Schedule, until, now time.Time, why string, have []time.Time) (Planned, error) {
+	timetable, err := s.Spec.Compile(s.Anchor)
+	if err != nil {
+		return Planned{}, err
+	}
+	p := newPlanner(s, timetable, until, now)
+	slot := timetable.Next(s.Cursor)
+	switch {
+	case len(have) > 0:
+		slot = p.fillGaps(slot, why, have)
+	case p.due(slot):
+		p.catchUp(slot, until, why)
+		slot = timetable.Next(p.result.Cursor)
+	}
+	return p.planned(slot), nil
+}
+
+// fillGaps decides slots from one on between those in have, and returns the
+// first that it did not come to.
+func (p *planner) fillGaps(slot time.Time, why string, have []time.Time) time.Time {
+	there := make(map[int64]bool, len(have))
+	for _, h := range have {
+		there[h.Unix()] = true
+	}
+	var gaps []time.Time
+	for looked := 0; !slot.IsZero() && looked < maxFirings && !p.exhausted(); looked++ {
+		if is := there[slot.Unix()]; is && slot.After(p.now) || !is && slot.After(p.until) {
+			break
+		} else if !is {
+			gaps = append(gaps, slot)
+		}
+		p.result.Cursor = slot
+		slot = p.timetable.Next(slot)
+	}
+	policy := p.schedule.Spec.Policy
+	oldest := p.now.Add(-cmp.Or(policy.CatchUpWindow, DefaultCatchUpWindow))
+	first := max(0, len(gaps)-min(policy.CatchUp.limit(), p.runsLeft()))
+	for first < len(gaps) && gaps[first].Before(oldest) {
+		first++
+	}
+	if first > 0 {
+		p.miss(gaps[0], gaps[first-1], first, why)
+	}
+	for i, gap := range gaps[first:] {
+		f := pending(p.schedule, KindCatchUp, gap, p.now)
+		f.Behind = true
+		if policy.CatchUpOrder == NewestFirst {
+			i = len(gaps) - first - 1 - i
+		}
+		f.AttemptAt = p.now.Add(time.Duration(i) * time.Microsecond)
+		p.result.Firings = append(p.result.Firings, f)
+		p.result.Runs++
+	}
+	return slot
+}
+
+// said is a time for people.
+func said(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format(time.RFC3339)
+}

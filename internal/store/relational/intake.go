@@ -1,0 +1,409 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+var (
+	// namedSchedules are the schedules of launch plans, in an order in which two
+	// transactions that lock them never wait for each other.
+	namedSchedules = &Bulk{
+		Columns: columns(Text, "project, domain, name"), Returning: true, Lock: "s",
+		text: "SELECT " + scheduleEntity.columns + ` FROM v JOIN schedule_names n ON n.project = v.project AND n.domain = v.domain AND n.name = v.name
+			JOIN schedules s ON s.id = n.schedule_id ORDER BY s.id`,
+	}
+	// ownFirings are those of schedules after their cursors that are no ranges.
+	ownFirings = &Bulk{
+		Columns: columns(Int, "id, after"), Returning: true,
+		text: `SELECT f.slot, f.schedule_id FROM v JOIN firings f ON f.schedule_id = v.id AND f.slot > v.after WHERE f.last IS NULL`,
+	}
+	// thoseFirings are the slots that have a firing of their own.
+	thoseFirings = &Bulk{
+		Columns: columns(Int, "slot, schedule_id"), Returning: true,
+		text: `SELECT f.slot, f.schedule_id FROM v JOIN firings f ON f.slot = v.slot AND f.schedule_id = v.schedule_id`,
+	}
+	anchorSchedules = &Bulk{
+		Columns: columns(Int, "id, anchor"),
+		text:    `UPDATE schedules SET anchor = v.anchor FROM v WHERE schedules.id = v.id`,
+	}
+	insertLetters = &Bulk{
+		Columns: slices.Concat(
+			columns(Text, "message, project, domain, name, reason"),
+			columns(Int, "sent_at, receives, received_at, time"),
+			columns(Bytes, "body")),
+		text: `INSERT INTO dead_letters (message, project, domain, name, reason, sent_at, receives, received_at, time, body)
+			SELECT v.* FROM v WHERE true ON CONFLICT (message) DO NOTHING`,
+	}
+)
+
+// intake is the word of one schedule.
+type intake struct {
+	*scheduleRow
+	*schedule.Intake
+	words []*store.Message
+}
+
+// Deliver decides what messages come to, in one transaction.
+func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Message) (d store.Delivered, err error) {
+	err = db.update(ctx, "take messages", func(tx transaction) error {
+		d = store.Delivered{}
+		since, err := sinceWhen(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		var letters []any
+		refuse := func(m *store.Message, reason string) {
+			letters = append(letters, m.ID, m.LaunchPlan.Project, m.LaunchPlan.Domain, m.LaunchPlan.Name, reason,
+				optional(m.SentAt), int64(m.Receives), micros(now), optional(m.Time), blob(m.Body))
+		}
+		words := make(map[ident.Key][]*store.Message)
+		for i := range messages {
+			if m := &messages[i]; m.Problem != "" {
+				refuse(m, m.Problem)
+			} else {
+				words[m.LaunchPlan] = append(words[m.LaunchPlan], m)
+			}
+		}
+		intakes, err := open(ctx, tx, words, refuse, now, since)
+		if err != nil {
+			return err
+		}
+		decided, err := decidedBefore(ctx, tx, intakes)
+		if err != nil {
+			return err
+		}
+		all := make([]plannedRow, 0, len(intakes))
+		for _, in := range intakes {
+			take := func() error {
+				for _, m := range in.words {
+					if problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] }); problem != "" {
+						refuse(m, problem)
+					}
+				}
+				return nil
+			}
+			if err := in.planning(take); err != nil {
+				return fmt.Errorf("%s: %w", in.LaunchPlan, err)
+			}
+			all = append(all, plannedRow{in.scheduleRow, in.Planned(), nil})
+		}
+		if d.Recorded, err = record(ctx, tx, slices.DeleteFunc(all, plannedRow.idle), now); err != nil {
+			return err
+		}
+		if err := conclude(ctx, tx, intakes, now); err != nil {
+			return err
+		}
+		if d.SetAside, err = tx.bulk(ctx, insertLetters, letters, nil); err != nil {
+			return fmt.Errorf("set messages aside: %w", err)
+		}
+		d.Known = len(messages) - d.Recorded - d.SetAside
+		return nil
+	})
+	if err != nil {
+		return store.Delivered{}, err
+	}
+	return d, nil
+}
+
+// idle says that planning changed nothing.
+func (r plannedRow) idle() bool {
+	return len(r.planned.Firings) == 0 && r.planned.Backlog == nil && r.planned.Problem == "" && r.planned.Cursor.Equal(r.Cursor)
+}
+
+// open finds the schedules of launch plans, and locks them. It refuses the words
+// of those that have none which could fire.
+func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Message, refuse func(*store.Message, string), now, since time.Time) ([]intake, error) {
+	names := make([]any, 0, 3*len(words))
+	for key := range words {
+		names = append(names, key.Project, key.Domain, key.Name)
+	}
+	var found []scheduleRow
+	if _, err := tx.bulk(ctx, namedSchedules, names, func(rows *sql.Rows) error {
+		s, err := scanSchedule(rows)
+		found = append(found, s)
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("find schedules: %w", err)
+	}
+	intakes := make([]intake, 0, len(found))
+	for i := range found {
+		s := &found[i]
+		those := words[s.LaunchPlan.Key]
+		if s.Active && s.Paused != "" && !s.PausedUntil.IsZero() && !s.PausedUntil.After(now) {
+			if err := resumeByItself(ctx, tx, s, now); err != nil {
+				return nil, err
+			}
+			var err error
+			if *s, err = get(ctx, tx.session, &scheduleEntity, scanSchedule, "s.id = ?", s.ID); err != nil {
+				return nil, err
+			}
+		}
+		if !s.Active {
+			continue // As those that were not found.
+		}
+		delete(words, s.LaunchPlan.Key)
+		in, problem, err := begin(ctx, tx, s, now, since)
+		if err != nil {
+			return nil, err
+		}
+		if problem != "" {
+			for _, m := range those {
+				refuse(m, problem)
+			}
+			continue
+		}
+		slices.SortFunc(those, func(a, b *store.Message) int { return a.Time.Compare(b.Time) })
+		intakes = append(intakes, intake{s, in, those})
+	}
+	for key, those := range words {
+		for _, m := range those {
+			refuse(m, fmt.Sprintf("launch plan %s has no active version with a schedule", key))
+		}
+	}
+	return intakes, nil
+}
+
+// begin makes s ready to take word, or says why it cannot be.
+func begin(ctx context.Context, tx transaction, s *scheduleRow, now, since time.Time) (in *schedule.Intake, problem string, err error) {
+	if s.Problem != "" {
+		return nil, "its schedule " + problemReason(s), nil
+	}
+	if err := lookAhead(ctx, tx, s); err != nil {
+		return nil, "", err
+	}
+	if why := s.planning(func() (err error) {
+		in, err = schedule.NewIntake(s.Schedule, now, since)
+		return err
+	}); why != nil {
+		return nil, "its schedule could not be planned: " + why.Error(), broken(ctx, tx, s, why, now)
+	}
+	return in, "", nil
+}
+
+// decidedBefore are those of the slots that there is word of, up to the cursors,
+// which have an outcome or will get one.
+func decidedBefore(ctx context.Context, tx transaction, intakes []intake) (map[firingKey]bool, error) {
+	decided := make(map[firingKey]bool)
+	var asked []any
+	past := make(map[int64][]time.Time)
+	for _, in := range intakes {
+		for _, m := range in.words {
+			if slot := in.Slot(m.Time); !slot.IsZero() && !slot.After(in.Cursor) {
+				asked = append(asked, micros(slot), in.ID)
+				past[in.ID] = append(past[in.ID], slot)
+			}
+		}
+	}
+	if _, err := tx.bulk(ctx, thoseFirings, asked, func(rows *sql.Rows) error {
+		k, err := scanKey(rows)
+		decided[k] = true
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("look for firings: %w", err)
+	}
+	for _, in := range intakes {
+		var covered *covered
+		for _, slot := range past[in.ID] {
+			k := firingKey{micros(slot), in.ID}
+			if decided[k] {
+				continue
+			}
+			if covered == nil {
+				var err error
+				if covered, err = coverage(ctx, tx, in.scheduleRow, slices.MinFunc(past[in.ID], time.Time.Compare).Add(-time.Microsecond)); err != nil {
+					return nil, err
+				}
+			}
+			decided[k] = covered.has(slot)
+		}
+	}
+	return decided, nil
+}
+
+// conclude records what word of slots changed beside firings and cursors: when
+// rates count from another instant, and which schedules have fired for the last time.
+func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Time) error {
+	var anchors []any
+	for _, in := range intakes {
+		if !in.Intake.Anchor.Equal(in.scheduleRow.Anchor) {
+			anchors = append(anchors, in.ID, micros(in.Intake.Anchor))
+		}
+	}
+	if _, err := tx.bulk(ctx, anchorSchedules, anchors, nil); err != nil {
+		return fmt.Errorf("record from when rates count: %w", err)
+	}
+	for _, in := range intakes {
+		planned := in.Planned()
+		if !in.Intake.Anchor.Equal(in.scheduleRow.Anchor) {
+			s := in.scheduleRow
+			s.Anchor, s.Cursor = in.Intake.Anchor, in.From
+			why := "the rate counts from " + s.Anchor.UTC().Format(time.RFC3339) + " in AWS"
+			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: why, At: now}); err != nil {
+				return err
+			}
+		}
+		if planned.Next.IsZero() && !in.Next.IsZero() {
+			if err := unrule(ctx, tx, in.ID, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// actionAnchor is the action of a revision with which a rate counts from another instant.
+const actionAnchor = "anchor"
+
+// selectSilent reads schedules that are due and of which there should have been
+// word by now, and those whose pause has ended.
+const selectSilent = `SELECT id, plan_id, project_id, project, domain, name, version, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
+	WHERE next_at <= ? AND (next_at <= ? OR paused <> '') ORDER BY next_at, priority DESC, id LIMIT ?`
+
+// Audit decides slots for which there was no word.
+func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a store.Advanced, err error) {
+	err = db.update(ctx, "audit schedules", func(tx transaction) error {
+		a = store.Advanced{}
+		since, err := sinceWhen(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		until, why := earlier(heard, now), schedule.Silent(heard)
+		if before := since.Add(-time.Microsecond); before.After(until) {
+			until, why = before, schedule.Down(since)
+		}
+		due, err := collect(ctx, tx.session, scanDue, selectSilent+tx.takeRows("schedules"), micros(now), micros(until), limit)
+		if err != nil {
+			return err
+		}
+		have, err := firingsAfter(ctx, tx, due)
+		if err != nil {
+			return err
+		}
+		all := make([]plannedRow, 0, len(due))
+		firings := 0
+		for i := range due {
+			s := &due[i]
+			a.Schedules++
+			if s.Paused != "" {
+				if err := resumeByItself(ctx, tx, s, now); err != nil {
+					return err
+				}
+				continue
+			}
+			r := plannedRow{scheduleRow: s}
+			r.err = s.planning(func() (err error) {
+				r.planned, err = schedule.Audit(s.Schedule, until, now, why, have[s.ID])
+				return err
+			})
+			all = append(all, r)
+			if r.err == nil && r.planned.Next.IsZero() {
+				if err := unrule(ctx, tx, s.ID, now); err != nil {
+					return err
+				}
+			}
+			if firings += len(r.planned.Firings); firings >= maxBatch {
+				break
+			}
+		}
+		if _, err := record(ctx, tx, all, now); err != nil {
+			return err
+		}
+		a.Dropped = dropped(due, all, now)
+		return nil
+	})
+	if err != nil {
+		return store.Advanced{}, err
+	}
+	return a, nil
+}
+
+// firingsAfter are the slots after the cursors of schedules that have firings of their own.
+func firingsAfter(ctx context.Context, tx transaction, schedules []scheduleRow) (map[int64][]time.Time, error) {
+	args := make([]any, 0, 2*len(schedules))
+	for i := range schedules {
+		if s := &schedules[i]; s.Paused == "" {
+			args = append(args, s.ID, micros(s.Cursor))
+		}
+	}
+	have := make(map[int64][]time.Time)
+	if _, err := tx.bulk(ctx, ownFirings, args, func(rows *sql.Rows) error {
+		k, err := scanKey(rows)
+		have[k.schedule] = append(have[k.schedule], time.UnixMicro(k.slot))
+		return err
+	}); err != nil {
+		return nil, fmt.Errorf("look for firings: %w", err)
+	}
+	return have, nil
+}
+
+var letterEntity = entity{
+	noun: "dead letters", prefix: "dead_letter",
+	columns: "l.id, l.message, l.sent_at, l.receives, l.received_at, l.project, l.domain, l.name, l.time, l.reason, l.body",
+	from:    "dead_letters l",
+	fields: map[string]field{
+		"id":          {column: "l.id", kind: integer},
+		"project":     {column: "l.project"},
+		"domain":      {column: "l.domain"},
+		"name":        {column: "l.name"},
+		"reason":      {column: "l.reason"},
+		"received_at": {column: "l.received_at", kind: instants},
+	},
+	order: "l.id DESC", tie: []string{"l.id"},
+}
+
+func scanLetter(rows *sql.Rows) (l store.DeadLetter, err error) {
+	p := &l.LaunchPlan
+	err = rows.Scan(&l.ID, &l.Message.ID, instant{&l.SentAt}, &l.Receives, instant{&l.ReceivedAt}, &p.Project, &p.Domain, &p.Name, instant{&l.Time}, &l.Reason, &l.Body)
+	return l, err
+}
+
+// DeadLetters lists dead letters, by default the newest first.
+func (db *DB) DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error) {
+	return list(ctx, db, &letterEntity, q, scanLetter)
+}
+
+// DeadLetter reads a dead letter.
+func (db *DB) DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error) {
+	l, err := get(ctx, db.reading(), &letterEntity, scanLetter, "l.id = ?", id)
+	return l, db.failed(ctx, fmt.Sprintf("read dead letter %d", id), err)
+}
+
+// DropDeadLetters deletes dead letters, and says how many there were.
+func (db *DB) DropDeadLetters(ctx context.Context, ids []int64) (dropped int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	return db.change(ctx, "drop dead letters", "DELETE FROM dead_letters WHERE id IN "+Values(1, len(args)), args...)
+}
+
+// RedriveDeadLetter launches the slot that a dead letter is about, and drops it.
+func (db *DB) RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
+	there := false
+	err = db.update(ctx, fmt.Sprintf("redrive dead letter %d", id), func(tx transaction) error {
+		if err := one(tx.exec(ctx, "DELETE FROM dead_letters WHERE id = ?", id)); err != nil {
+			return err
+		}
+		f, err = runNow(ctx, tx, plan, slot, c)
+		if there = errors.Is(err, store.ErrExists); there {
+			return nil
+		}
+		return err
+	})
+	if err == nil && there {
+		err = store.ErrExists
+	}
+	return f, err
+}

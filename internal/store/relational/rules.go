@@ -1,0 +1,216 @@
+package relational
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/store"
+)
+
+// KeepTime says who keeps the time of all schedules from now on.
+func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error) {
+	err = db.update(ctx, "say who keeps time", func(tx transaction) error {
+		var before store.Keeper
+		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.lockRows("engine")).Scan(&before); err != nil {
+			return err
+		}
+		if before != k {
+			if err := alone(ctx, tx, before, now); err != nil {
+				return err
+			}
+			if _, err := tx.exec(ctx, `UPDATE engine SET keeper = ?`, string(k)); err != nil {
+				return err
+			}
+			if k != store.KeeperLocal {
+				if _, err := tx.exec(ctx, ruleEach, micros(now), micros(now)); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.row(ctx, `SELECT count(*) FROM rules WHERE held <> ''`).Scan(&held)
+	})
+	return held, err
+}
+
+// alone makes sure that nobody fires schedules whose time another keeps.
+func alone(ctx context.Context, tx transaction, keeper store.Keeper, now time.Time) error {
+	if !tx.db.dialect.Locks {
+		return nil // Nobody else has this database open.
+	}
+	var others int
+	if err := tx.row(ctx, `SELECT count(*) FROM sessions WHERE expires_at > ?`, micros(now)).Scan(&others); err != nil {
+		return err
+	}
+	if others > 0 {
+		return fmt.Errorf("%w: %s, for %d others on this database", store.ErrKept, keeper, others)
+	}
+	return nil
+}
+
+// Awake is when somebody who fires schedules last gave a sign of life; zero means that nobody ever did.
+func (db *DB) Awake(ctx context.Context) (at time.Time, err error) {
+	err = db.reading().row(ctx, `SELECT nullif(awake_at, 0) FROM engine`).Scan(instant{&at})
+	return at, db.failed(ctx, "read who fires schedules", err)
+}
+
+const (
+	ruleColumns = `INSERT INTO rules (schedule_id, generation, applied, tried, attempts, due_at, changed_at, held, error) `
+	// What somebody is at is done again when he has settled it, or his lease is over.
+	ruleAgain = ` ON CONFLICT (schedule_id) DO UPDATE SET generation = excluded.generation, attempts = 0,
+		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.due_at END`
+	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
+		FROM engine WHERE keeper <> 'local'` + ruleAgain
+	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
+)
+
+// rule has whoever keeps time hold s as it is now.
+func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) error {
+	if _, err := tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now)); err != nil {
+		return fmt.Errorf("record what AWS is to hold: %w", err)
+	}
+	return nil
+}
+
+// unrule has whoever keeps time look at a schedule again that does not fire any more.
+func unrule(ctx context.Context, tx transaction, id int64, now time.Time) error {
+	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE schedule_id = ? AND leased_until IS NULL`, micros(now), id)
+	return err
+}
+
+const selectRules = `SELECT r.schedule_id, r.generation, s.project, s.domain, s.name, s.version, s.expression, s.kickoff_input, s.policy, s.anchor,
+	s.active, s.paused, s.problem, s.next_at, r.applied, r.tried, r.attempts, r.due_at, r.leased_until, r.changed_at, r.held, r.error
+	FROM rules r {outer} JOIN schedules s ON s.id = r.schedule_id`
+
+func scanRule(rows *sql.Rows) (r store.Rule, err error) {
+	var s scheduleRow
+	var policy string
+	id := &r.LaunchPlan
+	err = rows.Scan(&r.ScheduleID, &r.Generation, &id.Project, &id.Domain, &id.Name, &id.Version, &r.Spec.Expression, &r.Spec.KickoffInput, &policy,
+		instant{&r.Anchor}, &r.Active, &s.Paused, &s.Problem, instant{&s.Next}, &r.Applied, &r.Tried, &r.Attempts, instant{&r.DueAt},
+		instant{&r.LeasedUntil}, instant{&r.ChangedAt}, &r.Held, &r.Error)
+	s.decode(policy)
+	r.Spec.Policy = s.Spec.Policy
+	r.Paused = s.Paused != ""
+	if ended := s.Next.IsZero() && !r.Paused && s.Problem == ""; ended {
+		r.Active = false
+	}
+	return r, err
+}
+
+// ClaimRules takes rules that are due.
+func (db *DB) ClaimRules(ctx context.Context, now time.Time, lease time.Duration, limit int) (rules []store.Rule, err error) {
+	err = db.update(ctx, "claim rules", func(tx transaction) (err error) {
+		rules, err = collect(ctx, tx.session, scanRule, selectRules+` WHERE r.due_at <= ? ORDER BY r.due_at, r.schedule_id LIMIT ?`+tx.takeRows("r"), micros(now), limit)
+		if err != nil || len(rules) == 0 {
+			return err
+		}
+		until := now.Add(lease)
+		ids := make([]any, len(rules))
+		for i := range rules {
+			ids[i] = rules[i].ScheduleID
+			rules[i].LeasedUntil = until
+		}
+		_, err = tx.exec(ctx, `UPDATE rules SET tried = 1, due_at = ?, leased_until = ? WHERE schedule_id IN `+Values(1, len(ids)),
+			append([]any{micros(until), micros(until)}, ids...)...)
+		return err
+	})
+	return rules, err
+}
+
+var settleRules = &Bulk{
+	Columns: append(
+		columns(Int, "schedule_id, generation, tried, attempts, due_at, lease, now"),
+		columns(Text, "held, error")...),
+	text: `UPDATE rules SET applied = CASE WHEN v.error = '' THEN v.generation ELSE rules.applied END, tried = v.tried, attempts = v.attempts,
+			due_at = CASE WHEN rules.generation = v.generation THEN v.due_at ELSE v.now END, leased_until = NULL, changed_at = v.now, held = v.held, error = v.error
+		FROM v WHERE rules.schedule_id = v.schedule_id AND rules.leased_until = v.lease`,
+}
+
+// SettleRules records what became of rules that were claimed.
+func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
+	return db.update(ctx, "settle rules", func(tx transaction) error {
+		args := make([]any, 0, len(settleRules.Columns)*len(rules))
+		for i := range rules {
+			r := &rules[i]
+			args = append(args, r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now),
+				r.Held, r.Error)
+		}
+		_, err := tx.bulk(ctx, settleRules, args, nil)
+		return err
+	})
+}
+
+// NextRule is when a rule is due next.
+func (db *DB) NextRule(ctx context.Context) (next time.Time, err error) {
+	err = db.reading().row(ctx, `SELECT min(due_at) FROM rules WHERE due_at IS NOT NULL`).Scan(instant{&next})
+	return next, db.failed(ctx, "read the next rule", err)
+}
+
+// Rule is what is to be held for the schedule of a launch plan.
+func (db *DB) Rule(ctx context.Context, key ident.Key) (store.Rule, error) {
+	operation := "read the rule of " + key.String()
+	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id = "+scheduleID, key.Project, key.Domain, key.Name)
+	if err == nil && len(rules) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Rule{}, db.failed(ctx, operation, err)
+	}
+	return rules[0], nil
+}
+
+// RulesOf are the rules of schedules, by their numbers.
+func (db *DB) RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, error) {
+	byID := make(map[int64]store.Rule)
+	if len(ids) == 0 {
+		return byID, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id IN "+Values(1, len(args)), args...)
+	for _, r := range rules {
+		byID[r.ScheduleID] = r
+	}
+	return byID, db.failed(ctx, "read rules", err)
+}
+
+// EachRule visits all rules.
+func (db *DB) EachRule(ctx context.Context, visit func(store.Rule) error) error {
+	rows, err := db.reading().query(ctx, selectRules+" ORDER BY r.schedule_id")
+	if err != nil {
+		return db.failed(ctx, "list rules", err)
+	}
+	var stopped error
+	err = Each(rows, func(rows *sql.Rows) error {
+		r, err := scanRule(rows)
+		if err != nil {
+			return err
+		}
+		stopped = visit(r)
+		return stopped
+	})
+	if stopped != nil {
+		return stopped
+	}
+	return db.failed(ctx, "list rules", err)
+}
+
+// RenewRules makes rules due that nobody is at.
+func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renewed int, err error) {
+	statement, args := `UPDATE rules SET due_at = ?, attempts = 0 WHERE leased_until IS NULL`, []any{micros(now)}
+	if ids != nil {
+		if len(ids) == 0 {
+			return 0, nil
+		}
+		statement += ` AND schedule_id IN ` + Values(1, len(ids))
+		for _, id := range ids {
+			args = append(args, id)
+		}
+	}
+	return db.change(ctx, "renew rules", statement, args...)
+}
