@@ -105,20 +105,20 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (problem 
 	return ""
 }
 
-// reanchor makes the rate count from t. Slots of a period or more before t are
+// reanchor makes t a slot of the rate. Slots of a period or more before t are
 // decided as they were thought to be.
 func (in *Intake) reanchor(t time.Time) error {
-	timetable, err := in.schedule.Spec.Compile(t)
+	before := t.Add(-in.timetable.all.Period())
+	timetable, err := in.schedule.Spec.Compile(before)
 	if err != nil {
 		return err
 	}
-	before := t.Add(-in.timetable.all.Period())
 	if !in.next.IsZero() && !in.next.After(before) {
 		in.catchUp(in.next, before, Silent(before))
 	}
 	in.result.Cursor = later(in.result.Cursor, before)
-	in.timetable, in.Anchor, in.From = timetable, t, in.result.Cursor
-	in.schedule.Anchor = t
+	in.timetable, in.Anchor, in.From = timetable, before, in.result.Cursor
+	in.schedule.Anchor = before
 	in.next = timetable.Next(in.result.Cursor)
 	return nil
 }

@@ -45,6 +45,7 @@ type Firing interface {
 	Backlogs
 	Ledger
 	Sessions
+	Keepers
 	Housekeeping
 }
 
@@ -259,6 +260,76 @@ type Sessions interface {
 	Beat(ctx context.Context, session int64, now time.Time, lease time.Duration) (store.Beat, error)
 	// Leave ends a session and releases what it had claimed. One that is over stays so.
 	Leave(ctx context.Context, session int64) error
+}
+
+// Keepers is for those outside of tminus who keep the time of schedules: AWS.
+type Keepers interface {
+	// KeepTime says who keeps the time of all schedules from now on, and how many
+	// schedules are still held outside. Where that is somebody outside and was not
+	// before, each active schedule has a rule then, due at now. It is
+	// store.ErrKept while others on this database fire schedules whose time
+	// somebody else keeps.
+	KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error)
+	// Awake is when a session was last renewed; zero means never.
+	Awake(ctx context.Context) (time.Time, error)
+	Rules
+	Intake
+	DeadLetters
+}
+
+// Rules keeps what somebody outside is to hold. While time is kept outside,
+// Activate, Deactivate, Pause and Resume make the rule of their schedule due, in
+// the same transaction, if they change anything; so does the last slot of a schedule.
+type Rules interface {
+	// ClaimRules takes up to limit rules that are due, those first that have been
+	// for the longest: nobody else has them for the lease. They are Tried from then
+	// on, though they come as they were before.
+	ClaimRules(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Rule, error)
+	// SettleRules records Held, Tried, Attempts, Error and DueAt of claimed rules
+	// and, where there is no Error, that Generation is Applied. One whose
+	// schedule changed meanwhile is due now. One that is not its claimer's any more
+	// stays as it is.
+	SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error
+	// NextRule is when a rule is due next; zero means that none is.
+	NextRule(ctx context.Context) (time.Time, error)
+	// Rule is that of the schedule of a launch plan; store.ErrNotFound.
+	Rule(ctx context.Context, key ident.Key) (store.Rule, error)
+	// RulesOf are those of schedules, by number, as far as there are any.
+	RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, error)
+	// EachRule visits all rules, in the order of their schedules' numbers. An error
+	// of visit ends it, and is returned as it is. visit must not use the store.
+	EachRule(ctx context.Context, visit func(store.Rule) error) error
+	// RenewRules makes rules of schedules due at now, all of them where ids is nil,
+	// but those that are claimed. It says how many.
+	RenewRules(ctx context.Context, now time.Time, ids []int64) (int, error)
+}
+
+// Intake takes word that schedules came due.
+type Intake interface {
+	// Deliver decides in one transaction what messages come to, with
+	// schedule.Intake: a firing of a slot that has none; nothing, where the slot was
+	// decided before or is none by the schedule's policy; or a dead letter. What it
+	// returns an error for is to be delivered again. Delivering a message again
+	// changes nothing.
+	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
+	// Audit takes up to limit schedules that have slots of which there was no word,
+	// up to heard or, where that is later, before the Since of a Beat, and decides
+	// them with schedule.Audit. Schedules whose pause ended by now go on.
+	Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error)
+}
+
+// DeadLetters keeps messages that launched nothing and that somebody should look at.
+type DeadLetters interface {
+	// DeadLetters lists them, by default the newest first.
+	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
+	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
+	// DropDeadLetters deletes some, and says how many there were.
+	DropDeadLetters(ctx context.Context, ids []int64) (int, error)
+	// RedriveDeadLetter records a firing as RunNow does, and drops the letter. It is
+	// store.ErrNotFound where there is no letter or no active schedule, and nothing
+	// changes then; and store.ErrExists where the slot has a firing, and the letter
+	// is dropped all the same.
+	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
 }
 
 // Housekeeping checks the ledger and keeps it small.
