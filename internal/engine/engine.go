@@ -41,6 +41,7 @@ type Slots interface {
 	NextSlot(ctx context.Context) (time.Time, error)
 	Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error)
 	NextStep(ctx context.Context) (time.Time, error)
+	Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error)
 }
 
 // Launches are claimed and settled.
@@ -82,6 +83,10 @@ type Config struct {
 	Lease time.Duration
 	// LaunchTime bounds one call of the launcher; 0 means 30 s.
 	LaunchTime time.Duration
+	// Heard is the instant, by the ledger's clock, up to which all word of due
+	// slots has come from somebody else who keeps time; zero while that is not
+	// known. nil means that the engine keeps time itself.
+	Heard func() time.Time
 	// Rate shapes launches.
 	Rate Rate
 	// Sweep says how the ledger is checked and kept small.
@@ -150,6 +155,9 @@ func New(ledger Ledger, launcher Launcher, cfg Config) *Engine {
 		behind:  newLane(true, min(cfg.Batch, mostBehind)),
 		shaper:  newShaper(cfg.Rate),
 	}
+	if cfg.Heard != nil {
+		cfg.Planners = 1 // What there is no word of is rare.
+	}
 	for range cfg.Planners {
 		e.plans = append(e.plans, make(chan struct{}, 1))
 	}
@@ -169,6 +177,7 @@ func (e *Engine) Wake() {
 const (
 	beating    = "keep its place among the replicas"
 	planning   = "plan due schedules"
+	auditing   = "look for slots of which there was no word"
 	launching  = "launch due firings"
 	catchingUp = "launch catch-up and backfills"
 	sweeping   = "check the ledger"
@@ -194,7 +203,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		if i > 0 {
 			operation = fmt.Sprintf("%s (%d)", planning, i+1)
 		}
-		loops = append(loops, loop{operation, wake, e.planDue})
+		plan := e.planDue
+		if e.cfg.Heard != nil {
+			operation, plan = auditing, e.audit
+		}
+		loops = append(loops, loop{operation, wake, plan})
 	}
 	for _, l := range loops {
 		e.health.note(l.operation, nil, 0)
@@ -294,6 +307,32 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	return e.until(ctx, next)
+}
+
+// auditEvery is how often slots are looked for of which there was no word.
+const auditEvery = 5 * time.Second
+
+// audit decides slots of which there was no word from whoever keeps time.
+func (e *Engine) audit(ctx context.Context) (time.Duration, error) {
+	now, err := e.ledger.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	audited, err := e.ledger.Audit(ctx, now, e.cfg.Heard(), e.cfg.Batch)
+	if err != nil {
+		return 0, err
+	}
+	if len(audited.Dropped) > 0 {
+		e.cfg.Settled(audited.Dropped)
+	}
+	if audited.Schedules > 0 {
+		signal(e.live.wake)
+		signal(e.behind.wake)
+	}
+	if audited.Schedules >= e.cfg.Batch {
+		return 0, nil // There may be more.
+	}
+	return min(auditEvery, e.cfg.Poll), nil
 }
 
 func (e *Engine) until(ctx context.Context, next time.Time) (time.Duration, error) {
