@@ -155,6 +155,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"lateness", exerciseLateness},
 		{"every slot once", exerciseSlots},
 		{"every slot of an active schedule", exerciseHistory},
+		{"every slot of a schedule that AWS keeps", exerciseKeptHistory},
 		{"executions", exerciseExecutions},
 		{"runners", exerciseRunners},
 		{"nodes and tasks", exerciseParts},
