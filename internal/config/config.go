@@ -73,6 +73,10 @@ type EventScheduler struct {
 	ScheduleRole       string `koanf:"scheduleRole"`
 	TargetName         string `koanf:"targetName"`
 	ScheduleNamePrefix string `koanf:"scheduleNamePrefix"`
+	API                string `koanf:"api"`
+	Group              string `koanf:"group"`
+	DeadLetterQueue    string `koanf:"deadLetterQueue"`
+	Endpoint           string `koanf:"endpoint"`
 }
 
 // WorkflowExecutor says what takes the events and kicks off executions.
@@ -81,6 +85,13 @@ type WorkflowExecutor struct {
 	Region            string `koanf:"region"`
 	ScheduleQueueName string `koanf:"scheduleQueueName"`
 	AccountID         string `koanf:"accountId"`
+	Endpoint          string `koanf:"endpoint"`
+	// ReconnectAttempts is how often in a row the queue may fail before tminus ends; 0 means as often as it likes.
+	ReconnectAttempts     int `koanf:"reconnectAttempts"`
+	ReconnectDelaySeconds int `koanf:"reconnectDelaySeconds"`
+	Workers               int `koanf:"workers"`
+	// Visibility is how long a message that was taken stays hidden from others.
+	Visibility time.Duration `koanf:"visibility"`
 }
 
 // Scheme picks an implementation of a scheduler block.
@@ -152,10 +163,19 @@ var settings = []setting{
 	{"scheduler.eventScheduler.scheduleRole", "", "ARN of the role with which rules send (scheme aws)", nil},
 	{"scheduler.eventScheduler.targetName", "", "ARN of the SQS queue that rules send to (scheme aws)", nil},
 	{"scheduler.eventScheduler.scheduleNamePrefix", "", "prefix of the rules' names (scheme aws)", nil},
+	{"scheduler.eventScheduler.api", "rules", "what keeps time in AWS: rules (CloudWatch Events, as Flyte does) or scheduler (EventBridge Scheduler)", oneOf("rules", "scheduler")},
+	{"scheduler.eventScheduler.group", "", "schedule group (api scheduler); empty means default", nil},
+	{"scheduler.eventScheduler.deadLetterQueue", "", "ARN of the SQS queue that takes what could not be sent (api scheduler)", nil},
+	{"scheduler.eventScheduler.endpoint", "", "URL of AWS for rules and schedules, where it is not AWS's own", nil},
 	{"scheduler.workflowExecutor.scheme", string(Local), "what kicks off executions: local, aws or noop", scheme},
 	{"scheduler.workflowExecutor.region", "", "AWS region (scheme aws)", nil},
 	{"scheduler.workflowExecutor.scheduleQueueName", "", "name of the SQS queue to read (scheme aws)", nil},
 	{"scheduler.workflowExecutor.accountId", "", "AWS account of the queue (scheme aws)", nil},
+	{"scheduler.workflowExecutor.endpoint", "", "URL of AWS for the queue, where it is not AWS's own", nil},
+	{"scheduler.workflowExecutor.reconnectAttempts", 0, "how often in a row the queue may fail before tminus ends; 0 means as often as it likes", atLeast0},
+	{"scheduler.workflowExecutor.reconnectDelaySeconds", 30, "most seconds between two attempts to reach a queue that fails", atLeast1},
+	{"scheduler.workflowExecutor.workers", 4, "how many requests for messages are open at once", atLeast1},
+	{"scheduler.workflowExecutor.visibility", time.Minute, "how long a message that was taken stays hidden from others, 10s to 12h", nil},
 	{"runner.mode", "process", "how tasks run: process, docker or podman", oneOf("process", "docker", "podman")},
 	{"runner.parallel", 0, "most task processes at once; 0 means as many as there are CPUs, at least 2", atLeast0},
 	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
@@ -236,19 +256,32 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	if err := c.checkAlerts(); err != nil {
-		return nil, err
+	for _, err := range []error{c.checkSchemes(), c.Alerts.Validate()} {
+		if err := c.named(err); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
-// checkAlerts checks the keys of the alerts, of which many depend on each other.
-func (c *Config) checkAlerts() error {
-	err := c.Alerts.Validate()
+// named says where the value came from that an error is about.
+func (c *Config) named(err error) error {
 	if e, ok := errors.AsType[*invalid.Error](err); ok {
 		return fmt.Errorf("%s (%s): %s", e.Field, c.origins[e.Field], e.Problem)
 	}
 	return err
+}
+
+// checkSchemes refuses an event scheduler whose events the executor does not take.
+func (c *Config) checkSchemes() error {
+	events, executor := c.Scheduler.EventScheduler.Scheme, c.Scheduler.WorkflowExecutor.Scheme
+	switch {
+	case events == AWS && executor == Local:
+		return invalid.Field("scheduler.workflowExecutor.scheme", "is local, which takes what the local event scheduler records, and eventScheduler.scheme is aws: use aws, or noop where another process reads the queue")
+	case events == Local && executor == AWS:
+		return invalid.Field("scheduler.eventScheduler.scheme", "is local, and workflowExecutor.scheme is aws, which takes what comes by SQS: use aws, or noop where another process makes the rules")
+	}
+	return nil
 }
 
 func (c *Config) put(key string, value any, origin string) {
@@ -271,6 +304,9 @@ func (c *Config) readFile(file string) error {
 			if rest, nested := strings.CutPrefix(spelled, block+"aws."); nested {
 				key = block + rest // Flyte nests the AWS keys, or not.
 			}
+		}
+		if rest, outside := strings.CutPrefix(spelled, "scheduler.reconnect"); outside {
+			key = "scheduler.workflowExecutor.reconnect" + rest // Where Flyte has them.
 		}
 		s, known := find(key)
 		if !known {
@@ -450,10 +486,8 @@ func loopback(v string) error {
 
 func scheme(v string) error {
 	switch Scheme(v) {
-	case Local, Noop:
+	case Local, Noop, AWS:
 		return nil
-	case AWS:
-		return errors.New("aws is not available in this version; use local or noop")
 	}
 	return fmt.Errorf("%q: use local, aws or noop", v)
 }
@@ -470,6 +504,13 @@ func oneOf(allowed ...string) func(string) error {
 func atLeast0(v string) error {
 	if n, err := strconv.Atoi(v); err != nil || n < 0 {
 		return fmt.Errorf("%q: use a whole number of at least 0", v)
+	}
+	return nil
+}
+
+func atLeast1(v string) error {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 {
+		return fmt.Errorf("%q: use a whole number of at least 1", v)
 	}
 	return nil
 }
