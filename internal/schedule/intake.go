@@ -39,8 +39,8 @@ func NewIntake(s Schedule, now, since time.Time) (*Intake, error) {
 	return in, nil
 }
 
-// early is how far in the future a slot may be of which there is word: clocks differ.
-const early = 15 * time.Minute
+// mostEarly is how far in the future a slot may be of which there is word: clocks differ.
+const mostEarly = 15 * time.Minute
 
 // Slot is the slot that word of t is about, going by the schedule as it is; the
 // zero time means that it is about none. A cron expression comes due at some
@@ -65,9 +65,10 @@ func (in *Intake) Slot(t time.Time) time.Time {
 
 // Take decides what word of t comes to: a firing, or nothing, as the slot was
 // decided before or is none by the schedule's policy. decided says whether a slot
-// up to the cursor has an outcome, or will get one. A problem is why somebody
-// should look at it.
-func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (problem string) {
+// up to the cursor has an outcome, or will get one. early says that the slot has
+// not come by the clock that counts, so that word of it is to be taken again
+// later. A problem is why somebody should look at it.
+func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bool, problem string) {
 	slot := in.Slot(t)
 	before := func() bool { return in.taken[slot.Unix()] || decided(slot) }
 	rate := in.timetable.all.Period() > 0
@@ -77,24 +78,27 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (problem 
 	}
 	switch {
 	case slot.IsZero():
-		return fmt.Sprintf("%s is no slot of %s; the next one is %s", t.UTC().Format(time.RFC3339), in.schedule.Spec.Expression, said(in.timetable.all.Next(t)))
+		return false, fmt.Sprintf("%s is no slot of %s; the next one is %s", t.UTC().Format(time.RFC3339), in.schedule.Spec.Expression, said(in.timetable.all.Next(t)))
 	case !slot.After(in.result.Cursor):
 		if before() {
-			return ""
+			return false, ""
 		}
-		return fmt.Sprintf("the slot %s came due before the schedule was activated, and what is past does not launch by surprise", slot.UTC().Format(time.RFC3339))
-	case slot.After(in.now.Add(early)):
-		return fmt.Sprintf("the slot %s lies in the future, as it is %s by the database's clock; compare the clocks", slot.UTC().Format(time.RFC3339), in.now.UTC().Format(time.RFC3339))
+		return false, fmt.Sprintf("the slot %s came due before the schedule was activated, and what is past does not launch by surprise", slot.UTC().Format(time.RFC3339))
+	case slot.After(in.now.Add(mostEarly)):
+		return false, fmt.Sprintf("the slot %s lies in the future, as it is %s by the database's clock; compare the clocks", slot.UTC().Format(time.RFC3339), in.now.UTC().Format(time.RFC3339))
 	case in.schedule.Paused != "", slot.Before(in.since), in.taken[slot.Unix()], in.exhausted():
-		return "" // Recorded when the pause ends, decided by Audit, known, or more than the policy allows.
+		return false, "" // Recorded when the pause ends, decided by Audit, known, or more than the policy allows.
+	}
+	if slot.After(in.now) {
+		return true, ""
 	}
 	if rate && !in.timetable.all.Match(slot) {
 		if err := in.reanchor(slot); err != nil {
-			return err.Error()
+			return false, err.Error()
 		}
 	}
 	if !in.timetable.Match(slot) {
-		return "" // The policy excludes it, or it is out of its bounds.
+		return false, "" // The policy excludes it, or it is out of its bounds.
 	}
 	in.fire(slot, in.timetable.Next(slot))
 	in.taken[slot.Unix()] = true
@@ -102,7 +106,7 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (problem 
 		in.result.Cursor = in.next
 		in.next = in.timetable.Next(in.next)
 	}
-	return ""
+	return false, ""
 }
 
 // reanchor makes t a slot of the rate. Slots of a period or more before t are

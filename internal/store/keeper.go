@@ -73,6 +73,9 @@ type Message struct {
 
 // Delivered is what messages came to. Each is counted once.
 type Delivered struct {
+	// Early are the places of messages about slots that have not come by the
+	// database's clock: they stay in the queue, to be delivered again.
+	Early []int
 	// Recorded made firings of slots that had none.
 	Recorded int
 	// Known came to nothing: their slots were decided before, or are none by the schedule's policy.

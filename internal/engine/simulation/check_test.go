@@ -129,7 +129,9 @@ func checkSchedule(w *world, s schedule.Schedule, accepted map[string][]*launch,
 		}
 	}
 	for at, f := range own {
-		if !wanted[at] && (f.Kind == schedule.KindScheduled || f.Kind == schedule.KindCatchUp) {
+		// What there was word of out of order, and a clock that was set back then, make slots that are ahead of a change.
+		ahead := w.cloud != nil && len(w.jumps) > 0
+		if !ahead && !wanted[at] && (f.Kind == schedule.KindScheduled || f.Kind == schedule.KindCatchUp) {
 			fail("slot %s is %s, and no revision has it", place(key, f.Slot), f.Outcome)
 		}
 	}

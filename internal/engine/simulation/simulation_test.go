@@ -1,5 +1,5 @@
 // Package simulation runs the whole engine against the real database on a
-// simulated clock: random schedules and policies, engines that crash at any of
+// simulated clock, which they keep or somebody else keeps: random schedules and policies, engines that crash at any of
 // their steps, a launcher that fails, forgets and hangs, a clock that jumps, and
 // people who change things meanwhile. Afterwards a checker that shares nothing
 // with the engine reads the ledger and the launcher's log and proves the
@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tminus.dev/cron"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
@@ -74,6 +75,14 @@ func simulate(t *testing.T, dir string, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{t: t, rand: r, seed: seed, db: db, claims: map[string]claim{}}
 	w.target = &target{world: w, rand: rand.New(rand.NewPCG(seed, 1)), launches: map[ident.Key]*launch{}}
+	ended := make(chan struct{})
+	if seed%3 == 0 {
+		w.cloud = &cloud{world: w, rand: rand.New(rand.NewPCG(seed, 2)), rules: map[ident.Key]cron.Schedule{}}
+		if _, err := db.KeepTime(t.Context(), store.KeeperAWS, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		w.running.Go(func() { w.cloud.run(ended) })
+	}
 	a := &actor{world: w, plans: []string{"a", "b", "c", "poison"}}
 	a.register()
 	for range 1 + r.IntN(3) {
@@ -85,6 +94,7 @@ func simulate(t *testing.T, dir string, seed uint64) {
 		a.act()
 	}
 	a.calm()
+	close(ended)
 	for _, p := range w.alive() {
 		p.stop()
 	}

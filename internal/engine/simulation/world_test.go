@@ -28,6 +28,7 @@ type world struct {
 	ticks  atomic.Int64
 	offset atomic.Int64 // by how much the database's clock is off the simulated one
 	target *target
+	cloud  *cloud // nil where tminus keeps time itself
 
 	mu      sync.Mutex
 	engines []*process
@@ -89,6 +90,7 @@ type process struct {
 	steps int // until it crashes
 	after bool
 	dead  atomic.Bool
+	heard atomic.Int64 // up to when all word has come, in microseconds
 }
 
 // step runs one step of p.
@@ -129,6 +131,10 @@ func (p *process) Advance(ctx context.Context, session int64, now time.Time, lim
 		p.world.claimed(before, a.Launch)
 		return a, err
 	})
+}
+
+func (p *process) Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error) {
+	return step(p, func() (store.Advanced, error) { return p.DB.Audit(ctx, now, heard, limit) })
 }
 
 func (p *process) Fill(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Filled, error) {
@@ -185,12 +191,19 @@ func (p *process) Terminate(ctx context.Context, x ident.Key, _, _ string) error
 // start begins another engine, which crashes after so many steps; 0 means it does not.
 func (w *world) start(steps int, after bool) {
 	p := &process{DB: w.db, world: w, steps: steps, after: after, done: make(chan struct{})}
-	p.engine = engine.New(p, p, engine.Config{Lease: 20 * time.Second, Batch: 50, Planners: 2, LaunchTime: launchTime, Sweep: engine.Sweep{Every: 10 * time.Minute}})
+	cfg := engine.Config{Lease: 20 * time.Second, Batch: 50, Planners: 2, LaunchTime: launchTime, Sweep: engine.Sweep{Every: 10 * time.Minute}}
+	if w.cloud != nil {
+		cfg.Heard = func() time.Time { return time.UnixMicro(p.heard.Load()) }
+	}
+	p.engine = engine.New(p, p, cfg)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	p.cancel = cancel
 	w.mu.Lock()
 	w.engines = append(w.engines, p)
 	w.mu.Unlock()
+	if w.cloud != nil {
+		w.running.Go(p.read)
+	}
 	go func() {
 		defer close(p.done)
 		if err := p.engine.Run(ctx); err != nil {

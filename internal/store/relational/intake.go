@@ -66,11 +66,13 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 				optional(m.SentAt), int64(m.Receives), micros(now), optional(m.Time), blob(m.Body))
 		}
 		words := make(map[ident.Key][]*store.Message)
+		places := make(map[*store.Message]int)
 		for i := range messages {
 			if m := &messages[i]; m.Problem != "" {
 				refuse(m, m.Problem)
 			} else {
 				words[m.LaunchPlan] = append(words[m.LaunchPlan], m)
+				places[m] = i
 			}
 		}
 		intakes, err := open(ctx, tx, words, refuse, now, since)
@@ -85,7 +87,10 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		for _, in := range intakes {
 			take := func() error {
 				for _, m := range in.words {
-					if problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] }); problem != "" {
+					early, problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] })
+					if early {
+						d.Early = append(d.Early, places[m])
+					} else if problem != "" {
 						refuse(m, problem)
 					}
 				}
@@ -96,6 +101,7 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			}
 			all = append(all, plannedRow{in.scheduleRow, in.Planned(), nil})
 		}
+		slices.Sort(d.Early)
 		if d.Recorded, err = record(ctx, tx, slices.DeleteFunc(all, plannedRow.idle), now); err != nil {
 			return err
 		}
@@ -105,7 +111,7 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		if d.SetAside, err = tx.bulk(ctx, insertLetters, letters, nil); err != nil {
 			return fmt.Errorf("set messages aside: %w", err)
 		}
-		d.Known = len(messages) - d.Recorded - d.SetAside
+		d.Known = len(messages) - d.Recorded - d.SetAside - len(d.Early)
 		return nil
 	})
 	if err != nil {

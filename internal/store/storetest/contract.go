@@ -308,7 +308,8 @@ type Rules interface {
 type Intake interface {
 	// Deliver decides in one transaction what messages come to, with
 	// schedule.Intake: a firing of a slot that has none; nothing, where the slot was
-	// decided before or is none by the schedule's policy; or a dead letter. What it
+	// decided before or is none by the schedule's policy; or a dead letter. A message
+	// about a slot that has not come is Early, and comes to nothing yet. What it
 	// returns an error for is to be delivered again. Delivering a message again
 	// changes nothing.
 	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)

@@ -254,6 +254,14 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		}
 	})
 
+	t.Run("leaves what has not come by its own clock in the queue", func(t *testing.T) {
+		s := kept(t, open(t))
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		d := must(s.Deliver(t.Context(), at(1), []store.Message{word("1", "a", at(1)), word("2", "a", at(2))}))(t)
+		same(t, "delivered", d, store.Delivered{Recorded: 1, Early: []int{1}})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 pending"})
+	})
+
 	t.Run("leaves out what a policy takes away", func(t *testing.T) {
 		s, ctx := kept(t, open(t)), t.Context()
 		for name, p := range map[string]schedule.Policy{
