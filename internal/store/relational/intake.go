@@ -122,7 +122,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 
 // idle says that planning changed nothing.
 func (r plannedRow) idle() bool {
-	return len(r.planned.Firings) == 0 && r.planned.Backlog == nil && r.planned.Problem == "" && r.planned.Cursor.Equal(r.Cursor)
+	return len(r.planned.Firings) == 0 && r.planned.Backlog == nil && r.planned.Problem == "" && r.planned.Cursor.Equal(r.Cursor) &&
+		(r.planned.Next.Equal(r.Next) || r.Paused != "")
 }
 
 // open finds the schedules of launch plans, and locks them. It refuses the words

@@ -325,6 +325,15 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		awake(t, s, noon)
 		same(t, "found by the sweeper", swept(t, s, third.Add(5*time.Minute)), []store.Repair(nil))
 	})
+
+	t.Run("knows the next slot of a rate whose first word was of an excluded one", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan := scheduled(t, s, "a", &schedule.Spec{Expression: "rate(10 minutes)", Policy: schedule.Policy{Exclude: []string{"3 12 * * ? *"}}})
+		first := noon.Truncate(time.Minute).Add(3 * time.Minute)
+		same(t, "delivered", deliver(t, s, first, word("1", "a", first)), [3]int{0, 1, 0})
+		same(t, "next", must(s.Schedule(ctx, plan.Key))(t).Next, first.Add(10*time.Minute))
+		same(t, "found by the sweeper", swept(t, s, first.Add(5*time.Minute)), []store.Repair(nil))
+	})
 }
 
 func exerciseAudit(t *testing.T, open func(t *testing.T) Store) {
