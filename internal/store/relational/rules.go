@@ -24,10 +24,12 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			if _, err := tx.exec(ctx, `UPDATE engine SET keeper = ?`, string(k)); err != nil {
 				return err
 			}
-			if k != store.KeeperLocal {
-				if _, err := tx.exec(ctx, ruleEach, micros(now), micros(now)); err != nil {
-					return err
-				}
+			statement, args := ruleEach, []any{micros(now), micros(now)}
+			if k == store.KeeperLocal {
+				statement, args = `UPDATE rules SET due_at = ? WHERE held <> '' AND leased_until IS NULL`, args[:1]
+			}
+			if _, err := tx.exec(ctx, statement, args...); err != nil {
+				return err
 			}
 		}
 		return tx.row(ctx, `SELECT count(*) FROM rules WHERE held <> ''`).Scan(&held)
@@ -81,7 +83,7 @@ func unrule(ctx context.Context, tx transaction, id int64, now time.Time) error 
 }
 
 const selectRules = `SELECT r.schedule_id, r.generation, s.project, s.domain, s.name, s.version, s.expression, s.kickoff_input, s.policy, s.anchor,
-	s.active, s.paused, s.problem, s.next_at, r.applied, r.tried, r.attempts, r.due_at, r.leased_until, r.changed_at, r.held, r.error
+	CASE WHEN (SELECT keeper FROM engine) = 'local' THEN 0 ELSE s.active END, s.paused, s.problem, s.next_at, r.applied, r.tried, r.attempts, r.due_at, r.leased_until, r.changed_at, r.held, r.error
 	FROM rules r {outer} JOIN schedules s ON s.id = r.schedule_id`
 
 func scanRule(rows *sql.Rows) (r store.Rule, err error) {

@@ -266,7 +266,8 @@ type Sessions interface {
 type Keepers interface {
 	// KeepTime says who keeps the time of all schedules from now on, and how many
 	// schedules are still held outside. Where that is somebody outside and was not
-	// before, each active schedule has a rule then, due at now. It is
+	// before, each active schedule has a rule then, due at now; and where it is
+	// tminus again, rules are due for what is held, and no schedule is Active for them. It is
 	// store.ErrKept while others on this database fire schedules whose time
 	// somebody else keeps.
 	KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error)

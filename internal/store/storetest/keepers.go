@@ -75,7 +75,7 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "next", must(s.NextRule(ctx))(t), noon)
 		applied(t, s, noon)
 		same(t, "held on the way back", must(s.KeepTime(ctx, store.KeeperLocal, noon))(t), 1)
-		same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, held yes"})
+		same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, inactive, due 12:00:30, held yes"})
 		kept(t, s)
 		same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, due 12:00:30, held yes"})
 	})

@@ -1,0 +1,614 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
+
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/store"
+)
+
+// Intake is the ledger as an executor sees it; package storetest says what each
+// method promises.
+type Intake interface {
+	Now(ctx context.Context) (time.Time, error)
+	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
+}
+
+// Executor takes messages from an SQS queue to the ledger. A message is deleted
+// once the ledger has it, and not before, so that it may end at any point; what
+// is delivered again then comes to nothing. Any number of them may read a queue.
+type Executor struct {
+	intake Intake
+	cfg    ExecutorConfig
+	log    *slog.Logger
+	client *sqs.Client
+	url    string // of the queue
+
+	// Delivered is told what messages came to, before they are deleted. It is set
+	// before Run and must not block; nil means nobody is.
+	Delivered func(store.Delivered)
+
+	received chan []*held // what workers took
+	recorded chan []*held // what the ledger has, at most deletions each
+	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
+	heard    atomic.Int64 // in microseconds; 0 is never
+	open     *gate        // while the database answers
+	hands    hands        // what was taken and is not deleted yet
+	problem  atomic.Pointer[string]
+	status   status
+}
+
+// NewExecutor makes an executor; Run starts it. Its error is that of cfg.Validate.
+func NewExecutor(intake Intake, cfg ExecutorConfig, log *slog.Logger) (*Executor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Workers = cmp.Or(cfg.Workers, 4)
+	cfg.Visibility = cmp.Or(cfg.Visibility, time.Minute)
+	cfg.ReconnectDelay = cmp.Or(cfg.ReconnectDelay, 30*time.Second)
+	return &Executor{
+		intake: intake, cfg: cfg, log: log, open: newGate(),
+		received: make(chan []*held, mostTaken/receiveMost), recorded: make(chan []*held, mostTaken/receiveMost),
+	}, nil
+}
+
+const (
+	// receiveMost is how many messages one request gives, and deletions how many one deletes.
+	receiveMost = 10
+	deletions   = 10
+	// mostTaken is about how many messages are recorded in one transaction, and how many wait for that.
+	mostTaken = 1000
+	// longPoll is how long a request waits for messages.
+	longPoll = 20 * time.Second
+	// deleters is how many requests that delete are open at once.
+	deleters = 8
+	// drainTime is how long what was taken has to be recorded and deleted at the end.
+	drainTime = 10 * time.Second
+	// leastGrace is how late messages may be that are not lost.
+	leastGrace = 5 * time.Minute
+	// mostBackoff is how long a message stays hidden at most that could not be recorded: less than the grace.
+	mostBackoff = 2 * time.Minute
+)
+
+// grace is how long before a queue was empty a message about it must have been sent to be expected no more.
+func (e *Executor) grace() time.Duration { return max(2*e.cfg.Visibility, leastGrace) }
+
+// Heard is the instant, by the database's clock, up to which all messages about
+// slots have been taken, if they ever will; zero until the queue was empty once.
+func (e *Executor) Heard() time.Time {
+	if at := e.heard.Load(); at != 0 {
+		return time.UnixMicro(at).UTC()
+	}
+	return time.Time{}
+}
+
+// Problem says why messages cannot be taken or recorded at present; empty means that they can.
+func (e *Executor) Problem() string {
+	if p := e.problem.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (e *Executor) trouble(ctx context.Context, err error) {
+	text := err.Error()
+	if before := e.problem.Swap(&text); before == nil || *before != text {
+		e.log.ErrorContext(ctx, "cannot take messages; trying again", slog.Any("error", err))
+	}
+}
+
+func (e *Executor) fine(ctx context.Context) {
+	if e.problem.Swap(nil) != nil {
+		e.log.InfoContext(ctx, "messages are taken again")
+	}
+}
+
+// Run takes messages until ctx ends, records and deletes what it has taken by
+// then, and returns nil. It returns an error when the queue failed
+// ReconnectAttempts times in a row.
+func (e *Executor) Run(ctx context.Context) error {
+	if err := e.connect(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, cancel) })()
+
+	var background sync.WaitGroup
+	background.Go(func() { e.extend(finish) })
+	background.Go(func() { e.measure(ctx) })
+	committed := make(chan struct{})
+	go func() {
+		defer close(committed)
+		defer close(e.recorded)
+		for batch := range e.received {
+			e.commit(finish, e.gather(batch))
+		}
+	}()
+	var deleted sync.WaitGroup
+	for range deleters {
+		deleted.Go(func() {
+			for batch := range e.recorded {
+				e.remove(finish, batch)
+			}
+		})
+	}
+
+	workers, working := errgroup.WithContext(ctx)
+	for range e.cfg.Workers {
+		workers.Go(func() error { return e.work(working) })
+	}
+	err := workers.Wait()
+	close(e.received)
+	<-committed
+	deleted.Wait()
+	e.release(context.WithoutCancel(ctx), e.hands.all(), 0)
+	cancel()
+	background.Wait()
+	return err
+}
+
+// retrying calls do until it works or ctx ends, and gives up after ReconnectAttempts.
+func (e *Executor) retrying(ctx context.Context, do func(context.Context) error) error {
+	for attempts := 1; ; attempts++ {
+		err := do(ctx)
+		if err == nil {
+			e.fine(ctx)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // Told to stop.
+		}
+		e.trouble(ctx, err)
+		if most := e.cfg.ReconnectAttempts; most > 0 && attempts >= most {
+			return fmt.Errorf("gave up after %d attempts (scheduler.workflowExecutor.reconnectAttempts): %w", attempts, err)
+		}
+		wait := min(time.Second<<min(attempts-1, 20), e.cfg.ReconnectDelay)
+		if sleep(ctx, wait+rand.N(wait/4+1)) != nil { //nolint:gosec // Spreads load.
+			return nil
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// connect finds the queue.
+func (e *Executor) connect(ctx context.Context) error {
+	return e.retrying(ctx, func(ctx context.Context) error {
+		if e.client == nil {
+			cfg, err := session(ctx, e.cfg.Region, httpClient(e.cfg.Workers+2*deleters, longPoll+callTime))
+			if err != nil {
+				return err
+			}
+			e.client = sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = endpoint(e.cfg.Endpoint) })
+		}
+		queue, err := e.client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &e.cfg.ScheduleQueueName, QueueOwnerAWSAccountId: &e.cfg.AccountID})
+		if err != nil && kindOf(err) == gone {
+			return fmt.Errorf("the queue %s is not in account %s and region %s: create it, or correct scheduler.workflowExecutor", e.cfg.ScheduleQueueName, e.cfg.AccountID, e.cfg.Region)
+		}
+		if err != nil {
+			return explain("find the queue "+e.cfg.ScheduleQueueName, err)
+		}
+		e.url = *queue.QueueUrl
+		return e.syncClock(ctx)
+	})
+}
+
+// syncClock learns the database's time.
+func (e *Executor) syncClock(ctx context.Context) error {
+	now, err := e.intake.Now(ctx)
+	if err == nil {
+		e.offset.Store(int64(time.Until(now)))
+	}
+	return err
+}
+
+// now is about the database's time.
+func (e *Executor) now() time.Time { return time.Now().Add(time.Duration(e.offset.Load())) }
+
+// held is a message that was taken.
+type held struct {
+	store.Message
+	receipt  string
+	extended time.Time // when it was hidden last
+}
+
+// work takes messages until ctx ends.
+func (e *Executor) work(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if e.open.wait(ctx) != nil {
+			return nil
+		}
+		idle, before := e.hands.empty(), e.now()
+		var got []types.Message
+		if err := e.retrying(ctx, func(ctx context.Context) error {
+			out, err := e.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+				QueueUrl: &e.url, MaxNumberOfMessages: receiveMost, WaitTimeSeconds: int32(longPoll / time.Second),
+				VisibilityTimeout: int32(e.cfg.Visibility / time.Second),
+				MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+					types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameApproximateReceiveCount,
+				},
+			})
+			if err != nil {
+				return explain("receive from "+e.cfg.ScheduleQueueName, err)
+			}
+			got = out.Messages
+			return nil
+		}); err != nil {
+			return err
+		}
+		if len(got) == 0 {
+			if idle && e.hands.empty() && ctx.Err() == nil {
+				e.heard.Store(before.Add(-e.grace()).UnixMicro())
+			}
+			continue
+		}
+		batch := make([]*held, len(got))
+		for i := range got {
+			batch[i] = e.hold(&got[i])
+		}
+		e.hands.take(batch)
+		e.received <- batch
+	}
+	return nil
+}
+
+// hold reads what SQS says of a message.
+func (e *Executor) hold(m *types.Message) *held {
+	number := func(name types.MessageSystemAttributeName) int64 {
+		n, err := strconv.ParseInt(m.Attributes[string(name)], 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	h := &held{receipt: sdk.ToString(m.ReceiptHandle), extended: time.Now()}
+	h.ID, h.Body = sdk.ToString(m.MessageId), []byte(sdk.ToString(m.Body))
+	h.Receives = int(number(types.MessageSystemAttributeNameApproximateReceiveCount))
+	if sent := number(types.MessageSystemAttributeNameSentTimestamp); sent > 0 {
+		h.SentAt = time.UnixMilli(sent).UTC()
+	}
+	var err error
+	if h.LaunchPlan, h.Time, err = Decode(h.Body); err != nil {
+		h.LaunchPlan, h.Time, h.Problem = ident.Key{}, time.Time{}, err.Error()
+	}
+	return h
+}
+
+// gather adds to a batch what others have taken meanwhile.
+func (e *Executor) gather(batch []*held) []*held {
+	for len(batch) < mostTaken {
+		select {
+		case more, ok := <-e.received:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, more...)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit gives messages to the ledger and then to be deleted. What the ledger
+// cannot take now goes back to the queue, and nothing is taken until it answers again.
+func (e *Executor) commit(ctx context.Context, batch []*held) {
+	e.status.taken(batch)
+	batch = e.leaveProbes(ctx, batch)
+	if len(batch) == 0 {
+		return
+	}
+	failed, err := e.deliver(ctx, batch)
+	if err == nil {
+		return
+	}
+	e.trouble(ctx, fmt.Errorf("cannot record messages: %w", err))
+	e.open.close()
+	for _, h := range failed {
+		e.release(ctx, []*held{h}, min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff))
+	}
+	wait := 100 * time.Millisecond
+	for e.syncClock(ctx) != nil {
+		if sleep(ctx, wait) != nil {
+			break
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+	e.fine(ctx)
+	e.open.open()
+}
+
+// refusals is how often the ledger may refuse a batch while it answers otherwise.
+const refusals = 3
+
+// deliver is one transaction, or some where the ledger refuses something in it:
+// then halves of it, until what is refused is alone, and set aside.
+func (e *Executor) deliver(ctx context.Context, batch []*held) (failed []*held, err error) {
+	for range refusals {
+		if err = e.deliverOnce(ctx, batch); err == nil {
+			return nil, nil
+		}
+		if e.syncClock(ctx) != nil || ctx.Err() != nil {
+			return batch, err // It is not about the messages.
+		}
+	}
+	if half := len(batch) / 2; half > 0 {
+		for _, part := range [][]*held{batch[:half], batch[half:]} {
+			f, e := e.deliver(ctx, part)
+			failed, err = append(failed, f...), cmp.Or(e, err)
+		}
+		if len(failed) == 0 {
+			err = nil
+		}
+		return failed, err
+	}
+	h := batch[0]
+	if h.Problem != "" {
+		return batch, err
+	}
+	h.Problem = "it could not be recorded: " + err.Error()
+	h.LaunchPlan, h.Time = ident.Key{}, time.Time{}
+	if err := e.deliverOnce(ctx, batch); err != nil {
+		return batch, err
+	}
+	return nil, nil
+}
+
+func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
+	messages := make([]store.Message, len(batch))
+	for i, h := range batch {
+		messages[i] = h.Message
+	}
+	now, err := e.intake.Now(ctx)
+	if err != nil {
+		return err
+	}
+	e.offset.Store(int64(time.Until(now)))
+	d, err := e.intake.Deliver(ctx, now, messages)
+	if err != nil {
+		return err
+	}
+	e.status.delivered(d)
+	if e.Delivered != nil {
+		e.Delivered(d)
+	}
+	if d.SetAside > 0 {
+		e.log.WarnContext(ctx, "messages came to nothing and are set aside; look at them with tminus dead-letters list", slog.Int("messages", d.SetAside))
+	}
+	done, early := split(batch, d.Early)
+	e.release(ctx, early, earlyAgain)
+	for len(done) > 0 {
+		n := min(len(done), deletions)
+		e.recorded <- done[:n:n]
+		done = done[n:]
+	}
+	return nil
+}
+
+// earlyAgain is when a message is taken again whose slot has not come by the database's clock.
+const earlyAgain = 5 * time.Second
+
+// split takes the places out of a batch.
+func split(batch []*held, places []int) (rest, taken []*held) {
+	next := 0
+	for i, h := range batch {
+		if next < len(places) && places[next] == i {
+			taken, next = append(taken, h), next+1
+			continue
+		}
+		rest = append(rest, h)
+	}
+	return rest, taken
+}
+
+// remove deletes messages that the ledger has. What cannot be deleted comes
+// again, which is harmless.
+func (e *Executor) remove(ctx context.Context, batch []*held) {
+	defer e.hands.drop(batch)
+	for attempt := range refusals {
+		if attempt > 0 && sleep(ctx, time.Duration(attempt)*200*time.Millisecond) != nil {
+			return
+		}
+		entries := make([]types.DeleteMessageBatchRequestEntry, len(batch))
+		for i, h := range batch {
+			entries[i] = types.DeleteMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), ReceiptHandle: &h.receipt}
+		}
+		out, err := e.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &e.url, Entries: entries})
+		if err != nil {
+			if attempt == refusals-1 && ctx.Err() == nil {
+				e.log.WarnContext(ctx, "cannot delete messages that are recorded; they come again, and to nothing", slog.Any("error", explain("delete from "+e.cfg.ScheduleQueueName, err)))
+			}
+			continue
+		}
+		var left []*held
+		for _, f := range out.Failed {
+			if i, err := strconv.Atoi(sdk.ToString(f.Id)); err == nil && i >= 0 && i < len(batch) && !f.SenderFault {
+				left = append(left, batch[i])
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		e.hands.drop(without(batch, left))
+		batch = left
+	}
+}
+
+func without(batch, left []*held) []*held {
+	var rest []*held
+	for _, h := range batch {
+		keep := false
+		for _, l := range left {
+			keep = keep || l == h
+		}
+		if !keep {
+			rest = append(rest, h)
+		}
+	}
+	return rest
+}
+
+// release gives messages back to the queue, to be taken again after a while.
+func (e *Executor) release(ctx context.Context, batch []*held, after time.Duration) {
+	defer e.hands.drop(batch)
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	for some := range chunks(batch, deletions) {
+		if err := e.hide(ctx, some, after); err != nil {
+			e.log.DebugContext(ctx, "cannot give messages back; they come again when they are visible", slog.Any("error", err))
+		}
+	}
+}
+
+// hide sets for how long messages are hidden from now on.
+func (e *Executor) hide(ctx context.Context, batch []*held, d time.Duration) error {
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(batch))
+	for i, h := range batch {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: sdk.String(strconv.Itoa(i)), ReceiptHandle: &h.receipt, VisibilityTimeout: int32(d / time.Second),
+		}
+	}
+	_, err := e.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &e.url, Entries: entries})
+	return err
+}
+
+// extend keeps what is in hand hidden for as long as it is.
+func (e *Executor) extend(ctx context.Context) {
+	every := e.cfg.Visibility / 3
+	for sleep(ctx, every/2) == nil {
+		now := time.Now()
+		for some := range chunks(e.hands.since(now.Add(-every)), deletions) {
+			if err := e.hide(ctx, some, e.cfg.Visibility); err != nil {
+				e.log.WarnContext(ctx, "cannot keep messages hidden that are worked on; others may take them too, which is harmless", slog.Any("error", err))
+				break
+			}
+			e.hands.extended(some, now)
+		}
+	}
+}
+
+// Those who try the whole path in AWS send messages about a launch plan that
+// nobody has, and look for them in the queue themselves.
+const (
+	probeProject = "tminus-doctor"
+	probeDomain  = "doctor"
+	// probeTime is how long they look.
+	probeTime = 10 * time.Minute
+	// probeAgain is how long a message is hidden from them.
+	probeAgain = 2 * time.Second
+)
+
+// leaveProbes leaves the messages of those who try the path in the queue.
+func (e *Executor) leaveProbes(ctx context.Context, batch []*held) []*held {
+	var rest, young, old []*held
+	for _, h := range batch {
+		switch {
+		case h.LaunchPlan.Project != probeProject || h.LaunchPlan.Domain != probeDomain:
+			rest = append(rest, h)
+		case time.Since(h.SentAt) < probeTime:
+			young = append(young, h)
+		default:
+			old = append(old, h)
+		}
+	}
+	if len(young) > 0 {
+		e.release(ctx, young, probeAgain)
+	}
+	if len(old) > 0 {
+		e.recorded <- old
+	}
+	return rest
+}
+
+// measure looks at the queue from outside, as far as that is allowed.
+func (e *Executor) measure(ctx context.Context) {
+	for {
+		out, err := e.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &e.url, AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		}})
+		if err != nil && kindOf(err) == denied {
+			e.log.InfoContext(ctx, "AWS does not let tminus see how many messages there are (sqs:GetQueueAttributes); it does without")
+			return
+		}
+		if err == nil {
+			e.status.measured(out.Attributes)
+		}
+		if sleep(ctx, measureEvery) != nil {
+			return
+		}
+	}
+}
+
+// measureEvery is how often the queue is looked at.
+const measureEvery = 30 * time.Second
+
+// gate holds up those who wait while it is closed.
+type gate struct {
+	mu     sync.Mutex
+	opened chan struct{} // closed while the gate is open
+}
+
+func newGate() *gate {
+	g := &gate{opened: make(chan struct{})}
+	close(g.opened)
+	return g
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.opened:
+		g.opened = make(chan struct{})
+	default:
+	}
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.opened:
+	default:
+		close(g.opened)
+	}
+}
+
+// wait returns nil once the gate is open.
+func (g *gate) wait(ctx context.Context) error {
+	g.mu.Lock()
+	opened := g.opened
+	g.mu.Unlock()
+	select {
+	case <-opened:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,71 @@
+package aws
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// entry is what AWS holds, or is to hold, for one schedule.
+type entry struct {
+	name, description string
+	expression        Expression
+	disabled          bool
+	// target is the ARN of the queue, role that of the role, body the template or the input.
+	target, role, body string
+}
+
+// service is an API of AWS that keeps time. Its errors are those of the SDK.
+type service interface {
+	// put makes e what is held under its name. It may be repeated.
+	put(ctx context.Context, e entry) error
+	// remove has nothing held under a name; it is no error if nothing is.
+	remove(ctx context.Context, name string) error
+	// look is what is held under a name; ok is false where nothing is.
+	look(ctx context.Context, name string) (e entry, ok bool, err error)
+	// list visits the names and descriptions of all that begin with a prefix.
+	list(ctx context.Context, prefix string, visit func(name, description string)) error
+}
+
+// session is the SDK's configuration for a region: its own chain of credentials,
+// and few retries, as those who call try again for as long as it takes.
+func session(ctx context.Context, region string, client *http.Client) (sdk.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(region),
+		config.WithHTTPClient(client),
+		config.WithRetryer(func() sdk.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 2, time.Second })
+		}),
+	)
+	if err != nil {
+		return cfg, fmt.Errorf("read the configuration of AWS: %w", err)
+	}
+	return cfg, nil
+}
+
+// httpClient keeps enough connections for so many requests at once, each of which ends within a time.
+func httpClient(connections int, timeout time.Duration) *http.Client {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{
+		Timeout: timeout,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+			MaxIdleConns: connections, MaxIdleConnsPerHost: connections, IdleConnTimeout: 90 * time.Second,
+			TLSHandshakeTimeout: 5 * time.Second, ExpectContinueTimeout: time.Second,
+		},
+	}
+}
+
+// endpoint is the base of an API's URLs; nil means AWS's own.
+func endpoint(url string) *string {
+	if url == "" {
+		return nil
+	}
+	return &url
+}
