@@ -25,12 +25,14 @@ test: tools-for-tests ## Run every test, with the race detector on
 	go -C bench test ./...
 
 # The wire is compared with Flyte's own definitions, which come from npm; the
-# store is tested on PostgreSQL, directly and through PgBouncer.
+# store is tested on PostgreSQL, directly and through PgBouncer; and moto, from
+# PyPI, stands for AWS.
 .PHONY: tools-for-tests
 tools-for-tests:
 	@command -v npm >/dev/null || ./scripts/install-npm
 	@PATH="$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; \
 	{ command -v initdb && command -v pgbouncer; } >/dev/null || ./scripts/install-postgres
+	@./scripts/install-moto >/dev/null
 
 .PHONY: lint
 lint: ## Check layers, style and formatting of Go and proto files

@@ -129,7 +129,7 @@ func (e *Executor) Run(ctx context.Context) error {
 
 	var background sync.WaitGroup
 	background.Go(func() { e.extend(finish) })
-	background.Go(func() { e.measure(ctx) })
+	background.Go(func() { e.measure(finish) })
 	committed := make(chan struct{})
 	go func() {
 		defer close(committed)

@@ -9,13 +9,13 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"golang.org/x/sync/errgroup"
 
 	"tminus.dev/internal/ident"
@@ -42,7 +42,7 @@ type Reconciler struct {
 	held   Held
 	cfg    SchedulerConfig
 	log    *slog.Logger
-	client *http.Client
+	client *awshttp.BuildableClient
 	wake   chan struct{}
 
 	mu       sync.Mutex

@@ -3,12 +3,12 @@ package aws
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
@@ -35,7 +35,7 @@ type service interface {
 
 // session is the SDK's configuration for a region: its own chain of credentials,
 // and few retries, as those who call try again for as long as it takes.
-func session(ctx context.Context, region string, client *http.Client) (sdk.Config, error) {
+func session(ctx context.Context, region string, client *awshttp.BuildableClient) (sdk.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(region),
 		config.WithHTTPClient(client),
@@ -50,16 +50,11 @@ func session(ctx context.Context, region string, client *http.Client) (sdk.Confi
 }
 
 // httpClient keeps enough connections for so many requests at once, each of which ends within a time.
-func httpClient(connections int, timeout time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Client{
-		Timeout: timeout,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-			MaxIdleConns: connections, MaxIdleConnsPerHost: connections, IdleConnTimeout: 90 * time.Second,
-			TLSHandshakeTimeout: 5 * time.Second, ExpectContinueTimeout: time.Second,
-		},
-	}
+// It is the SDK's, as AWS_CA_BUNDLE and the like are for that alone.
+func httpClient(connections int, timeout time.Duration) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().WithTimeout(timeout).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
+	})
 }
 
 // endpoint is the base of an API's URLs; nil means AWS's own.

@@ -1,0 +1,458 @@
+package aws_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tminus.dev/internal/aws"
+	"tminus.dev/internal/aws/awstest"
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+	"tminus.dev/internal/store/sqlite"
+)
+
+// cloud is a database whose time AWS keeps, and an AWS with a bad day at hand.
+type cloud struct {
+	t     *testing.T
+	db    *sqlite.DB
+	proxy *awstest.Proxy
+	moto  string
+	cfg   aws.SchedulerConfig
+}
+
+var prefixes atomic.Int64
+
+func newCloud(t *testing.T, change ...func(*aws.SchedulerConfig)) *cloud {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := db.KeepTime(t.Context(), store.KeeperAWS, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	moto := awstest.Moto(t)
+	c := &cloud{t: t, db: db, moto: moto, proxy: awstest.NewProxy(t, moto), cfg: aws.SchedulerConfig{
+		Region: awstest.Region, ScheduleRole: awstest.Role, TargetName: "arn:aws:sqs:us-east-1:123456789012:flyte-schedules",
+		ScheduleNamePrefix: fmt.Sprintf("t%d-%d", os.Getpid(), prefixes.Add(1)),
+	}}
+	c.cfg.Endpoint = c.proxy.URL
+	for _, f := range change {
+		f(&c.cfg)
+	}
+	return c
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func planID(name, version string) ident.ID {
+	return ident.ID{Key: key("flytesnacks", "development", name), Version: version}
+}
+
+func (c *cloud) must(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func by(now time.Time) store.Change { return store.Change{By: "ada", Why: "a test", At: now} }
+
+// activate registers a version of a launch plan and activates it.
+func (c *cloud) activate(id ident.ID, spec schedule.Spec) {
+	c.t.Helper()
+	now := time.Now()
+	c.must(c.db.CreatePlan(c.t.Context(), store.Plan{ID: id, Workflow: id, ScheduleType: store.Cron, CreatedAt: now, UpdatedAt: now}))
+	c.must(c.db.Activate(c.t.Context(), id, &spec, by(now)))
+}
+
+// start runs a reconciler until the returned function is called.
+func (c *cloud) start() (r *aws.Reconciler, stop func()) {
+	c.t.Helper()
+	r, err := aws.NewReconciler(c.db, c.cfg, quiet())
+	c.must(err)
+	ctx, cancel := context.WithCancel(c.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	return r, func() {
+		cancel()
+		c.must(<-done)
+	}
+}
+
+// settled waits until the rule of a launch plan is in step, or has an error if that is what is waited for.
+func (c *cloud) settled(r *aws.Reconciler, plan ident.Key, failed bool) store.Rule {
+	c.t.Helper()
+	r.Wake()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		rule, err := c.db.Rule(c.t.Context(), plan)
+		c.must(err)
+		if (failed && rule.Error != "") || (!failed && rule.InStep() && rule.DueAt.IsZero()) {
+			return rule
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the rule is still %+v", rule)
+		}
+		r.Wake()
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// rules are what AWS holds, a line each.
+func (c *cloud) rules() (lines []string) {
+	c.t.Helper()
+	there := awstest.RulesOf(c.t, c.moto, c.cfg.ScheduleNamePrefix)
+	if c.cfg.API == aws.Scheduler {
+		there = awstest.SchedulesOf(c.t, c.moto, "default", c.cfg.ScheduleNamePrefix)
+	}
+	for _, r := range there {
+		line := strings.TrimPrefix(r.Name, c.cfg.ScheduleNamePrefix+"_") + " " + r.Expression
+		if r.Timezone != "" {
+			line += " " + r.Timezone
+		}
+		if r.Disabled {
+			line += " disabled"
+		}
+		if r.Target != c.cfg.TargetName || !strings.Contains(r.Template, `"payload":"`) {
+			line += " without its target"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (c *cloud) expect(what string, want ...string) {
+	c.t.Helper()
+	if diff := cmp.Diff(want, c.rules()); diff != "" {
+		c.t.Errorf("%s: AWS holds (-want +got):\n%s", what, diff)
+	}
+}
+
+var apis = map[string]func(*aws.SchedulerConfig){
+	aws.Rules:     func(*aws.SchedulerConfig) {},
+	aws.Scheduler: func(c *aws.SchedulerConfig) { c.API = aws.Scheduler },
+}
+
+func TestAWSHoldsWhatPeopleActivate(t *testing.T) {
+	t.Parallel()
+	for api, change := range apis {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, change)
+			r, stop := c.start()
+			defer stop()
+			zone := ""
+			if api == aws.Scheduler {
+				zone = " UTC"
+			}
+			const hash = "863337312034735171"
+			v1, v2 := planID("nightly-report", "v1"), planID("nightly-report", "v2")
+			c.activate(v1, schedule.Spec{Expression: "0 10 * * ? *", KickoffInput: "at"})
+			c.settled(r, v1.Key, false)
+			c.expect("activated", hash+" cron(0 10 * * ? *)"+zone)
+			c.activate(v2, schedule.Spec{Expression: "rate(5 minutes)"})
+			c.settled(r, v1.Key, false)
+			c.expect("another version", hash+" rate(5 minutes)"+zone)
+			before := len(c.proxy.Calls())
+			c.must(c.db.Deactivate(t.Context(), v1, by(time.Now())))
+			c.settled(r, v1.Key, false)
+			c.expect("an inactive version deactivated", hash+" rate(5 minutes)"+zone)
+			if after := len(c.proxy.Calls()); after != before {
+				t.Errorf("deactivating what is inactive asked AWS for %s", c.proxy.Calls()[before:])
+			}
+			c.must(c.db.Pause(t.Context(), v1.Key, "maintenance", time.Time{}, by(time.Now())))
+			c.settled(r, v1.Key, false)
+			c.expect("paused", hash+" rate(5 minutes)"+zone+" disabled")
+			c.must(c.db.Resume(t.Context(), v1.Key, by(time.Now())))
+			c.settled(r, v1.Key, false)
+			c.expect("resumed", hash+" rate(5 minutes)"+zone)
+			c.must(c.db.Deactivate(t.Context(), v2, by(time.Now())))
+			c.settled(r, v1.Key, false)
+			c.expect("deactivated")
+			if p := r.Problem(); p != "" {
+				t.Errorf("problem: %s", p)
+			}
+		})
+	}
+}
+
+// TestFourPermissionsAreEnough has AWS deny all but what Flyte's page asks for.
+func TestFourPermissionsAreEnough(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.proxy.Allow("events:PutRule", "events:PutTargets", "events:DeleteRule", "events:RemoveTargets")
+	r, stop := c.start()
+	defer stop()
+	plan := planID("nightly-report", "v1")
+	c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+	c.settled(r, plan.Key, false)
+	c.expect("activated", "863337312034735171 cron(0 10 * * ? *)")
+	got, err := r.Diff(t.Context())
+	if err != nil || len(got.Unknown) == 0 || len(got.Differences) != 0 {
+		t.Errorf("the difference is %+v (%v)", got, err)
+	}
+	c.must(c.db.Deactivate(t.Context(), plan, by(time.Now())))
+	c.settled(r, plan.Key, false)
+	c.expect("deactivated")
+	if p := r.Problem(); p != "" {
+		t.Errorf("problem: %s", p)
+	}
+}
+
+func TestWhatAWSDoesOnABadDayIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]awstest.Fault{
+		"throttled": awstest.Throttled, "internal": awstest.Internal, "unavailable": awstest.Unavailable, "concurrent": awstest.Concurrent,
+		"cut": awstest.Cut, "lost answer": awstest.Lost,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			r, stop := c.start()
+			defer stop()
+			plan := planID("nightly-report", "v1")
+			for _, operation := range []string{"events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:DeleteRule", "events:DescribeRule"} {
+				c.proxy.Fail(operation, fault)
+			}
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			c.settled(r, plan.Key, false)
+			c.expect("activated", "863337312034735171 cron(0 10 * * ? *)")
+			c.must(c.db.Deactivate(t.Context(), plan, by(time.Now())))
+			c.settled(r, plan.Key, false)
+			c.expect("deactivated")
+		})
+	}
+	t.Run("a target that was not put", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t)
+		r, stop := c.start()
+		defer stop()
+		plan := planID("nightly-report", "v1")
+		c.proxy.Fail("events:PutTargets", awstest.PartlyFailed("ConcurrentModificationException"))
+		c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+		if rule := c.settled(r, plan.Key, true); !strings.Contains(rule.Error, "ConcurrentModificationException: it did not work") {
+			t.Errorf("the error is %q", rule.Error)
+		}
+		c.settled(r, plan.Key, false)
+		c.expect("then", "863337312034735171 cron(0 10 * * ? *)")
+	})
+}
+
+func TestWhatAPersonHasToDoIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		fault   awstest.Fault
+		want    string
+		problem bool
+	}{
+		{"a quota", awstest.Limit, "have the quota raised", false},
+		{"credentials that expired", awstest.Expired, "valid credentials", true},
+		{"a permission", awstest.Denied, "tminus aws policy", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newCloud(t)
+			r, stop := w.start()
+			defer stop()
+			plan := planID("nightly-report", "v1")
+			w.proxy.Always("events:PutRule", c.fault)
+			w.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			rule := w.settled(r, plan.Key, true)
+			if !strings.Contains(rule.Error, c.want) || rule.DueAt.IsZero() {
+				t.Errorf("the error is %q, again at %s", rule.Error, rule.DueAt)
+			}
+			if got := r.Problem() != ""; got != c.problem {
+				t.Errorf("it is a problem of all: %t (%s)", got, r.Problem())
+			}
+			w.proxy.Always("events:PutRule", nil)
+			if n, err := r.Sync(t.Context(), &plan.Key); err != nil || n != 1 {
+				t.Errorf("sync: %d, %v", n, err)
+			}
+			w.settled(r, plan.Key, false)
+			w.expect("once it works", "863337312034735171 cron(0 10 * * ? *)")
+			if p := r.Problem(); p != "" {
+				t.Errorf("the problem stays: %s", p)
+			}
+		})
+	}
+}
+
+// TestNobodyElsesRuleIsTouched has rules in AWS that are not tminus's, and one of Flyte's that is.
+func TestNobodyElsesRuleIsTouched(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	plan, gone := planID("nightly-report", "v1"), planID("gone", "v1")
+	foreign := aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key)
+	awstest.PutRule(t, c.moto, awstest.Rule{Name: foreign, Description: "somebody's", Expression: "rate(1 day)"})
+	awstest.PutRule(t, c.moto, awstest.Rule{Name: c.cfg.ScheduleNamePrefix + "_else", Description: "else", Expression: "rate(1 day)"})
+	flytes := aws.RuleName(c.cfg.ScheduleNamePrefix, gone.Key)
+	awstest.PutRule(t, c.moto, awstest.Rule{Name: flytes, Description: aws.Description(gone.Key), Expression: "rate(2 days)"})
+	r, stop := c.start()
+	defer stop()
+	c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+	if rule := c.settled(r, plan.Key, true); !strings.Contains(rule.Error, "somebody's") {
+		t.Errorf("the error is %q", rule.Error)
+	}
+	c.must(c.db.Deactivate(t.Context(), plan, by(time.Now())))
+	c.settled(r, plan.Key, false)
+	taken := aws.RuleName("", gone.Key)
+	c.expect("then", taken+" rate(2 days) without its target", "863337312034735171 rate(1 day) without its target", "else rate(1 day) without its target")
+
+	diff, err := r.Diff(t.Context())
+	if err != nil || len(diff.Differences) != 1 || diff.Differences[0].What != aws.Extra || diff.Differences[0].LaunchPlan != gone.Key {
+		t.Errorf("the difference is %+v (%v)", diff, err)
+	}
+	c.activate(gone, schedule.Spec{Expression: "0 11 * * ? *"})
+	c.settled(r, gone.Key, false)
+	if got := c.rules(); !slices.Contains(got, taken+" cron(0 11 * * ? *)") {
+		t.Errorf("Flyte's rule is not taken over: %q", got)
+	}
+}
+
+// TestAnotherConfigurationMovesRules restarts with another prefix, API and role.
+func TestAnotherConfigurationMovesRules(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	plan := planID("nightly-report", "v1")
+	c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+	r, stop := c.start()
+	c.settled(r, plan.Key, false)
+	stop()
+	first := c.cfg.ScheduleNamePrefix
+	for _, change := range []func(){
+		func() { c.cfg.ScheduleNamePrefix = first + "b" },
+		func() { c.cfg.API = aws.Scheduler },
+		func() { c.cfg.API = aws.Rules },
+		func() { c.cfg.TargetName += "2" },
+	} {
+		change()
+		r, stop := c.start()
+		deadline := time.Now().Add(10 * time.Second)
+		want := []string{"863337312034735171 cron(0 10 * * ? *)"}
+		if c.cfg.API == aws.Scheduler {
+			want[0] += " UTC"
+		}
+		for !slices.Equal(c.rules(), want) && time.Now().Before(deadline) {
+			r.Wake()
+			time.Sleep(5 * time.Millisecond)
+		}
+		c.settled(r, plan.Key, false)
+		stop()
+		c.expect("moved", want...)
+	}
+	if left := awstest.RulesOf(t, c.moto, first+"_"); len(left) > 0 {
+		t.Errorf("left behind: %+v", left)
+	}
+	if left := awstest.SchedulesOf(t, c.moto, "default", first); len(left) > 0 {
+		t.Errorf("left behind: %+v", left)
+	}
+}
+
+// TestItMayEndBetweenAnyTwoCalls stops a reconciler at each of its calls in turn,
+// so that nobody records what it did, and has another one go on.
+func TestItMayEndBetweenAnyTwoCalls(t *testing.T) {
+	t.Parallel()
+	for calls := range 8 {
+		t.Run(fmt.Sprint(calls), func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			plan := planID("nightly-report", "v1")
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			now := time.Now()
+			claimed, err := c.db.ClaimRules(t.Context(), now, time.Minute, 10) // It dies with the claim.
+			c.must(err)
+			crash := func(rules []store.Rule) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				made := 0
+				for _, operation := range []string{"events:DescribeRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:DeleteRule"} {
+					c.proxy.Always(operation, awstest.After(func() {
+						if made++; made > calls {
+							cancel()
+						}
+					}))
+				}
+				r, err := aws.NewReconciler(c.db, c.cfg, quiet())
+				c.must(err)
+				aws.ApplyAll(ctx, r, rules, now)
+				for _, operation := range []string{"events:DescribeRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:DeleteRule"} {
+					c.proxy.Always(operation, nil)
+				}
+			}
+			crash(claimed)
+			c.must(c.db.Deactivate(t.Context(), plan, by(now)))
+			claimed, err = c.db.ClaimRules(t.Context(), now.Add(time.Hour), time.Minute, 10) // The lease is over.
+			c.must(err)
+			crash(claimed)
+			c.must(c.db.Activate(t.Context(), plan, &schedule.Spec{Expression: "0 12 * * ? *"}, by(now)))
+			claimed, err = c.db.ClaimRules(t.Context(), now.Add(2*time.Hour), time.Minute, 10)
+			c.must(err)
+			r, err := aws.NewReconciler(c.db, c.cfg, quiet())
+			c.must(err)
+			aws.ApplyAll(t.Context(), r, claimed, now)
+			c.must(c.db.SettleRules(t.Context(), now, claimed))
+			c.expect("in the end", "863337312034735171 cron(0 12 * * ? *)")
+			if rule, err := c.db.Rule(t.Context(), plan.Key); err != nil || !rule.InStep() {
+				t.Errorf("the rule is %+v (%v)", rule, err)
+			}
+		})
+	}
+}
+
+func TestDiffTellsWhatSomebodyChangedInAWS(t *testing.T) {
+	t.Parallel()
+	for api, change := range apis {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, change)
+			r, stop := c.start()
+			defer stop()
+			plan, lost := planID("nightly-report", "v1"), planID("lost", "v1")
+			for _, p := range []ident.ID{plan, lost} {
+				c.activate(p, schedule.Spec{Expression: "0 10 * * ? *"})
+				c.settled(r, p.Key, false)
+			}
+			if diff, err := r.Diff(t.Context()); err != nil || diff.Compared != 2 || len(diff.Differences)+len(diff.Unknown) != 0 {
+				t.Errorf("before: %+v (%v)", diff, err)
+			}
+			awstest.Remove(t, c.moto, api == aws.Scheduler, aws.RuleName(c.cfg.ScheduleNamePrefix, lost.Key))
+			awstest.Disable(t, c.moto, api == aws.Scheduler, aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key))
+			diff, err := r.Diff(t.Context())
+			c.must(err)
+			var got []string
+			for _, d := range diff.Differences {
+				got = append(got, d.LaunchPlan.Name+" "+d.What+": "+d.Detail)
+			}
+			slices.Sort(got)
+			want := []string{"lost missing: it is to be put", `nightly-report differs: state is "disabled" and is to be "enabled"`}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("the difference (-want +got):\n%s", d)
+			}
+			if n, err := r.Sync(t.Context(), nil); err != nil || n != 2 {
+				t.Errorf("sync: %d, %v", n, err)
+			}
+			c.settled(r, plan.Key, false)
+			c.settled(r, lost.Key, false)
+			if diff, err := r.Diff(t.Context()); err != nil || len(diff.Differences) != 0 {
+				t.Errorf("after: %+v (%v)", diff, err)
+			}
+		})
+	}
+}
