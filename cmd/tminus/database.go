@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"tminus.dev/internal/alert"
+	"tminus.dev/internal/aws"
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/runner"
 	"tminus.dev/internal/server"
+	"tminus.dev/internal/store"
 	"tminus.dev/internal/store/postgres"
 	"tminus.dev/internal/store/relational"
 	"tminus.dev/internal/store/sqlite"
@@ -27,7 +30,16 @@ type database interface {
 	server.Store
 	alert.Store
 	alert.Ledger
+	timeKeeping
 	io.Closer
+}
+
+// timeKeeping is what is asked of a database whose time somebody else may keep.
+type timeKeeping interface {
+	aws.Held
+	aws.Intake
+	KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error)
+	Awake(ctx context.Context) (time.Time, error)
 }
 
 // listener calls wake, until its context ends, whenever another process gave the

@@ -83,17 +83,19 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	watcher := alert.NewWatcher(db, alerter)
 
-	silent := silence(c.Scheduler)
+	keeper, err := newKeeper(ctx, c, db, log)
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
 	screen := newScreen(stdout)
 	defer screen.close()
-	var eng *engine.Engine
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
 		Shared: c.Database.URL != "", Log: log,
 		Finished: func(x store.Execution) {
 			screen.finished(x)
 			watcher.Finished(x)
-			if err := eng.Ended(context.WithoutCancel(ctx), x); err != nil {
+			if err := keeper.engine.Ended(context.WithoutCancel(ctx), x); err != nil {
 				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.String()), slog.Any("error", err))
 			}
 		},
@@ -111,15 +113,19 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		screen.settled(firings)
 		watcher.Settled(firings)
 	}
-	eng = engine.New(db, run, tuned)
-	srv := server.New(db, run, eng, server.Config{
-		Version: version(), Data: c.Data, SilentReason: silent, Log: log,
-		Warnings: func() []string { return untold(alerter.Problems()) }, TestAlerts: alerter.Test,
-	})
+	tuned.Heard, keeper.dropped = keeper.heard(), tuned.Settled
+	keeper.engine = engine.New(db, run, tuned)
+	settings := server.Config{
+		Version: version(), Data: c.Data, Silent: keeper.silence, Log: log,
+		Warnings:   func() []string { return append(untold(alerter.Problems()), keeper.warnings()...) },
+		TestAlerts: alerter.Test,
+	}
+	keeper.serve(&settings)
+	srv := server.New(db, run, keeper, settings)
 
 	stopped := ctx
 	defer context.AfterFunc(stopped, func() { screen.stopping(c.Runner.Drain) })()
-	if silent == "" {
+	if keeper.fires() {
 		// It ends last: what the others do until then is told too.
 		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 		var watched errgroup.Group
@@ -132,15 +138,13 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
-	if silent == "" {
-		g.Go(func() error { return eng.Run(ctx) })
-	}
-	g.Go(func() error { return listening(ctx, func() { eng.Wake(); run.Wake() }) })
+	g.Go(func() error { return keeper.run(ctx) })
+	g.Go(func() error { return listening(ctx, func() { keeper.Wake(); run.Wake() }) })
 	g.Go(func() error {
-		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), silent)
+		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), keeper.silence())
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
 		if err == nil {
-			err = screen.schedules(ctx, db, silent)
+			err = screen.schedules(ctx, db, keeper.silence())
 		}
 		if stopped.Err() != nil {
 			err = nil // Told to stop while it was starting.
@@ -174,17 +178,6 @@ func defaultProject(ctx context.Context, db database) error {
 		return err
 	}
 	return nil
-}
-
-// silence says why no schedule fires under a configuration, or "" when they do.
-func silence(s config.Scheduler) string {
-	switch {
-	case s.EventScheduler.Scheme == config.Noop:
-		return "nothing will fire: scheduler.eventScheduler.scheme is noop; set it to local"
-	case s.WorkflowExecutor.Scheme == config.Noop:
-		return "nothing will fire: scheduler.workflowExecutor.scheme is noop; set it to local"
-	}
-	return ""
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

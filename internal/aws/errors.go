@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -73,6 +74,8 @@ func explain(operation string, err error) error {
 		if m := api.ErrorMessage(); m != "" {
 			said += ": " + m
 		}
+	} else if request, ok := errors.AsType[*url.Error](err); ok {
+		said = fmt.Sprintf("cannot reach %s: %v", request.URL, request.Err)
 	}
 	advice := ""
 	switch kindOf(err) {

@@ -125,6 +125,8 @@ func (r *reader) letters() (lines []string) {
 	ls, err := r.db.DeadLetters(r.t.Context(), store.Query{Limit: 10_000, SortBy: "id", Ascending: true})
 	r.must(err)
 	for _, l := range ls {
+		l, err := r.db.DeadLetter(r.t.Context(), l.ID)
+		r.must(err)
 		lines = append(lines, string(l.Body)+": "+l.Reason)
 	}
 	slices.Sort(lines)

@@ -65,6 +65,8 @@ Exit codes: 0 done; 1 failed, or the answer is no; 2 misused (unknown command or
 		c.backfillCommand(),
 		c.calendarsCommand(),
 		c.alertsCommand(),
+		c.deadLettersCommand(),
+		c.awsCommand(),
 		c.executionsCommand(),
 		c.cronCommand(),
 		c.versionCommand(version),

@@ -160,7 +160,7 @@ Updated: TIME (WHEN)
 }
 
 func TestSchedulesThatWillNotFire(t *testing.T) {
-	w := newWorld(t, func(c *server.Config) { c.SilentReason = "the engine is off" })
+	w := newWorld(t, func(c *server.Config) { c.Silent = func() string { return "the engine is off" } })
 	w.must(t, "apply", "-f", manifestFile(t, pair+`---
 launchPlan: also
 version: v1
@@ -299,7 +299,7 @@ func TestAnswersForPrograms(t *testing.T) {
 }
 
 func TestApplyTellsWhatFailed(t *testing.T) {
-	w := newWorld(t, func(c *server.Config) { c.SilentReason = "the engine is off" })
+	w := newWorld(t, func(c *server.Config) { c.Silent = func() string { return "the engine is off" } })
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"a.yaml": "launchPlan: bad\nschedule: {corn: x}\nworkflow: {nodes: [{id: a, command: [x]}]}\n",

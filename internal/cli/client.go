@@ -44,6 +44,7 @@ type connection struct {
 	schedules tminusv1.ScheduleServiceClient
 	logs      tminusv1.LogServiceClient
 	alerts    tminusv1.AlertServiceClient
+	keepers   tminusv1.KeeperServiceClient
 }
 
 // errNoServer says that nobody answers.
@@ -72,6 +73,7 @@ func (c *client) with(do func(*connection) error) error {
 		schedules:  tminusv1.NewScheduleServiceClient(conn),
 		logs:       tminusv1.NewLogServiceClient(conn),
 		alerts:     tminusv1.NewAlertServiceClient(conn),
+		keepers:    tminusv1.NewKeeperServiceClient(conn),
 	}))
 }
 

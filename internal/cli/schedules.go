@@ -173,6 +173,9 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 					if n := t.GetRevision(); n > 0 {
 						field(w, "Revision", strconv.FormatInt(n, 10))
 					}
+					if r := t.GetRule(); r != nil {
+						field(w, "Rule in AWS", ruleText(r))
+					}
 					if l := t.GetLateness(); l != nil {
 						field(w, "Lateness", fmt.Sprintf("%s; of the last %d: p50 %s, p99 %s", lasted(l.GetLast().AsDuration()), l.GetFirings(),
 							lasted(l.GetP50().AsDuration()), lasted(l.GetP99().AsDuration())))
@@ -184,5 +187,17 @@ func (c *client) schedulesGetCommand() *cobra.Command {
 				})
 			})
 		},
+	}
+}
+
+// ruleText says whether AWS holds what it is to hold.
+func ruleText(r *tminusv1.Rule) string {
+	switch {
+	case r.GetInStep():
+		return "in step since " + stamp(r.GetChangedAt())
+	case r.GetError() != "":
+		return fmt.Sprintf("not applied (%d times): %s; again at %s", r.GetAttempts(), r.GetError(), stamp(r.GetDueAt()))
+	default:
+		return "being applied"
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"tminus.dev/internal/alert"
+	"tminus.dev/internal/aws"
 	"tminus.dev/internal/invalid"
 )
 
@@ -256,7 +257,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	for _, err := range []error{c.checkSchemes(), c.Alerts.Validate()} {
+	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate()} {
 		if err := c.named(err); err != nil {
 			return nil, err
 		}
@@ -282,6 +283,42 @@ func (c *Config) checkSchemes() error {
 		return invalid.Field("scheduler.eventScheduler.scheme", "is local, and workflowExecutor.scheme is aws, which takes what comes by SQS: use aws, or noop where another process makes the rules")
 	}
 	return nil
+}
+
+// checkAWS checks the keys of what AWS does. Many depend on each other.
+func (c *Config) checkAWS() error {
+	s, e := c.Scheduler.EventScheduler, c.Scheduler.WorkflowExecutor
+	if s.Scheme == AWS {
+		if err := s.AWS().Validate(); err != nil {
+			return err
+		}
+	}
+	if e.Scheme == AWS {
+		if err := e.AWS().Validate(); err != nil {
+			return err
+		}
+	}
+	if s.Scheme == AWS && e.Scheme == AWS {
+		return aws.ValidateBoth(s.AWS(), e.AWS())
+	}
+	return nil
+}
+
+// AWS is what the block says of rules.
+func (s EventScheduler) AWS() aws.SchedulerConfig {
+	return aws.SchedulerConfig{
+		Region: s.Region, ScheduleRole: s.ScheduleRole, TargetName: s.TargetName, ScheduleNamePrefix: s.ScheduleNamePrefix,
+		API: s.API, Group: s.Group, DeadLetterQueue: s.DeadLetterQueue, Endpoint: s.Endpoint,
+	}
+}
+
+// AWS is what the block says of the queue.
+func (e WorkflowExecutor) AWS() aws.ExecutorConfig {
+	return aws.ExecutorConfig{
+		Region: e.Region, ScheduleQueueName: e.ScheduleQueueName, AccountID: e.AccountID, Endpoint: e.Endpoint,
+		ReconnectAttempts: e.ReconnectAttempts, ReconnectDelay: time.Duration(e.ReconnectDelaySeconds) * time.Second,
+		Workers: e.Workers, Visibility: e.Visibility,
+	}
 }
 
 func (c *Config) put(key string, value any, origin string) {

@@ -454,7 +454,7 @@ func TestStdin(t *testing.T) {
 }
 
 func TestWarningsOfTheServerAreKept(t *testing.T) {
-	conn := connect(t, func(c *server.Config) { c.SilentReason = "nothing fires here" })
+	conn := connect(t, func(c *server.Config) { c.Silent = func() string { return "nothing fires here" } })
 	dir := folder(t, map[string]string{"report.yaml": report})
 	got, err := manifest.Apply(t.Context(), conn, []string{dir}, manifest.Options{})
 	if err != nil {

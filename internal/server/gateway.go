@@ -48,6 +48,7 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		tminusv1.RegisterScheduleServiceHandler,
 		tminusv1.RegisterLogServiceHandler,
 		tminusv1.RegisterAlertServiceHandler,
+		tminusv1.RegisterKeeperServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

@@ -95,22 +95,27 @@ func (s *Server) validate(ctx context.Context, id, of ident.ID, spec *admin.Laun
 	if err != nil {
 		return launchplan.Validated{}, err
 	}
-	return launchplan.Validate(id, spec, wf.GetCompiledWorkflow().GetPrimary().GetTemplate().GetInterface(), now, s.calendars(ctx))
+	valid, err := launchplan.Validate(id, spec, wf.GetCompiledWorkflow().GetPrimary().GetTemplate().GetInterface(), now, s.calendars(ctx))
+	if err == nil && valid.Schedule != nil {
+		err = s.cfg.Express(*valid.Schedule)
+	}
+	return valid, err
 }
 
 // warnOfSilence says, to the client and in the log, that a schedule will not fire.
 func (s *Server) warnOfSilence(ctx context.Context, id ident.ID) {
-	if s.cfg.SilentReason == "" {
+	silent := s.cfg.Silent()
+	if silent == "" {
 		return
 	}
-	s.warnClient(ctx)
-	s.cfg.Log.WarnContext(ctx, "schedule will not fire", slog.String("launch_plan", id.String()), slog.String("reason", s.cfg.SilentReason))
+	s.warn(ctx, silent)
+	s.cfg.Log.WarnContext(ctx, "schedule will not fire", slog.String("launch_plan", id.String()), slog.String("reason", silent))
 }
 
 // warnClient says, to the client alone, that no schedule fires.
 func (s *Server) warnClient(ctx context.Context) {
-	if s.cfg.SilentReason != "" {
-		s.warn(ctx, s.cfg.SilentReason)
+	if silent := s.cfg.Silent(); silent != "" {
+		s.warn(ctx, silent)
 	}
 }
 
@@ -140,6 +145,9 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 		return nil, err
 	}
 	a.engine.Wake()
+	if r.GetState() == admin.LaunchPlanState_ACTIVE {
+		a.awaitRule(ctx, id.Key)
+	}
 	return &admin.LaunchPlanUpdateResponse{}, nil
 }
 

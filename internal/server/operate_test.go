@@ -261,7 +261,7 @@ func TestPreviewHerd(t *testing.T) {
 
 func TestNothingComesWhileNothingFires(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(c *server.Config) { c.SilentReason = "nothing will fire: the scheme is noop" })
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return "nothing will fire: the scheme is noop" } })
 	a.register(t)
 	a.activePlan(t, "often", timed("* * * * *"))
 	var header metadata.MD

@@ -112,7 +112,7 @@ func (s *schedules) PreviewSchedules(ctx context.Context, r *tminusv1.PreviewSch
 		return nil, err
 	}
 	s.warnClient(ctx)
-	if s.cfg.SilentReason != "" {
+	if s.cfg.Silent() != "" {
 		return &tminusv1.PreviewSchedulesResponse{}, nil
 	}
 	decided, err := s.decided(ctx, q, now)
@@ -242,7 +242,7 @@ func (s *schedules) PreviewHerd(ctx context.Context, r *tminusv1.PreviewHerdRequ
 		return nil, invalid.Field("until", "%s: %v", until.Format(time.RFC3339), err)
 	}
 	s.warnClient(ctx)
-	if s.cfg.SilentReason == "" {
+	if s.cfg.Silent() == "" {
 		if err := s.addAll(ctx, q, herd, now); err != nil {
 			return nil, err
 		}

@@ -324,7 +324,7 @@ func TestActivateAgainAfterTheLastSlot(t *testing.T) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	const reason = "nothing will fire: the scheme is noop"
-	a := start(t, func(c *server.Config) { c.SilentReason = reason })
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return reason } })
 	a.register(t)
 	ctx := t.Context()
 

@@ -193,7 +193,7 @@ func TestProtobufOverREST(t *testing.T) {
 // REST and the warning of gRPC's metadata.
 func TestWarningHeader(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(c *server.Config) { c.SilentReason = "nothing will fire: naïve" })
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return "nothing will fire: naïve" } })
 	a.register(t)
 	_, _, header := a.request(t, "PUT", "/api/v1/launch_plans/weather/development/daily/1", `{"state":"ACTIVE"}`)
 	if got := header.Get("Tminus-Warning"); got != "nothing will fire: na?ve" {

@@ -98,8 +98,20 @@ func (s *schedules) ListSchedules(ctx context.Context, r *tminusv1.ListSchedules
 		return nil, err
 	}
 	s.warnClient(ctx)
-	list, token, err := page(ctx, q, s.store.Schedules, func(sch schedule.Schedule) (*tminusv1.Schedule, error) {
-		return s.wireSchedule(ctx, sch, n, now, decided[sch.ID])
+	var rules map[int64]store.Rule
+	list, token, err := page(ctx, q, func(ctx context.Context, q store.Query) ([]schedule.Schedule, error) {
+		some, err := s.store.Schedules(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		ids := make([]int64, len(some))
+		for i := range some {
+			ids[i] = some[i].ID
+		}
+		rules, err = s.store.RulesOf(ctx, ids)
+		return some, err
+	}, func(sch schedule.Schedule) (*tminusv1.Schedule, error) {
+		return s.wireSchedule(ctx, sch, n, now, decided[sch.ID], rules[sch.ID])
 	})
 	if err != nil {
 		return nil, err
@@ -137,7 +149,11 @@ func (s *Server) wireWhole(ctx context.Context, sch schedule.Schedule, n int) (*
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.wireSchedule(ctx, sch, n, now, decided[sch.ID])
+	rules, err := s.store.RulesOf(ctx, []int64{sch.ID})
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.wireSchedule(ctx, sch, n, now, decided[sch.ID], rules[sch.ID])
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +162,15 @@ func (s *Server) wireWhole(ctx context.Context, sch schedule.Schedule, n int) (*
 }
 
 // wireSchedule is a schedule with its next n slots, without those that are decided.
-func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int, now time.Time, decided []time.Time) (*tminusv1.Schedule, error) {
+func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int, now time.Time, decided []time.Time, rule store.Rule) (*tminusv1.Schedule, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err // Finding slots takes time, and many are asked for.
 	}
 	if sch.Active && sch.Problem == "" {
-		sch.Problem = s.cfg.SilentReason
+		sch.Problem = s.cfg.Silent()
+	}
+	if sch.Active && sch.Problem == "" && rule.Error != "" {
+		sch.Problem = "its rule in AWS is not applied: " + rule.Error
 	}
 	m := &tminusv1.Schedule{
 		LaunchPlan:   workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan),
@@ -163,6 +182,7 @@ func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int,
 		Problem:      sch.Problem,
 		Cursor:       instant(sch.Cursor),
 		Revision:     int64(sch.Revision),
+		Rule:         wireRule(rule),
 	}
 	m.Expression, m.Timezone = timing(sch.Spec)
 	for _, t := range next(sch, n, now, decided) {

@@ -203,7 +203,7 @@ func TestListFirings(t *testing.T) {
 func TestSilentSchedulesHaveNoNextSlots(t *testing.T) {
 	t.Parallel()
 	const reason = "nothing will fire: the scheme is noop"
-	a := start(t, func(c *server.Config) { c.SilentReason = reason })
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return reason } })
 	a.register(t)
 	a.activePlan(t, "on", timed("* * * * *"))
 	a.activePlan(t, "off", timed("* * * * *"))
@@ -259,7 +259,7 @@ func (p poisoned) Schedule(ctx context.Context, key ident.Key) (schedule.Schedul
 func TestSilenceDoesNotHideAProblem(t *testing.T) {
 	t.Parallel()
 	whole := start(t)
-	a := serve(t, whole.db, poisoned{whole.db}, whole.dir, func(c *server.Config) { c.SilentReason = "nothing will fire: noop" })
+	a := serve(t, whole.db, poisoned{whole.db}, whole.dir, func(c *server.Config) { c.Silent = func() string { return "nothing will fire: noop" } })
 	a.register(t)
 	a.activePlan(t, "often", timed("* * * * *"))
 	if got := a.schedule(t, "often", 3); got.GetProblem() != vanished || len(got.GetNext()) != 0 {

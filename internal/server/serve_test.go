@@ -144,7 +144,7 @@ func TestReadinessFollowsTheEngine(t *testing.T) {
 // An engine that does not run is one reason, not two.
 func TestSilenceIsReportedOnce(t *testing.T) {
 	t.Parallel()
-	a := start(t, func(c *server.Config) { c.SilentReason = "nothing will fire: noop" })
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return "nothing will fire: noop" } })
 	a.engine.fail("the engine does not run")
 	_, body, _ := a.request(t, "GET", "/readyz", "")
 	if diff := cmp.Diff([]any{"nothing will fire: noop"}, lookup(t, body, "reasons")); diff != "" {

@@ -25,6 +25,7 @@ import (
 	"tminus.dev/gen/flyteidl/service"
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
 )
 
 // Runner runs the executions that the server stores.
@@ -50,10 +51,18 @@ type Config struct {
 	// Data is the data directory. Uploads are kept in its folder uploads, and
 	// attempts' logs are found through store.TaskExecution.Dir relative to it.
 	Data string
-	// SilentReason says why no schedule fires, because no engine runs; empty
-	// means that they do. It is said with every registration and activation of a
-	// schedule and with schedules that are read, and makes the server not ready.
-	SilentReason string
+	// Silent says why no schedule fires, because no engine runs, or nobody takes
+	// what another sends; empty, or nil, means that they do. It is said with every
+	// registration and activation of a schedule and with schedules that are read, and
+	// makes the server not ready.
+	Silent func() string
+	// Express says what those who keep time elsewhere cannot do of a schedule, as an
+	// *invalid.Error; nil means that they can do everything.
+	Express func(spec schedule.Spec) error
+	// Decode reads a message of those; nil means that there are none.
+	Decode func(body []byte) (plan ident.Key, at time.Time, err error)
+	// Rules is what they hold; nil means nothing.
+	Rules Rules
 	// Warnings says what does not work that leaves schedules firing, such as a
 	// channel for alerts; nil means that nothing does.
 	Warnings func() []string
@@ -78,6 +87,12 @@ type Server struct {
 
 // New makes a Server; Serve starts it.
 func New(s Store, r Runner, e Engine, cfg Config) *Server {
+	if cfg.Silent == nil {
+		cfg.Silent = func() string { return "" }
+	}
+	if cfg.Express == nil {
+		cfg.Express = func(schedule.Spec) error { return nil }
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -120,8 +135,8 @@ func (s *Server) Serve(ctx context.Context, grpcListener, httpListener net.Liste
 	if err != nil {
 		return err
 	}
-	if s.cfg.SilentReason != "" {
-		s.cfg.Log.WarnContext(ctx, "no schedule fires", slog.String("reason", s.cfg.SilentReason))
+	if silent := s.cfg.Silent(); silent != "" {
+		s.cfg.Log.WarnContext(ctx, "no schedule fires", slog.String("reason", silent))
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -181,6 +196,7 @@ func (s *Server) newGRPC() (*grpc.Server, *health.Server) {
 	tminusv1.RegisterScheduleServiceServer(strict, &schedules{Server: s})
 	tminusv1.RegisterLogServiceServer(strict, &logs{Server: s})
 	tminusv1.RegisterAlertServiceServer(strict, &alerts{Server: s})
+	tminusv1.RegisterKeeperServiceServer(strict, &keepers{Server: s})
 
 	// "flyteadmin" is the name that Flyte's own server answers to.
 	h := health.NewServer()
@@ -194,7 +210,7 @@ func (s *Server) newGRPC() (*grpc.Server, *health.Server) {
 // silence says why no schedule fires at present, or "" when they do. An engine
 // that does not run has nothing to add to the reason for that.
 func (s *Server) silence() string {
-	return cmp.Or(s.cfg.SilentReason, s.engine.Problem())
+	return cmp.Or(s.cfg.Silent(), s.engine.Problem())
 }
 
 // healthPoll is how often the health of the schedules is looked at.

@@ -28,6 +28,18 @@ type Operations interface {
 	Backlogs
 	Walker
 	Calendars
+	Keepers
+}
+
+// Keepers keeps what goes between tminus and those who keep time for it.
+type Keepers interface {
+	Rule(ctx context.Context, plan ident.Key) (store.Rule, error)
+	RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, error)
+	// DeadLetters lists them, newest first; fields are id, project, domain, name, reason, received_at.
+	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
+	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
+	DropDeadLetters(ctx context.Context, ids []int64) (int, error)
+	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
 }
 
 // Projects keeps projects.

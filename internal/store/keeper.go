@@ -82,6 +82,8 @@ type Delivered struct {
 	Known int
 	// SetAside are among the dead letters.
 	SetAside int
+	// Dropped holds slots that were recorded as missed: rates turned out to count from another instant.
+	Dropped []schedule.Firing
 }
 
 // DeadLetter is a message that launched nothing and that somebody should look at.

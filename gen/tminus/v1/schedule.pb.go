@@ -234,7 +234,9 @@ type Schedule struct {
 	// The number of the newest change, see ListRevisions; 0 means that none was recorded.
 	Revision int64 `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
 	// How late it has launched; only of a single schedule, and unset before the first launch.
-	Lateness      *Lateness `protobuf:"bytes,14,opt,name=lateness,proto3" json:"lateness,omitempty"`
+	Lateness *Lateness `protobuf:"bytes,14,opt,name=lateness,proto3" json:"lateness,omitempty"`
+	// What AWS holds for it; unset where tminus keeps time itself.
+	Rule          *Rule `protobuf:"bytes,15,opt,name=rule,proto3" json:"rule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +365,13 @@ func (x *Schedule) GetRevision() int64 {
 func (x *Schedule) GetLateness() *Lateness {
 	if x != nil {
 		return x.Lateness
+	}
+	return nil
+}
+
+func (x *Schedule) GetRule() *Rule {
+	if x != nil {
+		return x.Rule
 	}
 	return nil
 }
@@ -4417,7 +4426,7 @@ var File_tminus_v1_schedule_proto protoreflect.FileDescriptor
 
 const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\n" +
-	"\x18tminus/v1/schedule.proto\x12\ttminus.v1\x1a flyteidl/admin/launch_plan.proto\x1a\x1eflyteidl/core/identifier.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x04\n" +
+	"\x18tminus/v1/schedule.proto\x12\ttminus.v1\x1a flyteidl/admin/launch_plan.proto\x1a\x1eflyteidl/core/identifier.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16tminus/v1/keeper.proto\"\x97\x05\n" +
 	"\bSchedule\x12:\n" +
 	"\vlaunch_plan\x18\x01 \x01(\v2\x19.flyteidl.core.IdentifierR\n" +
 	"launchPlan\x12\x1e\n" +
@@ -4436,7 +4445,8 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\fpaused_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vpausedUntil\x12\x1b\n" +
 	"\tpaused_by\x18\f \x01(\tR\bpausedBy\x12\x1a\n" +
 	"\brevision\x18\r \x01(\x03R\brevision\x12/\n" +
-	"\blateness\x18\x0e \x01(\v2\x13.tminus.v1.LatenessR\blateness\x1a9\n" +
+	"\blateness\x18\x0e \x01(\v2\x13.tminus.v1.LatenessR\blateness\x12#\n" +
+	"\x04rule\x18\x0f \x01(\v2\x0f.tminus.v1.RuleR\x04rule\x1a9\n" +
 	"\vPolicyEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xad\x01\n" +
@@ -4877,8 +4887,9 @@ var file_tminus_v1_schedule_proto_goTypes = []any{
 	nil,                              // 63: tminus.v1.Timing.PolicyEntry
 	(*core.Identifier)(nil),          // 64: flyteidl.core.Identifier
 	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 66: google.protobuf.Duration
-	(*admin.LaunchPlanSpec)(nil),     // 67: flyteidl.admin.LaunchPlanSpec
+	(*Rule)(nil),                     // 66: tminus.v1.Rule
+	(*durationpb.Duration)(nil),      // 67: google.protobuf.Duration
+	(*admin.LaunchPlanSpec)(nil),     // 68: flyteidl.admin.LaunchPlanSpec
 }
 var file_tminus_v1_schedule_proto_depIdxs = []int32{
 	64,  // 0: tminus.v1.Schedule.launch_plan:type_name -> flyteidl.core.Identifier
@@ -4887,132 +4898,133 @@ var file_tminus_v1_schedule_proto_depIdxs = []int32{
 	65,  // 3: tminus.v1.Schedule.cursor:type_name -> google.protobuf.Timestamp
 	65,  // 4: tminus.v1.Schedule.paused_until:type_name -> google.protobuf.Timestamp
 	4,   // 5: tminus.v1.Schedule.lateness:type_name -> tminus.v1.Lateness
-	66,  // 6: tminus.v1.Lateness.last:type_name -> google.protobuf.Duration
-	66,  // 7: tminus.v1.Lateness.p50:type_name -> google.protobuf.Duration
-	66,  // 8: tminus.v1.Lateness.p99:type_name -> google.protobuf.Duration
-	64,  // 9: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
-	65,  // 10: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
-	65,  // 11: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
-	0,   // 12: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
-	65,  // 13: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
-	65,  // 14: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
-	65,  // 15: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
-	66,  // 16: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
-	1,   // 17: tminus.v1.Firing.kind:type_name -> tminus.v1.FiringKind
-	64,  // 18: tminus.v1.Revision.launch_plan:type_name -> flyteidl.core.Identifier
-	62,  // 19: tminus.v1.Revision.policy:type_name -> tminus.v1.Revision.PolicyEntry
-	65,  // 20: tminus.v1.Revision.paused_until:type_name -> google.protobuf.Timestamp
-	65,  // 21: tminus.v1.Revision.at:type_name -> google.protobuf.Timestamp
-	65,  // 22: tminus.v1.Revision.from:type_name -> google.protobuf.Timestamp
-	64,  // 23: tminus.v1.Backfill.launch_plan:type_name -> flyteidl.core.Identifier
-	1,   // 24: tminus.v1.Backfill.kind:type_name -> tminus.v1.FiringKind
-	65,  // 25: tminus.v1.Backfill.first:type_name -> google.protobuf.Timestamp
-	65,  // 26: tminus.v1.Backfill.last:type_name -> google.protobuf.Timestamp
-	0,   // 27: tminus.v1.Backfill.include:type_name -> tminus.v1.Outcome
-	65,  // 28: tminus.v1.Backfill.created_at:type_name -> google.protobuf.Timestamp
-	65,  // 29: tminus.v1.Backfill.ended_at:type_name -> google.protobuf.Timestamp
-	64,  // 30: tminus.v1.Coming.launch_plan:type_name -> flyteidl.core.Identifier
-	65,  // 31: tminus.v1.Coming.slot:type_name -> google.protobuf.Timestamp
-	65,  // 32: tminus.v1.Coming.launch_at:type_name -> google.protobuf.Timestamp
-	3,   // 33: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
-	3,   // 34: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	5,   // 35: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
-	65,  // 36: tminus.v1.RedriveFiringsRequest.slot:type_name -> google.protobuf.Timestamp
-	65,  // 37: tminus.v1.PauseScheduleRequest.until:type_name -> google.protobuf.Timestamp
-	3,   // 38: tminus.v1.PauseScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	3,   // 39: tminus.v1.ResumeScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	65,  // 40: tminus.v1.SkipSlotRequest.slot:type_name -> google.protobuf.Timestamp
-	65,  // 41: tminus.v1.SkipSlotResponse.slot:type_name -> google.protobuf.Timestamp
-	3,   // 42: tminus.v1.SkipSlotResponse.schedule:type_name -> tminus.v1.Schedule
-	65,  // 43: tminus.v1.UnskipSlotRequest.slot:type_name -> google.protobuf.Timestamp
-	3,   // 44: tminus.v1.UnskipSlotResponse.schedule:type_name -> tminus.v1.Schedule
-	65,  // 45: tminus.v1.RunScheduleRequest.slot:type_name -> google.protobuf.Timestamp
-	5,   // 46: tminus.v1.RunScheduleResponse.firing:type_name -> tminus.v1.Firing
-	3,   // 47: tminus.v1.RollbackScheduleResponse.schedule:type_name -> tminus.v1.Schedule
-	6,   // 48: tminus.v1.ListRevisionsResponse.revisions:type_name -> tminus.v1.Revision
-	65,  // 49: tminus.v1.CreateBackfillRequest.first:type_name -> google.protobuf.Timestamp
-	65,  // 50: tminus.v1.CreateBackfillRequest.last:type_name -> google.protobuf.Timestamp
-	0,   // 51: tminus.v1.CreateBackfillRequest.include:type_name -> tminus.v1.Outcome
-	7,   // 52: tminus.v1.CreateBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	33,  // 53: tminus.v1.CreateBackfillResponse.plan:type_name -> tminus.v1.BackfillPlan
-	64,  // 54: tminus.v1.BackfillPlan.launch_plan:type_name -> flyteidl.core.Identifier
-	65,  // 55: tminus.v1.BackfillPlan.next:type_name -> google.protobuf.Timestamp
-	34,  // 56: tminus.v1.BackfillPlan.kept:type_name -> tminus.v1.OutcomeCount
-	0,   // 57: tminus.v1.OutcomeCount.outcome:type_name -> tminus.v1.Outcome
-	7,   // 58: tminus.v1.ListBackfillsResponse.backfills:type_name -> tminus.v1.Backfill
-	7,   // 59: tminus.v1.GetBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	7,   // 60: tminus.v1.CancelBackfillResponse.backfill:type_name -> tminus.v1.Backfill
-	65,  // 61: tminus.v1.PreviewSchedulesRequest.from:type_name -> google.protobuf.Timestamp
-	65,  // 62: tminus.v1.PreviewSchedulesRequest.until:type_name -> google.protobuf.Timestamp
-	8,   // 63: tminus.v1.PreviewSchedulesResponse.coming:type_name -> tminus.v1.Coming
-	65,  // 64: tminus.v1.PreviewHerdRequest.from:type_name -> google.protobuf.Timestamp
-	65,  // 65: tminus.v1.PreviewHerdRequest.until:type_name -> google.protobuf.Timestamp
-	45,  // 66: tminus.v1.PreviewHerdResponse.minutes:type_name -> tminus.v1.HerdMinute
-	65,  // 67: tminus.v1.PreviewHerdResponse.from:type_name -> google.protobuf.Timestamp
-	65,  // 68: tminus.v1.PreviewHerdResponse.until:type_name -> google.protobuf.Timestamp
-	65,  // 69: tminus.v1.HerdMinute.minute:type_name -> google.protobuf.Timestamp
-	67,  // 70: tminus.v1.DiffScheduleRequest.spec:type_name -> flyteidl.admin.LaunchPlanSpec
-	48,  // 71: tminus.v1.DiffScheduleResponse.before:type_name -> tminus.v1.Timing
-	48,  // 72: tminus.v1.DiffScheduleResponse.after:type_name -> tminus.v1.Timing
-	49,  // 73: tminus.v1.DiffScheduleResponse.slots:type_name -> tminus.v1.SlotChange
-	63,  // 74: tminus.v1.Timing.policy:type_name -> tminus.v1.Timing.PolicyEntry
-	65,  // 75: tminus.v1.SlotChange.slot:type_name -> google.protobuf.Timestamp
-	65,  // 76: tminus.v1.Calendar.updated_at:type_name -> google.protobuf.Timestamp
-	50,  // 77: tminus.v1.PutCalendarResponse.calendar:type_name -> tminus.v1.Calendar
-	50,  // 78: tminus.v1.GetCalendarResponse.calendar:type_name -> tminus.v1.Calendar
-	50,  // 79: tminus.v1.ListCalendarsResponse.calendars:type_name -> tminus.v1.Calendar
-	2,   // 80: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
-	9,   // 81: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
-	11,  // 82: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
-	13,  // 83: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
-	15,  // 84: tminus.v1.ScheduleService.RedriveFirings:input_type -> tminus.v1.RedriveFiringsRequest
-	17,  // 85: tminus.v1.ScheduleService.PauseSchedule:input_type -> tminus.v1.PauseScheduleRequest
-	19,  // 86: tminus.v1.ScheduleService.ResumeSchedule:input_type -> tminus.v1.ResumeScheduleRequest
-	21,  // 87: tminus.v1.ScheduleService.SkipSlot:input_type -> tminus.v1.SkipSlotRequest
-	23,  // 88: tminus.v1.ScheduleService.UnskipSlot:input_type -> tminus.v1.UnskipSlotRequest
-	25,  // 89: tminus.v1.ScheduleService.RunSchedule:input_type -> tminus.v1.RunScheduleRequest
-	27,  // 90: tminus.v1.ScheduleService.RollbackSchedule:input_type -> tminus.v1.RollbackScheduleRequest
-	29,  // 91: tminus.v1.ScheduleService.ListRevisions:input_type -> tminus.v1.ListRevisionsRequest
-	31,  // 92: tminus.v1.ScheduleService.CreateBackfill:input_type -> tminus.v1.CreateBackfillRequest
-	35,  // 93: tminus.v1.ScheduleService.ListBackfills:input_type -> tminus.v1.ListBackfillsRequest
-	37,  // 94: tminus.v1.ScheduleService.GetBackfill:input_type -> tminus.v1.GetBackfillRequest
-	39,  // 95: tminus.v1.ScheduleService.CancelBackfill:input_type -> tminus.v1.CancelBackfillRequest
-	41,  // 96: tminus.v1.ScheduleService.PreviewSchedules:input_type -> tminus.v1.PreviewSchedulesRequest
-	43,  // 97: tminus.v1.ScheduleService.PreviewHerd:input_type -> tminus.v1.PreviewHerdRequest
-	46,  // 98: tminus.v1.ScheduleService.DiffSchedule:input_type -> tminus.v1.DiffScheduleRequest
-	51,  // 99: tminus.v1.ScheduleService.PutCalendar:input_type -> tminus.v1.PutCalendarRequest
-	53,  // 100: tminus.v1.ScheduleService.GetCalendar:input_type -> tminus.v1.GetCalendarRequest
-	55,  // 101: tminus.v1.ScheduleService.ListCalendars:input_type -> tminus.v1.ListCalendarsRequest
-	57,  // 102: tminus.v1.ScheduleService.DeleteCalendar:input_type -> tminus.v1.DeleteCalendarRequest
-	59,  // 103: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
-	10,  // 104: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
-	12,  // 105: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
-	14,  // 106: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
-	16,  // 107: tminus.v1.ScheduleService.RedriveFirings:output_type -> tminus.v1.RedriveFiringsResponse
-	18,  // 108: tminus.v1.ScheduleService.PauseSchedule:output_type -> tminus.v1.PauseScheduleResponse
-	20,  // 109: tminus.v1.ScheduleService.ResumeSchedule:output_type -> tminus.v1.ResumeScheduleResponse
-	22,  // 110: tminus.v1.ScheduleService.SkipSlot:output_type -> tminus.v1.SkipSlotResponse
-	24,  // 111: tminus.v1.ScheduleService.UnskipSlot:output_type -> tminus.v1.UnskipSlotResponse
-	26,  // 112: tminus.v1.ScheduleService.RunSchedule:output_type -> tminus.v1.RunScheduleResponse
-	28,  // 113: tminus.v1.ScheduleService.RollbackSchedule:output_type -> tminus.v1.RollbackScheduleResponse
-	30,  // 114: tminus.v1.ScheduleService.ListRevisions:output_type -> tminus.v1.ListRevisionsResponse
-	32,  // 115: tminus.v1.ScheduleService.CreateBackfill:output_type -> tminus.v1.CreateBackfillResponse
-	36,  // 116: tminus.v1.ScheduleService.ListBackfills:output_type -> tminus.v1.ListBackfillsResponse
-	38,  // 117: tminus.v1.ScheduleService.GetBackfill:output_type -> tminus.v1.GetBackfillResponse
-	40,  // 118: tminus.v1.ScheduleService.CancelBackfill:output_type -> tminus.v1.CancelBackfillResponse
-	42,  // 119: tminus.v1.ScheduleService.PreviewSchedules:output_type -> tminus.v1.PreviewSchedulesResponse
-	44,  // 120: tminus.v1.ScheduleService.PreviewHerd:output_type -> tminus.v1.PreviewHerdResponse
-	47,  // 121: tminus.v1.ScheduleService.DiffSchedule:output_type -> tminus.v1.DiffScheduleResponse
-	52,  // 122: tminus.v1.ScheduleService.PutCalendar:output_type -> tminus.v1.PutCalendarResponse
-	54,  // 123: tminus.v1.ScheduleService.GetCalendar:output_type -> tminus.v1.GetCalendarResponse
-	56,  // 124: tminus.v1.ScheduleService.ListCalendars:output_type -> tminus.v1.ListCalendarsResponse
-	58,  // 125: tminus.v1.ScheduleService.DeleteCalendar:output_type -> tminus.v1.DeleteCalendarResponse
-	60,  // 126: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
-	104, // [104:127] is the sub-list for method output_type
-	81,  // [81:104] is the sub-list for method input_type
-	81,  // [81:81] is the sub-list for extension type_name
-	81,  // [81:81] is the sub-list for extension extendee
-	0,   // [0:81] is the sub-list for field type_name
+	66,  // 6: tminus.v1.Schedule.rule:type_name -> tminus.v1.Rule
+	67,  // 7: tminus.v1.Lateness.last:type_name -> google.protobuf.Duration
+	67,  // 8: tminus.v1.Lateness.p50:type_name -> google.protobuf.Duration
+	67,  // 9: tminus.v1.Lateness.p99:type_name -> google.protobuf.Duration
+	64,  // 10: tminus.v1.Firing.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 11: tminus.v1.Firing.slot:type_name -> google.protobuf.Timestamp
+	65,  // 12: tminus.v1.Firing.last_slot:type_name -> google.protobuf.Timestamp
+	0,   // 13: tminus.v1.Firing.outcome:type_name -> tminus.v1.Outcome
+	65,  // 14: tminus.v1.Firing.attempt_at:type_name -> google.protobuf.Timestamp
+	65,  // 15: tminus.v1.Firing.recorded_at:type_name -> google.protobuf.Timestamp
+	65,  // 16: tminus.v1.Firing.settled_at:type_name -> google.protobuf.Timestamp
+	67,  // 17: tminus.v1.Firing.lateness:type_name -> google.protobuf.Duration
+	1,   // 18: tminus.v1.Firing.kind:type_name -> tminus.v1.FiringKind
+	64,  // 19: tminus.v1.Revision.launch_plan:type_name -> flyteidl.core.Identifier
+	62,  // 20: tminus.v1.Revision.policy:type_name -> tminus.v1.Revision.PolicyEntry
+	65,  // 21: tminus.v1.Revision.paused_until:type_name -> google.protobuf.Timestamp
+	65,  // 22: tminus.v1.Revision.at:type_name -> google.protobuf.Timestamp
+	65,  // 23: tminus.v1.Revision.from:type_name -> google.protobuf.Timestamp
+	64,  // 24: tminus.v1.Backfill.launch_plan:type_name -> flyteidl.core.Identifier
+	1,   // 25: tminus.v1.Backfill.kind:type_name -> tminus.v1.FiringKind
+	65,  // 26: tminus.v1.Backfill.first:type_name -> google.protobuf.Timestamp
+	65,  // 27: tminus.v1.Backfill.last:type_name -> google.protobuf.Timestamp
+	0,   // 28: tminus.v1.Backfill.include:type_name -> tminus.v1.Outcome
+	65,  // 29: tminus.v1.Backfill.created_at:type_name -> google.protobuf.Timestamp
+	65,  // 30: tminus.v1.Backfill.ended_at:type_name -> google.protobuf.Timestamp
+	64,  // 31: tminus.v1.Coming.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 32: tminus.v1.Coming.slot:type_name -> google.protobuf.Timestamp
+	65,  // 33: tminus.v1.Coming.launch_at:type_name -> google.protobuf.Timestamp
+	3,   // 34: tminus.v1.ListSchedulesResponse.schedules:type_name -> tminus.v1.Schedule
+	3,   // 35: tminus.v1.GetScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	5,   // 36: tminus.v1.ListFiringsResponse.firings:type_name -> tminus.v1.Firing
+	65,  // 37: tminus.v1.RedriveFiringsRequest.slot:type_name -> google.protobuf.Timestamp
+	65,  // 38: tminus.v1.PauseScheduleRequest.until:type_name -> google.protobuf.Timestamp
+	3,   // 39: tminus.v1.PauseScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	3,   // 40: tminus.v1.ResumeScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 41: tminus.v1.SkipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	65,  // 42: tminus.v1.SkipSlotResponse.slot:type_name -> google.protobuf.Timestamp
+	3,   // 43: tminus.v1.SkipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 44: tminus.v1.UnskipSlotRequest.slot:type_name -> google.protobuf.Timestamp
+	3,   // 45: tminus.v1.UnskipSlotResponse.schedule:type_name -> tminus.v1.Schedule
+	65,  // 46: tminus.v1.RunScheduleRequest.slot:type_name -> google.protobuf.Timestamp
+	5,   // 47: tminus.v1.RunScheduleResponse.firing:type_name -> tminus.v1.Firing
+	3,   // 48: tminus.v1.RollbackScheduleResponse.schedule:type_name -> tminus.v1.Schedule
+	6,   // 49: tminus.v1.ListRevisionsResponse.revisions:type_name -> tminus.v1.Revision
+	65,  // 50: tminus.v1.CreateBackfillRequest.first:type_name -> google.protobuf.Timestamp
+	65,  // 51: tminus.v1.CreateBackfillRequest.last:type_name -> google.protobuf.Timestamp
+	0,   // 52: tminus.v1.CreateBackfillRequest.include:type_name -> tminus.v1.Outcome
+	7,   // 53: tminus.v1.CreateBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	33,  // 54: tminus.v1.CreateBackfillResponse.plan:type_name -> tminus.v1.BackfillPlan
+	64,  // 55: tminus.v1.BackfillPlan.launch_plan:type_name -> flyteidl.core.Identifier
+	65,  // 56: tminus.v1.BackfillPlan.next:type_name -> google.protobuf.Timestamp
+	34,  // 57: tminus.v1.BackfillPlan.kept:type_name -> tminus.v1.OutcomeCount
+	0,   // 58: tminus.v1.OutcomeCount.outcome:type_name -> tminus.v1.Outcome
+	7,   // 59: tminus.v1.ListBackfillsResponse.backfills:type_name -> tminus.v1.Backfill
+	7,   // 60: tminus.v1.GetBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	7,   // 61: tminus.v1.CancelBackfillResponse.backfill:type_name -> tminus.v1.Backfill
+	65,  // 62: tminus.v1.PreviewSchedulesRequest.from:type_name -> google.protobuf.Timestamp
+	65,  // 63: tminus.v1.PreviewSchedulesRequest.until:type_name -> google.protobuf.Timestamp
+	8,   // 64: tminus.v1.PreviewSchedulesResponse.coming:type_name -> tminus.v1.Coming
+	65,  // 65: tminus.v1.PreviewHerdRequest.from:type_name -> google.protobuf.Timestamp
+	65,  // 66: tminus.v1.PreviewHerdRequest.until:type_name -> google.protobuf.Timestamp
+	45,  // 67: tminus.v1.PreviewHerdResponse.minutes:type_name -> tminus.v1.HerdMinute
+	65,  // 68: tminus.v1.PreviewHerdResponse.from:type_name -> google.protobuf.Timestamp
+	65,  // 69: tminus.v1.PreviewHerdResponse.until:type_name -> google.protobuf.Timestamp
+	65,  // 70: tminus.v1.HerdMinute.minute:type_name -> google.protobuf.Timestamp
+	68,  // 71: tminus.v1.DiffScheduleRequest.spec:type_name -> flyteidl.admin.LaunchPlanSpec
+	48,  // 72: tminus.v1.DiffScheduleResponse.before:type_name -> tminus.v1.Timing
+	48,  // 73: tminus.v1.DiffScheduleResponse.after:type_name -> tminus.v1.Timing
+	49,  // 74: tminus.v1.DiffScheduleResponse.slots:type_name -> tminus.v1.SlotChange
+	63,  // 75: tminus.v1.Timing.policy:type_name -> tminus.v1.Timing.PolicyEntry
+	65,  // 76: tminus.v1.SlotChange.slot:type_name -> google.protobuf.Timestamp
+	65,  // 77: tminus.v1.Calendar.updated_at:type_name -> google.protobuf.Timestamp
+	50,  // 78: tminus.v1.PutCalendarResponse.calendar:type_name -> tminus.v1.Calendar
+	50,  // 79: tminus.v1.GetCalendarResponse.calendar:type_name -> tminus.v1.Calendar
+	50,  // 80: tminus.v1.ListCalendarsResponse.calendars:type_name -> tminus.v1.Calendar
+	2,   // 81: tminus.v1.ReadLogsResponse.stream:type_name -> tminus.v1.ReadLogsResponse.Stream
+	9,   // 82: tminus.v1.ScheduleService.ListSchedules:input_type -> tminus.v1.ListSchedulesRequest
+	11,  // 83: tminus.v1.ScheduleService.GetSchedule:input_type -> tminus.v1.GetScheduleRequest
+	13,  // 84: tminus.v1.ScheduleService.ListFirings:input_type -> tminus.v1.ListFiringsRequest
+	15,  // 85: tminus.v1.ScheduleService.RedriveFirings:input_type -> tminus.v1.RedriveFiringsRequest
+	17,  // 86: tminus.v1.ScheduleService.PauseSchedule:input_type -> tminus.v1.PauseScheduleRequest
+	19,  // 87: tminus.v1.ScheduleService.ResumeSchedule:input_type -> tminus.v1.ResumeScheduleRequest
+	21,  // 88: tminus.v1.ScheduleService.SkipSlot:input_type -> tminus.v1.SkipSlotRequest
+	23,  // 89: tminus.v1.ScheduleService.UnskipSlot:input_type -> tminus.v1.UnskipSlotRequest
+	25,  // 90: tminus.v1.ScheduleService.RunSchedule:input_type -> tminus.v1.RunScheduleRequest
+	27,  // 91: tminus.v1.ScheduleService.RollbackSchedule:input_type -> tminus.v1.RollbackScheduleRequest
+	29,  // 92: tminus.v1.ScheduleService.ListRevisions:input_type -> tminus.v1.ListRevisionsRequest
+	31,  // 93: tminus.v1.ScheduleService.CreateBackfill:input_type -> tminus.v1.CreateBackfillRequest
+	35,  // 94: tminus.v1.ScheduleService.ListBackfills:input_type -> tminus.v1.ListBackfillsRequest
+	37,  // 95: tminus.v1.ScheduleService.GetBackfill:input_type -> tminus.v1.GetBackfillRequest
+	39,  // 96: tminus.v1.ScheduleService.CancelBackfill:input_type -> tminus.v1.CancelBackfillRequest
+	41,  // 97: tminus.v1.ScheduleService.PreviewSchedules:input_type -> tminus.v1.PreviewSchedulesRequest
+	43,  // 98: tminus.v1.ScheduleService.PreviewHerd:input_type -> tminus.v1.PreviewHerdRequest
+	46,  // 99: tminus.v1.ScheduleService.DiffSchedule:input_type -> tminus.v1.DiffScheduleRequest
+	51,  // 100: tminus.v1.ScheduleService.PutCalendar:input_type -> tminus.v1.PutCalendarRequest
+	53,  // 101: tminus.v1.ScheduleService.GetCalendar:input_type -> tminus.v1.GetCalendarRequest
+	55,  // 102: tminus.v1.ScheduleService.ListCalendars:input_type -> tminus.v1.ListCalendarsRequest
+	57,  // 103: tminus.v1.ScheduleService.DeleteCalendar:input_type -> tminus.v1.DeleteCalendarRequest
+	59,  // 104: tminus.v1.LogService.ReadLogs:input_type -> tminus.v1.ReadLogsRequest
+	10,  // 105: tminus.v1.ScheduleService.ListSchedules:output_type -> tminus.v1.ListSchedulesResponse
+	12,  // 106: tminus.v1.ScheduleService.GetSchedule:output_type -> tminus.v1.GetScheduleResponse
+	14,  // 107: tminus.v1.ScheduleService.ListFirings:output_type -> tminus.v1.ListFiringsResponse
+	16,  // 108: tminus.v1.ScheduleService.RedriveFirings:output_type -> tminus.v1.RedriveFiringsResponse
+	18,  // 109: tminus.v1.ScheduleService.PauseSchedule:output_type -> tminus.v1.PauseScheduleResponse
+	20,  // 110: tminus.v1.ScheduleService.ResumeSchedule:output_type -> tminus.v1.ResumeScheduleResponse
+	22,  // 111: tminus.v1.ScheduleService.SkipSlot:output_type -> tminus.v1.SkipSlotResponse
+	24,  // 112: tminus.v1.ScheduleService.UnskipSlot:output_type -> tminus.v1.UnskipSlotResponse
+	26,  // 113: tminus.v1.ScheduleService.RunSchedule:output_type -> tminus.v1.RunScheduleResponse
+	28,  // 114: tminus.v1.ScheduleService.RollbackSchedule:output_type -> tminus.v1.RollbackScheduleResponse
+	30,  // 115: tminus.v1.ScheduleService.ListRevisions:output_type -> tminus.v1.ListRevisionsResponse
+	32,  // 116: tminus.v1.ScheduleService.CreateBackfill:output_type -> tminus.v1.CreateBackfillResponse
+	36,  // 117: tminus.v1.ScheduleService.ListBackfills:output_type -> tminus.v1.ListBackfillsResponse
+	38,  // 118: tminus.v1.ScheduleService.GetBackfill:output_type -> tminus.v1.GetBackfillResponse
+	40,  // 119: tminus.v1.ScheduleService.CancelBackfill:output_type -> tminus.v1.CancelBackfillResponse
+	42,  // 120: tminus.v1.ScheduleService.PreviewSchedules:output_type -> tminus.v1.PreviewSchedulesResponse
+	44,  // 121: tminus.v1.ScheduleService.PreviewHerd:output_type -> tminus.v1.PreviewHerdResponse
+	47,  // 122: tminus.v1.ScheduleService.DiffSchedule:output_type -> tminus.v1.DiffScheduleResponse
+	52,  // 123: tminus.v1.ScheduleService.PutCalendar:output_type -> tminus.v1.PutCalendarResponse
+	54,  // 124: tminus.v1.ScheduleService.GetCalendar:output_type -> tminus.v1.GetCalendarResponse
+	56,  // 125: tminus.v1.ScheduleService.ListCalendars:output_type -> tminus.v1.ListCalendarsResponse
+	58,  // 126: tminus.v1.ScheduleService.DeleteCalendar:output_type -> tminus.v1.DeleteCalendarResponse
+	60,  // 127: tminus.v1.LogService.ReadLogs:output_type -> tminus.v1.ReadLogsResponse
+	105, // [105:128] is the sub-list for method output_type
+	82,  // [82:105] is the sub-list for method input_type
+	82,  // [82:82] is the sub-list for extension type_name
+	82,  // [82:82] is the sub-list for extension extendee
+	0,   // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_tminus_v1_schedule_proto_init() }
@@ -5020,6 +5032,7 @@ func file_tminus_v1_schedule_proto_init() {
 	if File_tminus_v1_schedule_proto != nil {
 		return
 	}
+	file_tminus_v1_keeper_proto_init()
 	file_tminus_v1_schedule_proto_msgTypes[43].OneofWrappers = []any{
 		(*DiffScheduleRequest_Version)(nil),
 		(*DiffScheduleRequest_Spec)(nil),

@@ -102,6 +102,7 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			all = append(all, plannedRow{in.scheduleRow, in.Planned(), nil})
 		}
 		slices.Sort(d.Early)
+		d.Dropped = dropped(nil, all, now)
 		if d.Recorded, err = record(ctx, tx, slices.DeleteFunc(all, plannedRow.idle), now); err != nil {
 			return err
 		}
@@ -354,7 +355,7 @@ func firingsAfter(ctx context.Context, tx transaction, schedules []scheduleRow) 
 
 var letterEntity = entity{
 	noun: "dead letters", prefix: "dead_letter",
-	columns: "l.id, l.message, l.sent_at, l.receives, l.received_at, l.project, l.domain, l.name, l.time, l.reason, l.body",
+	columns: letterColumns + ", NULL", // Lists do without the bodies.
 	from:    "dead_letters l",
 	fields: map[string]field{
 		"id":          {column: "l.id", kind: integer},
@@ -366,6 +367,8 @@ var letterEntity = entity{
 	},
 	order: "l.id DESC", tie: []string{"l.id"},
 }
+
+const letterColumns = "l.id, l.message, l.sent_at, l.receives, l.received_at, l.project, l.domain, l.name, l.time, l.reason"
 
 func scanLetter(rows *sql.Rows) (l store.DeadLetter, err error) {
 	p := &l.LaunchPlan
@@ -380,7 +383,9 @@ func (db *DB) DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLette
 
 // DeadLetter reads a dead letter.
 func (db *DB) DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error) {
-	l, err := get(ctx, db.reading(), &letterEntity, scanLetter, "l.id = ?", id)
+	whole := letterEntity
+	whole.columns = letterColumns + ", l.body"
+	l, err := get(ctx, db.reading(), &whole, scanLetter, "l.id = ?", id)
 	return l, db.failed(ctx, fmt.Sprintf("read dead letter %d", id), err)
 }
 

@@ -322,7 +322,7 @@ type Intake interface {
 
 // DeadLetters keeps messages that launched nothing and that somebody should look at.
 type DeadLetters interface {
-	// DeadLetters lists them, by default the newest first.
+	// DeadLetters lists them, without their bodies, by default the newest first.
 	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
 	// DropDeadLetters deletes some, and says how many there were.

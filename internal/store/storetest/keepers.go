@@ -397,11 +397,13 @@ func exerciseDeadLetters(t *testing.T, open func(t *testing.T) Store) {
 	letters := must(s.DeadLetters(ctx, store.Query{Limit: 10, SortBy: "id", Ascending: true}))(t)
 	same(t, "letters", len(letters), 3)
 	first := letters[slices.IndexFunc(letters, func(l store.DeadLetter) bool { return l.Message.ID == "m1" })]
-	same(t, "letter", first, store.DeadLetter{
+	whole := store.DeadLetter{
 		ID: first.ID, Reason: "not JSON", ReceivedAt: at(1),
 		Message: store.Message{ID: "m1", Body: []byte("}{\xff\x00"), SentAt: noon, Receives: 3},
-	})
-	same(t, "by number", must(s.DeadLetter(ctx, first.ID))(t), first)
+	}
+	same(t, "by number", must(s.DeadLetter(ctx, first.ID))(t), whole)
+	whole.Body = nil
+	same(t, "letter", first, whole)
 	q := of(ident.Key{Project: "flytesnacks"})
 	same(t, "of a project", len(must(s.DeadLetters(ctx, q))(t)), 2)
 	second := must(s.DeadLetters(ctx, of(plan.Key)))(t)[0]

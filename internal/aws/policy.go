@@ -1,0 +1,137 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Policy is a document of IAM, or of a queue.
+type Policy struct {
+	// Name says what it is, Where what to attach it to.
+	Name, Where string
+	Document    string
+}
+
+// Policies are the least that a configuration needs: of the process, of the role
+// with which AWS sends, and of the queue. A half that is nil is another process's.
+func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
+	var all []Policy
+	add := func(name, where string, d document) error {
+		text, err := d.text()
+		all = append(all, Policy{name, where, text})
+		return err
+	}
+	var process []statement
+	if s != nil {
+		target, ok := parseARN(s.TargetName)
+		if !ok {
+			return nil, s.Validate()
+		}
+		things := s.things(target)
+		if s.api() == Scheduler {
+			process = append(process,
+				statement{Sid: "Schedules", Action: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"}, Resource: []string{things}},
+				statement{Sid: "SchedulesList", Action: []string{"scheduler:ListSchedules"}, Resource: []string{"*"}})
+		} else {
+			process = append(process,
+				statement{Sid: "Rules", Action: []string{"events:PutRule", "events:PutTargets", "events:DeleteRule", "events:RemoveTargets"}, Resource: []string{things}},
+				statement{Sid: "RulesOptional", Action: []string{"events:DescribeRule", "events:ListTargetsByRule"}, Resource: []string{things}},
+				statement{Sid: "RulesListOptional", Action: []string{"events:ListRules"}, Resource: []string{"*"}})
+		}
+		sender := "events.amazonaws.com"
+		if s.api() == Scheduler {
+			sender = "scheduler.amazonaws.com"
+		}
+		process = append(process, statement{
+			Sid: "PassRole", Action: []string{"iam:PassRole"}, Resource: []string{s.ScheduleRole},
+			Condition: condition{"StringEquals": {"iam:PassedToService": sender}},
+		})
+		if err := add("trust policy", "the role "+s.ScheduleRole, document{[]statement{{
+			Sid: "Assume", Principal: map[string]string{"Service": sender}, Action: []string{"sts:AssumeRole"},
+			Condition: condition{"StringEquals": {"aws:SourceAccount": target.account}},
+		}}}); err != nil {
+			return nil, err
+		}
+		send := statement{Sid: "Send", Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName}}
+		if s.DeadLetterQueue != "" {
+			send.Resource = append(send.Resource, s.DeadLetterQueue)
+		}
+		if err := add("policy", "the role "+s.ScheduleRole, document{[]statement{send}}); err != nil {
+			return nil, err
+		}
+		if s.api() != Scheduler { // EventBridge Scheduler sends with the role alone.
+			if err := add("access policy", "the queue "+s.TargetName, document{[]statement{{
+				Sid: "FromRules", Principal: map[string]string{"Service": sender}, Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName},
+				Condition: condition{"ArnLike": {"aws:SourceArn": things}, "StringEquals": {"aws:SourceAccount": target.account}},
+			}}}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if e != nil {
+		partition := "aws"
+		switch {
+		case strings.HasPrefix(e.Region, "cn-"):
+			partition = "aws-cn"
+		case strings.HasPrefix(e.Region, "us-gov-"):
+			partition = "aws-us-gov"
+		}
+		queue := fmt.Sprintf("arn:%s:sqs:%s:%s:%s", partition, e.Region, e.AccountID, e.ScheduleQueueName)
+		process = append(process,
+			statement{Sid: "Queue", Action: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueUrl"}, Resource: []string{queue}},
+			statement{Sid: "QueueOptional", Action: []string{"sqs:GetQueueAttributes"}, Resource: []string{queue}})
+	}
+	if len(process) > 0 {
+		if err := add("policy", "the identity that tminus runs as", document{process}); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// things are the ARNs of what tminus puts, with a * for what it does not know.
+func (c SchedulerConfig) things(target arn) string {
+	name := "*"
+	if c.ScheduleNamePrefix != "" {
+		name = c.ScheduleNamePrefix + "_*"
+	}
+	if c.api() == Scheduler {
+		group := c.Group
+		if group == "" {
+			group = defaultGroup
+		}
+		return fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule/%s/%s", target.partition, target.region, target.account, group, name)
+	}
+	return fmt.Sprintf("arn:%s:events:%s:%s:rule/%s", target.partition, target.region, target.account, name)
+}
+
+type document struct{ statements []statement }
+
+// condition is operators, with the keys and values that each compares.
+type condition map[string]map[string]string
+
+type statement struct {
+	Sid       string            `json:"Sid"`
+	Effect    string            `json:"Effect"`
+	Principal map[string]string `json:"Principal,omitempty"`
+	Action    []string          `json:"Action"`
+	Resource  []string          `json:"Resource,omitempty"`
+	Condition condition         `json:"Condition,omitempty"`
+}
+
+func (d document) text() (string, error) {
+	for i := range d.statements {
+		d.statements[i].Effect = "Allow"
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err := encoder.Encode(struct {
+		Version   string
+		Statement []statement
+	}{"2012-10-17", d.statements})
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
