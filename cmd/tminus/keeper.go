@@ -300,6 +300,6 @@ func (k *keeper) lookForReaders(ctx context.Context) {
 	}
 	why := fmt.Sprintf("nothing will fire: AWS sends to %s, and no tminus with scheduler.workflowExecutor.scheme aws has read it on this database %s", k.events.TargetName, since)
 	if k.unread.Swap(&why) == nil {
-		k.log.WarnContext(ctx, why)
+		k.log.WarnContext(ctx, "nobody reads what AWS sends", slog.String("reason", why))
 	}
 }

@@ -215,9 +215,3 @@ func (c SchedulerConfig) api() string {
 	}
 	return c.API
 }
-
-// queue is the name of the queue of an ARN that was validated.
-func queueOf(target string) string {
-	a, _ := parseARN(target)
-	return a.resource
-}

@@ -166,7 +166,7 @@ func (r *Reconciler) compare(ctx context.Context, s service, rule store.Rule, na
 		{"target", want.target, there.target},
 		{"message", want.body, there.body},
 	} {
-		if part.want != part.got && !(part.name == "role" && there.role == "") {
+		if part.want != part.got && (part.name != "role" || there.role != "") {
 			differ = append(differ, fmt.Sprintf("%s is %q and is to be %q", part.name, short(part.got), short(part.want)))
 		}
 	}

@@ -178,7 +178,7 @@ func (e *Executor) retrying(ctx context.Context, do func(context.Context) error)
 		}
 		wait := min(time.Second<<min(attempts-1, 20), e.cfg.ReconnectDelay)
 		if sleep(ctx, wait+rand.N(wait/4+1)) != nil { //nolint:gosec // Spreads load.
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		}
 	}
 }
@@ -239,14 +239,14 @@ type held struct {
 func (e *Executor) work(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if e.open.wait(ctx) != nil {
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		}
 		idle, before := e.hands.empty(), e.now()
 		var got []types.Message
 		if err := e.retrying(ctx, func(ctx context.Context) error {
 			out, err := e.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 				QueueUrl: &e.url, MaxNumberOfMessages: receiveMost, WaitTimeSeconds: int32(longPoll / time.Second),
-				VisibilityTimeout: int32(e.cfg.Visibility / time.Second),
+				VisibilityTimeout: seconds(e.cfg.Visibility),
 				MessageSystemAttributeNames: []types.MessageSystemAttributeName{
 					types.MessageSystemAttributeNameSentTimestamp, types.MessageSystemAttributeNameApproximateReceiveCount,
 				},
@@ -486,12 +486,15 @@ func (e *Executor) release(ctx context.Context, batch []*held, after time.Durati
 	}
 }
 
+// seconds are those of a duration of 12 hours at most.
+func seconds(d time.Duration) int32 { return int32(min(d, mostVisibility) / time.Second) } //nolint:gosec // Bounded in the line.
+
 // hide sets for how long messages are hidden from now on.
 func (e *Executor) hide(ctx context.Context, batch []*held, d time.Duration) error {
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(batch))
 	for i, h := range batch {
 		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: sdk.String(strconv.Itoa(i)), ReceiptHandle: &h.receipt, VisibilityTimeout: int32(d / time.Second),
+			Id: sdk.String(strconv.Itoa(i)), ReceiptHandle: &h.receipt, VisibilityTimeout: seconds(d),
 		}
 	}
 	_, err := e.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &e.url, Entries: entries})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -370,7 +371,7 @@ func TestAnotherConfigurationMovesRules(t *testing.T) {
 func TestItMayEndBetweenAnyTwoCalls(t *testing.T) {
 	t.Parallel()
 	for calls := range 8 {
-		t.Run(fmt.Sprint(calls), func(t *testing.T) {
+		t.Run(strconv.Itoa(calls), func(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
 			plan := planID("nightly-report", "v1")

@@ -126,7 +126,7 @@ func (s *keepers) redrive(ctx context.Context, id int64, c store.Change) (*tminu
 	plan, at, err := s.cfg.Decode(l.Body)
 	if err != nil {
 		answer.Problem = "it still cannot be read: " + err.Error()
-		return answer, nil
+		return answer, nil //nolint:nilerr // The answer says so.
 	}
 	slot := at.Truncate(time.Second)
 	f, err := s.store.RedriveDeadLetter(ctx, id, plan, slot, c)

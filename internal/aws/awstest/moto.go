@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,7 +53,7 @@ func Main(m *testing.M) {
 
 var (
 	server = sync.OnceValues(start)
-	held   io.Closer // what the server reads: it ends with it
+	held   io.Closer //nolint:unused // What the server reads: it ends when this does.
 )
 
 // Moto is the URL of a server of moto that all tests of a binary share.
@@ -164,7 +165,7 @@ func (q *Queue) Send(tb testing.TB, bodies ...string) (ids []string) {
 		n := min(10, len(bodies))
 		var entries []types.SendMessageBatchRequestEntry
 		for i := range n {
-			entries = append(entries, types.SendMessageBatchRequestEntry{Id: sdk.String(fmt.Sprint(i)), MessageBody: &bodies[i]})
+			entries = append(entries, types.SendMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), MessageBody: &bodies[i]})
 		}
 		out, err := q.Client.SendMessageBatch(tb.Context(), &sqs.SendMessageBatchInput{QueueUrl: &q.URL, Entries: entries})
 		if err != nil || len(out.Failed) > 0 {

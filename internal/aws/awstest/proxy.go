@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -144,7 +145,7 @@ func operationOf(r *http.Request) string {
 // Answer is a fault: an error of AWS with a status and a code.
 func Answer(status int, code, message string) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body) //nolint:errcheck // Who asked is gone.
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 			w.Header().Set("Content-Type", "text/xml")
 			w.WriteHeader(status)
@@ -182,7 +183,7 @@ func Lost(_ http.ResponseWriter, r *http.Request, forward http.Handler) {
 // PartlyFailed is an answer without an error in which each entry failed.
 func PartlyFailed(code string) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body) //nolint:errcheck // Who asked is gone.
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		fmt.Fprintf(w, `{"FailedEntryCount":1,"FailedEntries":[{"TargetId":"x","ErrorCode":%q,"ErrorMessage":"it did not work"}]}`, code)
 	}
@@ -194,10 +195,8 @@ func After(done func()) Fault {
 		answer := httptest.NewRecorder()
 		forward.ServeHTTP(answer, r)
 		done()
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
-		_, _ = io.Copy(w, answer.Body)
+		_, _ = io.Copy(w, answer.Body) //nolint:errcheck // Who asked is gone.
 	}
 }

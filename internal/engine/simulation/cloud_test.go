@@ -166,7 +166,7 @@ func (p *process) read() {
 		for i, m := range taken {
 			messages[i] = m.Message
 		}
-		d, err := step(p, func() (store.Delivered, error) { return p.DB.Deliver(p.world.t.Context(), p.world.now(), messages) })
+		d, err := step(p, func() (store.Delivered, error) { return p.Deliver(p.world.t.Context(), p.world.now(), messages) })
 		if err != nil {
 			return // It crashed: the messages are there again some time.
 		}

@@ -242,8 +242,8 @@ func decidedBefore(ctx context.Context, tx transaction, intakes []intake) (map[f
 func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Time) error {
 	var anchors []any
 	for _, in := range intakes {
-		if !in.Intake.Anchor.Equal(in.scheduleRow.Anchor) {
-			anchors = append(anchors, in.ID, micros(in.Intake.Anchor))
+		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
+			anchors = append(anchors, in.ID, micros(in.Anchor))
 		}
 	}
 	if _, err := tx.bulk(ctx, anchorSchedules, anchors, nil); err != nil {
@@ -251,9 +251,9 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 	}
 	for _, in := range intakes {
 		planned := in.Planned()
-		if !in.Intake.Anchor.Equal(in.scheduleRow.Anchor) {
+		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
-			s.Anchor, s.Cursor = in.Intake.Anchor, in.From
+			s.Anchor, s.Cursor = in.Anchor, in.From
 			why := "the rate counts from " + s.Anchor.UTC().Format(time.RFC3339) + " in AWS"
 			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: why, At: now}); err != nil {
 				return err
