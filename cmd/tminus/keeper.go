@@ -63,6 +63,9 @@ func newKeeper(ctx context.Context, c *config.Config, db database, log *slog.Log
 			return nil, err
 		}
 	}
+	if k.queue.Scheme == config.Noop {
+		k.lookForReaders(ctx)
+	}
 	if k.queue.Scheme == config.AWS {
 		if k.reader, err = aws.NewExecutor(db, k.queue.AWS(), log); err != nil {
 			return nil, err
