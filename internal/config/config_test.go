@@ -114,6 +114,12 @@ func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
 		{name: "bad URL", environ: []string{"TMINUS_ALERTS_SLACK_URL=nowhere"}, file: "{}", want: []string{"alerts.slack.url", "TMINUS_ALERTS_SLACK_URL", "https://"}},
 		{name: "bad URL of PagerDuty", file: "alerts: {pagerduty: {url: nowhere}}", want: []string{"alerts.pagerduty.url", "https://"}},
 		{name: "bad way of TLS", file: "alerts: {email: {tls: ssl}}", want: []string{"alerts.email.tls", "starttls"}},
+		{name: "AWS without a role", file: "scheduler: {eventScheduler: {scheme: aws, aws: {region: us-east-1}}}", want: []string{"scheduler.eventScheduler.scheduleRole", "ARN of the role"}},
+		{name: "AWS without a queue", file: "scheduler: {workflowExecutor: {scheme: aws, region: us-east-1}}", want: []string{"scheduler.workflowExecutor.scheduleQueueName", "name of the queue"}},
+		{name: "a bad region", file: "scheduler: {workflowExecutor: {scheme: aws, region: Ohio}}", want: []string{"scheduler.workflowExecutor.region (", "tminus.yaml", "us-east-1"}},
+		{name: "an API", file: "scheduler: {eventScheduler: {api: pipes}}", want: []string{"scheduler.eventScheduler.api", "rules, scheduler"}},
+		{name: "halves that do not belong together", file: "scheduler: {eventScheduler: {scheme: local}, workflowExecutor: {scheme: aws}}", want: []string{"scheduler.eventScheduler.scheme", "use aws, or noop"}},
+		{name: "no delay", file: "scheduler: {reconnectDelaySeconds: 0}", want: []string{"scheduler.workflowExecutor.reconnectDelaySeconds", "at least 1"}},
 		{name: "bad variable", file: "{}", environ: []string{"TMINUS_RUNNER_DRAIN=x"}, want: []string{"TMINUS_RUNNER_DRAIN", "duration"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -127,6 +133,33 @@ func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAWSKeysAreFlytes(t *testing.T) {
+	c, err := config.Load(write(t, `
+scheduler:
+  reconnectAttempts: 10
+  reconnectDelaySeconds: 5
+  eventScheduler:
+    scheme: aws
+    aws:
+      region: us-east-1
+      scheduleRole: arn:aws:iam::123456789012:role/flyte-schedules
+      targetName: arn:aws:sqs:us-east-1:123456789012:flyte-schedules
+      scheduleNamePrefix: flyte
+  workflowExecutor:
+    scheme: aws
+    region: us-east-1
+    scheduleQueueName: flyte-schedules
+    accountId: "123456789012"
+`), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, e := c.Scheduler.EventScheduler.AWS(), c.Scheduler.WorkflowExecutor.AWS()
+	if s.ScheduleNamePrefix != "flyte" || s.API != "rules" || e.ReconnectAttempts != 10 || e.ReconnectDelay != 5*time.Second || e.Workers != 4 || e.Visibility != time.Minute {
+		t.Errorf("got %+v and %+v", s, e)
 	}
 }
 

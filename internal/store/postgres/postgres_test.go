@@ -465,3 +465,29 @@ func TestListenWakes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAllOnADatabaseAgreeOnWhoKeepsTime refuses one that fires by another clock than those who are there.
+func TestAllOnADatabaseAgreeOnWhoKeepsTime(t *testing.T) {
+	t.Parallel()
+	db := open(t, postgrestest.URL(t))
+	now := time.Now()
+	b, err := db.Beat(t.Context(), 0, now, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.KeepTime(t.Context(), store.KeeperLocal, now); err != nil {
+		t.Errorf("the same as theirs: %v", err)
+	}
+	if _, err := db.KeepTime(t.Context(), store.KeeperAWS, now); !errors.Is(err, store.ErrKept) {
+		t.Errorf("another than theirs: %v", err)
+	}
+	if _, err := db.KeepTime(t.Context(), store.KeeperAWS, now.Add(2*time.Minute)); err != nil {
+		t.Errorf("when they are gone: %v", err)
+	}
+	if err := db.Leave(t.Context(), b.Session); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.KeepTime(t.Context(), store.KeeperLocal, now); err != nil {
+		t.Errorf("when they have left: %v", err)
+	}
+}
