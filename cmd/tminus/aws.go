@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -15,7 +17,7 @@ import (
 func addAWS(root *cobra.Command, environ []string) {
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "aws" {
-			cmd.AddCommand(policyCommand(environ))
+			cmd.AddCommand(policyCommand(environ), doctorCommand(environ))
 		}
 	}
 }
@@ -36,18 +38,9 @@ and see how many messages wait; it works without.`,
 			if err != nil {
 				return err
 			}
-			var s *aws.SchedulerConfig
-			var e *aws.ExecutorConfig
-			if events := c.Scheduler.EventScheduler; events.Scheme == config.AWS {
-				a := events.AWS()
-				s = &a
-			}
-			if executor := c.Scheduler.WorkflowExecutor; executor.Scheme == config.AWS {
-				a := executor.AWS()
-				e = &a
-			}
-			if s == nil && e == nil {
-				return errNoAWS
+			s, e, err := halves(c)
+			if err != nil {
+				return err
 			}
 			policies, err := aws.Policies(s, e)
 			if err != nil {
@@ -64,5 +57,67 @@ and see how many messages wait; it works without.`,
 		},
 	}
 	settingsFlags(cmd)
+	return cmd
+}
+
+// halves are those of a configuration that AWS does.
+func halves(c *config.Config) (s *aws.SchedulerConfig, e *aws.ExecutorConfig, err error) {
+	if events := c.Scheduler.EventScheduler; events.Scheme == config.AWS {
+		a := events.AWS()
+		s = &a
+	}
+	if executor := c.Scheduler.WorkflowExecutor; executor.Scheme == config.AWS {
+		a := executor.AWS()
+		e = &a
+	}
+	if s == nil && e == nil {
+		return nil, nil, errNoAWS
+	}
+	return s, e, nil
+}
+
+// errUnwell is the end of an examination that found something wrong; what is said already.
+var errUnwell = errors.New("something is wrong; see FIX")
+
+func doctorCommand(environ []string) *cobra.Command {
+	var endToEnd bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the set-up in AWS by trying it, harmlessly",
+		Long: `Check the configuration in force against AWS, with the credentials that this process finds: credentials, clock, role,
+permissions, the queue and who may send to it. Permissions are tried with a rule that never fires, a receipt that is
+nobody's, and a look at one message, which stays visible. What it puts it takes out again.
+
+With --end-to-end a rule sends a message the whole way, which takes up to three minutes; a tminus that reads the queue
+leaves it alone. It exits with 1 when a check fails.`,
+		Example: "  tminus aws doctor --config tminus.yaml --end-to-end",
+		Args:    cli.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(cmd, environ)
+			if err != nil {
+				return err
+			}
+			s, e, err := halves(c)
+			if err != nil {
+				return err
+			}
+			var findings []aws.Finding
+			ok := aws.Examine(cmd.Context(), s, e, endToEnd, func(f aws.Finding) { findings = append(findings, f) })
+			if err := cli.Print(cmd, findings, func(w io.Writer) {
+				fmt.Fprintln(w, "CHECK\tVERDICT\tSEEN\tFIX")
+				for _, f := range findings {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Check, f.Verdict, f.Seen, cmp.Or(f.Fix, "-"))
+				}
+			}); err != nil {
+				return err
+			}
+			if !ok {
+				return errUnwell
+			}
+			return nil
+		},
+	}
+	settingsFlags(cmd)
+	cmd.Flags().BoolVar(&endToEnd, "end-to-end", false, "send a message the whole way, and wait for it")
 	return cmd
 }
