@@ -62,6 +62,10 @@ generate-check: ## Fail if generated files are not current
 bench: ## Measure bursts, steady load, idling, changes and outages on SQLite and PostgreSQL (some 40 minutes)
 	go run ./internal/engine/enginebench $(BENCH)
 
+.PHONY: bench-aws
+bench-aws: ## Measure messages a second through the executor, beside the SDK alone (some minutes)
+	go run ./internal/aws/awsbench $(BENCH)
+
 .PHONY: bench-cron
 bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)
 	@mkdir -p bin
@@ -76,6 +80,10 @@ simulate: ## Run the engine under simulated trouble (SEEDS=…), or one seed aga
 .PHONY: torture
 torture: ## Half an hour of trouble for three replicas on a real PostgreSQL (FOR=…, SCHEDULES=…)
 	go test ./internal/engine/torture -count 1 -v -timeout 0 -for $(or $(FOR),30m) -schedules $(or $(SCHEDULES),1800) -skew 7m
+
+.PHONY: torture-aws
+torture-aws: ## Kill tminus fifty times while it takes 20,000 messages, doubled, poisoned and shuffled (MESSAGES=…, KILLS=…)
+	go test ./internal/aws/torture -count 1 -v -timeout 0 -messages $(or $(MESSAGES),20000) -kills $(or $(KILLS),50)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a minute each (FUZZTIME=…)
