@@ -297,8 +297,10 @@ func (e *Executor) hold(m *types.Message) *held {
 	return h
 }
 
-// gather adds to a batch what others have taken meanwhile.
+// gather adds to a batch what others have taken meanwhile. Where that is much,
+// more is about to come, and a moment makes a larger transaction of it.
 func (e *Executor) gather(batch []*held) []*held {
+	var moment <-chan time.Time
 	for len(batch) < mostTaken {
 		select {
 		case more, ok := <-e.received:
@@ -306,12 +308,33 @@ func (e *Executor) gather(batch []*held) []*held {
 				return batch
 			}
 			batch = append(batch, more...)
+			continue
 		default:
+		}
+		if len(batch) < much {
+			return batch
+		}
+		if moment == nil {
+			moment = time.After(linger)
+		}
+		select {
+		case more, ok := <-e.received:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, more...)
+		case <-moment:
 			return batch
 		}
 	}
 	return batch
 }
+
+const (
+	// linger is how long more messages are waited for where there were much already.
+	linger = 5 * time.Millisecond
+	much   = 5 * receiveMost
+)
 
 // commit gives messages to the ledger and then to be deleted. What the ledger
 // cannot take now goes back to the queue, and nothing is taken until it answers again.

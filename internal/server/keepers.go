@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -96,15 +97,17 @@ func (s *keepers) RedriveDeadLetters(ctx context.Context, r *tminusv1.RedriveDea
 	if s.cfg.Decode == nil {
 		return nil, status.Error(codes.FailedPrecondition, "messages cannot be read here: scheduler.workflowExecutor.scheme is not aws; ask a tminus where it is")
 	}
+	c, err := s.change(ctx, r.GetReason())
+	if err != nil {
+		return nil, err
+	}
 	answer := &tminusv1.RedriveDeadLettersResponse{}
 	for _, id := range r.GetIds() {
-		c, err := s.change(ctx, r.GetReason())
-		if err != nil {
-			return nil, err
-		}
 		x, err := s.redrive(ctx, id, c)
 		if err != nil {
-			return nil, err
+			// Those before it are done, and who asked has to know.
+			s.cfg.Log.ErrorContext(ctx, "cannot redrive a dead letter", slog.Int64("id", id), slog.Any("error", err))
+			x = &tminusv1.RedrivenDeadLetter{Id: id, Problem: "the database failed; see the log, and redrive it again"}
 		}
 		answer.DeadLetters = append(answer.DeadLetters, x)
 	}
@@ -219,8 +222,11 @@ func (s *Server) awaitRule(ctx context.Context, plan ident.Key) {
 	for {
 		r, err := s.store.Rule(ctx, plan)
 		switch {
-		case err != nil, r.InStep():
+		case errors.Is(err, store.ErrNotFound), err == nil && r.InStep():
 			return // It has no schedule, or all is well.
+		case err != nil:
+			s.cfg.Log.WarnContext(ctx, "cannot see whether a rule is applied", slog.String("launch_plan", plan.String()), slog.Any("error", err))
+			return
 		case r.Error != "" && r.Attempts > 0:
 			s.warn(ctx, fmt.Sprintf("the rule of %s in AWS is not applied, and nothing fires until it is: %s", plan, r.Error))
 			return

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,6 +138,26 @@ func TestReadinessFollowsTheEngine(t *testing.T) {
 		}
 		if h, err := watch.Recv(); err != nil || h.GetStatus() != step.health {
 			t.Errorf("problem %q: health %v, %v", step.problem, h, err)
+		}
+	}
+}
+
+// That messages are read, say, comes and goes while the server runs.
+func TestSilenceComesAndGoes(t *testing.T) {
+	t.Parallel()
+	var reason atomic.Value
+	reason.Store("")
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return reason.Load().(string) } })
+	a.register(t)
+	a.activePlan(t, "often", timed("* * * * *"))
+	for _, now := range []string{"", "nobody reads the queue", ""} {
+		reason.Store(now)
+		if got := a.schedule(t, "often", 1); got.GetProblem() != now || (len(got.GetNext()) == 0) != (now != "") {
+			t.Errorf("%q: problem %q, next %v", now, got.GetProblem(), got.GetNext())
+		}
+		status, body, _ := a.request(t, "GET", "/readyz", "")
+		if (status == 200) != (now == "") {
+			t.Errorf("%q: /readyz is %d, %s", now, status, body)
 		}
 	}
 }
