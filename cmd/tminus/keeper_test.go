@@ -61,7 +61,7 @@ func TestServeKeepsTimeWithAWS(t *testing.T) {
 	p := begin(t, "serve", "--config", file, "--apply", save(t, "beat.yaml", every))
 	endpoint := p.wait(`gRPC (\S+)`)
 	p.wait(`activated +beat`)
-	until(t, "the rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 1 })
+	awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 1 })
 	rules := awstest.RulesOf(t, moto, q.Name)
 	if rules[0].Expression != "rate(1 minute)" || rules[0].Target != q.ARN {
 		t.Errorf("the rule is %+v", rules[0])
@@ -70,7 +70,7 @@ func TestServeKeepsTimeWithAWS(t *testing.T) {
 	q.Fire(t, due, rules[0], rules[0])
 	q.Send(t, "}{ poison")
 	p.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
-	until(t, "the queue to be empty", func() bool { return q.Size(t) == 0 })
+	awstest.Until(t, time.Minute, "empty", func() bool { return q.Size(t) == 0 })
 	code, stdout, stderr := once(t, nil, "firings", "list", "beat", "--endpoint", endpoint)
 	if n := strings.Count(stdout, "launched"); code != 0 || n != 1 {
 		t.Errorf("%d are launched: exit code %d\n%s%s", n, code, stdout, stderr)
@@ -91,23 +91,8 @@ func TestServeKeepsTimeWithAWS(t *testing.T) {
 	// Tminus keeps time itself again, and takes its rules out of AWS.
 	p = begin(t, "serve", "--config", cloudConfig(t, data, moto, q, "local", "local"))
 	p.wait(`gRPC (\S+)`)
-	until(t, "no rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 0 })
+	awstest.Until(t, time.Minute, "without the rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 0 })
 	p.end()
-}
-
-// until waits for something to become true.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	limit := time.After(time.Minute)
-	for !is() {
-		select {
-		case <-ticker.C:
-		case <-limit:
-			t.Fatalf("there is not %s after all this time", what)
-		}
-	}
 }
 
 func TestPoliciesAreOfAConfiguration(t *testing.T) {

@@ -401,6 +401,7 @@ func matches(pattern, name string) bool {
 // list is one value or several, as policies have them.
 type list[T any] []T
 
+// UnmarshalJSON reads either.
 func (l *list[T]) UnmarshalJSON(b []byte) error {
 	var many []T
 	if json.Unmarshal(b, &many) == nil {

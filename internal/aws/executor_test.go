@@ -88,13 +88,7 @@ func (r *reader) run() (e *aws.Executor, stop func() error) {
 // until waits for something to become true.
 func (r *reader) until(what string, is func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
-	for !is() {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not %s after all this time; taken: %v, dead letters: %q", what, r.took, r.letters())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	awstest.Until(r.t, 40*time.Second, what, is)
 }
 
 func (r *reader) empty() bool { return r.queue.Size(r.t) == 0 }

@@ -99,20 +99,15 @@ func (c *cloud) start() (r *aws.Reconciler, stop func()) {
 // settled waits until the rule of a launch plan is in step, or has an error if that is what is waited for.
 func (c *cloud) settled(r *aws.Reconciler, plan ident.Key, failed bool) store.Rule {
 	c.t.Helper()
-	r.Wake()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		rule, err := c.db.Rule(c.t.Context(), plan)
-		c.must(err)
-		if (failed && rule.Error != "") || (!failed && rule.InStep() && rule.DueAt.IsZero()) {
-			return rule
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("the rule is still %+v", rule)
-		}
+	var rule store.Rule
+	awstest.Until(c.t, 20*time.Second, "settled", func() bool {
 		r.Wake()
-		time.Sleep(5 * time.Millisecond)
-	}
+		var err error
+		rule, err = c.db.Rule(c.t.Context(), plan)
+		c.must(err)
+		return (failed && rule.Error != "") || (!failed && rule.InStep() && rule.DueAt.IsZero())
+	})
+	return rule
 }
 
 // rules are what AWS holds, a line each.
@@ -345,15 +340,14 @@ func TestAnotherConfigurationMovesRules(t *testing.T) {
 	} {
 		change()
 		r, stop := c.start()
-		deadline := time.Now().Add(10 * time.Second)
 		want := []string{"863337312034735171 cron(0 10 * * ? *)"}
 		if c.cfg.API == aws.Scheduler {
 			want[0] += " UTC"
 		}
-		for !slices.Equal(c.rules(), want) && time.Now().Before(deadline) {
+		awstest.Until(t, 20*time.Second, "moved", func() bool {
 			r.Wake()
-			time.Sleep(5 * time.Millisecond)
-		}
+			return slices.Equal(c.rules(), want)
+		})
 		c.settled(r, plan.Key, false)
 		stop()
 		c.expect("moved", want...)

@@ -145,13 +145,13 @@ func TestReadinessFollowsTheEngine(t *testing.T) {
 // That messages are read, say, comes and goes while the server runs.
 func TestSilenceComesAndGoes(t *testing.T) {
 	t.Parallel()
-	var reason atomic.Value
-	reason.Store("")
-	a := start(t, func(c *server.Config) { c.Silent = func() string { return reason.Load().(string) } })
+	var reason atomic.Pointer[string]
+	reason.Store(new(string))
+	a := start(t, func(c *server.Config) { c.Silent = func() string { return *reason.Load() } })
 	a.register(t)
 	a.activePlan(t, "often", timed("* * * * *"))
 	for _, now := range []string{"", "nobody reads the queue", ""} {
-		reason.Store(now)
+		reason.Store(&now)
 		if got := a.schedule(t, "often", 1); got.GetProblem() != now || (len(got.GetNext()) == 0) != (now != "") {
 			t.Errorf("%q: problem %q, next %v", now, got.GetProblem(), got.GetNext())
 		}

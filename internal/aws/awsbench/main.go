@@ -9,8 +9,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -45,7 +47,7 @@ func main() {
 			fail(err)
 		}
 	}
-	if err := run(context.Background(), *messages, *runs, *workers, *profile); err != nil {
+	if err := run(context.Background(), os.Stdout, *messages, *runs, *workers, *profile); err != nil {
 		fail(err)
 	}
 }
@@ -69,14 +71,14 @@ type database interface {
 // all launch plans of the first minute, then all of the next.
 const slots = 4
 
-func run(ctx context.Context, messages, runs, workers int, profile string) (err error) {
+func run(ctx context.Context, out io.Writer, messages, runs, workers int, profile string) (err error) {
 	queue, err := awstest.NewStub()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, queue.Close()) }()
 	if profile != "" {
-		f, err := os.Create(profile)
+		f, err := os.Create(filepath.Clean(profile))
 		if err != nil {
 			return err
 		}
@@ -86,10 +88,10 @@ func run(ctx context.Context, messages, runs, workers int, profile string) (err 
 		}
 		defer pprof.StopCPUProfile()
 	}
-	fmt.Printf("%d messages of each run, %d workers, medians of %d runs\n\n", messages, workers, runs)
-	fmt.Println("| database | messages/s | the SDK alone | ratio |\n| --- | --- | --- | --- |")
+	fmt.Fprintf(out, "%d messages of each run, %d workers, medians of %d runs\n\n", messages, workers, runs)
+	fmt.Fprintln(out, "| database | messages/s | the SDK alone | ratio |\n| --- | --- | --- | --- |")
 	for _, name := range []string{"SQLite", "PostgreSQL"} {
-		if err := compare(ctx, name, queue, messages, runs, workers); err != nil {
+		if err := compare(ctx, out, name, queue, messages, runs, workers); err != nil {
 			return err
 		}
 	}
@@ -97,7 +99,7 @@ func run(ctx context.Context, messages, runs, workers int, profile string) (err 
 }
 
 // compare measures one database.
-func compare(ctx context.Context, name string, queue *awstest.Stub, messages, runs, workers int) (err error) {
+func compare(ctx context.Context, out io.Writer, name string, queue *awstest.Stub, messages, runs, workers int) (err error) {
 	db, closeAll, err := open(ctx, name)
 	if err != nil {
 		return err
@@ -126,7 +128,7 @@ func compare(ctx context.Context, name string, queue *awstest.Stub, messages, ru
 	slices.Sort(ours)
 	slices.Sort(ceiling)
 	o, c := ours[len(ours)/2], ceiling[len(ceiling)/2]
-	fmt.Printf("| %s | %.0f | %.0f | %.2f |\n", name, o, c, o/c)
+	fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f |\n", name, o, c, o/c)
 	return nil
 }
 
@@ -220,8 +222,10 @@ func execute(ctx context.Context, db database, queue *awstest.Stub, all []string
 	begin := time.Now()
 	queue.Put(all...)
 	go func() { done <- e.Run(running) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for queue.Size() > 0 {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	rate = float64(messages) / time.Since(begin).Seconds()
 	stop()
@@ -243,11 +247,11 @@ func open(ctx context.Context, name string) (database, func() error, error) { //
 		db, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
 		return db, func() error { return errors.Join(db.Close(), os.RemoveAll(dir)) }, err
 	}
-	server, err := postgrestest.Run(map[string]string{"shared_buffers": "1GB", "max_wal_size": "4GB"})
+	server, err := postgrestest.Run(map[string]string{"shared_buffers": "1GB", "max_wal_size": "4GB"}) //nolint:contextcheck // It ends with this process.
 	if err != nil {
 		return nil, nil, err
 	}
-	url, err := server.Create()
+	url, err := server.Create() //nolint:contextcheck // Likewise.
 	if err != nil {
 		return nil, nil, errors.Join(err, server.Close())
 	}

@@ -3,6 +3,7 @@ package awstest
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,9 @@ func RulesOf(tb testing.TB, url, prefix string) (rules []Rule) {
 				Disabled: r.State == etypes.RuleStateDisabled,
 			}
 			targets, err := client.ListTargetsByRule(tb.Context(), &eventbridge.ListTargetsByRuleInput{Rule: r.Name})
+			if _, gone := errors.AsType[*etypes.ResourceNotFoundException](err); gone {
+				continue // It was removed in between.
+			}
 			if err != nil {
 				tb.Fatal(err)
 			}

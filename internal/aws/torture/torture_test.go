@@ -48,7 +48,7 @@ workflow:
 func TestKilledWhileItTakesMessages(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "tminus")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "tminus.dev/cmd/tminus").CombinedOutput(); err != nil { //nolint:gosec // Our own program.
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "tminus.dev/cmd/tminus").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	queue, err := awstest.NewStub()
@@ -65,7 +65,7 @@ func TestKilledWhileItTakesMessages(t *testing.T) {
 	p.register(manifest)
 	slot := p.copies(*messages)
 
-	r := rand.New(rand.NewPCG(*seed, 0)) //nolint:gosec // The seed tells which run failed.
+	r := rand.New(rand.NewPCG(*seed, 0))
 	var bodies []string
 	poison := 0
 	for i := range *messages {
@@ -87,7 +87,7 @@ func TestKilledWhileItTakesMessages(t *testing.T) {
 	t.Logf("%d messages about %d slots, %d that nobody can read", len(bodies), *messages, poison)
 
 	p.start()
-	time.Sleep(time.Until(slot)) // The slots have to come.
+	<-time.After(time.Until(slot)) // The slots have to come.
 	left := bodies
 	busy := 0
 	for i := range *kills {
@@ -96,8 +96,8 @@ func TestKilledWhileItTakesMessages(t *testing.T) {
 		left = left[n:]
 		// Until it has begun with them, and then a moment that leaves it in the middle more often than not.
 		before := queue.Size()
-		wait(t, time.Minute, "a message that is taken", func() bool { return queue.Size() < before || queue.Taken() })
-		time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
+		awstest.Until(t, time.Minute, "begun", func() bool { return queue.Size() < before || queue.Taken() })
+		<-time.After(time.Duration(r.IntN(20)) * time.Millisecond)
 		p.kill()
 		if queue.Size() > 0 {
 			busy++
@@ -105,7 +105,7 @@ func TestKilledWhileItTakesMessages(t *testing.T) {
 		p.start()
 	}
 	queue.Put(left...)
-	wait(t, 5*time.Minute, "an empty queue", func() bool { return queue.Size() == 0 })
+	awstest.Until(t, 5*time.Minute, "empty", func() bool { return queue.Size() == 0 })
 	p.end()
 	t.Logf("killed %d times, %d times with messages in the queue", *kills, busy)
 	if busy == 0 {
@@ -116,15 +116,6 @@ func TestKilledWhileItTakesMessages(t *testing.T) {
 
 func plan(i int) ident.Key {
 	return ident.Key{Project: "default", Domain: "development", Name: "plan-" + strconv.Itoa(i)}
-}
-
-func wait(t *testing.T, limit time.Duration, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("there is not %s after %s", what, limit)
-		}
-	}
 }
 
 // process is a whole tminus.
@@ -223,13 +214,13 @@ func (p *process) start() {
 func (p *process) run(args ...string) {
 	p.t.Helper()
 	p.out = &output{}
-	p.cmd = exec.CommandContext(p.t.Context(), p.binary, args...) //nolint:gosec // Our own program.
+	p.cmd = exec.CommandContext(p.t.Context(), p.binary, args...)
 	p.cmd.Env = append(os.Environ(), awstest.Environ()...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	wait(p.t, time.Minute, "a tminus that serves", func() bool { return strings.Contains(p.out.String(), "Look: tminus") })
+	awstest.Until(p.t, time.Minute, "serving", func() bool { return strings.Contains(p.out.String(), "Look: tminus") })
 }
 
 func (p *process) kill() {
