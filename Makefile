@@ -35,12 +35,13 @@ tools-for-tests:
 	@./scripts/install-moto >/dev/null
 
 .PHONY: lint
-lint: ## Check layers, style and formatting of Go and proto files
+lint: ## Check layers, style and formatting of Go, proto and Terraform files
 	$(tool) golangci-lint run
 	$(benchtool) golangci-lint run
 	GOARCH=386 go vet ./cron
 	$(tool) buf lint
 	$(tool) buf format --diff --exit-code
+	./scripts/check-terraform
 
 .PHONY: format
 format: ## Format Go and proto files

@@ -2,6 +2,9 @@ package aws_test
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +79,42 @@ func TestPoliciesAreTheLeast(t *testing.T) {
 	}
 	if _, err := aws.Policies(&aws.SchedulerConfig{}, nil); err == nil {
 		t.Error("a configuration without anything has policies")
+	}
+}
+
+var actions = regexp.MustCompile(`"([a-z]+:[A-Z][A-Za-z]+)"`)
+
+// TestTheTerraformModuleAllowsTheSame compares the actions of deploy/terraform/aws with those of Policies.
+func TestTheTerraformModuleAllowsTheSame(t *testing.T) {
+	t.Parallel()
+	module, err := os.ReadFile("../../deploy/terraform/aws/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(text string) (all []string) {
+		for _, m := range actions.FindAllStringSubmatch(text, -1) {
+			if !strings.HasPrefix(m[1], "aws:") && m[1] != "iam:PassedToService" {
+				all = append(all, m[1])
+			}
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	s, e := scheduler(), executor()
+	big := s
+	big.API = aws.Scheduler
+	documents := ""
+	for _, c := range []*aws.SchedulerConfig{&s, &big} {
+		policies, err := aws.Policies(c, &e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range policies {
+			documents += p.Document
+		}
+	}
+	if diff := cmp.Diff(of(documents), of(string(module))); diff != "" {
+		t.Errorf("(-tminus aws policy +the module):\n%s", diff)
 	}
 }
 
