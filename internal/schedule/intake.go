@@ -65,9 +65,8 @@ func (in *Intake) Slot(t time.Time) time.Time {
 
 // Take decides what word of t comes to: a firing, or nothing, as the slot was
 // decided before or is none by the schedule's policy. decided says whether a slot
-// up to the cursor has an outcome, or will get one. early says that the slot has
-// not come by the clock that counts, so that word of it is to be taken again
-// later. A problem is why somebody should look at it.
+// up to the cursor has an outcome, or will get one. early says that t has not come
+// by the clock that counts, so that word of it is to be taken again later. A problem is why somebody should look at it.
 func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bool, problem string) {
 	slot := in.Slot(t)
 	before := func() bool { return in.taken[slot.Unix()] || decided(slot) }
@@ -89,7 +88,7 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 	case in.schedule.Paused != "", slot.Before(in.since), in.taken[slot.Unix()], in.exhausted():
 		return false, "" // Recorded when the pause ends, decided by Audit, known, or more than the policy allows.
 	}
-	if slot.After(in.now) {
+	if t.After(in.now) {
 		return true, ""
 	}
 	if rate && !in.timetable.all.Match(slot) {

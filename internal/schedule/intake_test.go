@@ -82,6 +82,23 @@ func TestWordIsAboutSlots(t *testing.T) {
 	}
 }
 
+// TestWordOfARateMayComeALittleBeforeItsSlot records it at once, to be launched then.
+func TestWordOfARateMayComeALittleBeforeItsSlot(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	word := noon.Add(5*time.Minute - 20*time.Second)
+	in, err := schedule.NewIntake(schedule.Schedule{Active: true, Spec: schedule.Spec{Expression: "rate(5 minutes)"}, Cursor: noon, Anchor: noon}, word, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if early, problem := in.Take(word, func(time.Time) bool { return false }); early || problem != "" {
+		t.Errorf("early %t, %q", early, problem)
+	}
+	if fs := in.Planned().Firings; len(fs) != 1 || !fs[0].Slot.Equal(noon.Add(5*time.Minute)) || !fs[0].AttemptAt.Equal(fs[0].Slot) {
+		t.Errorf("got %+v", fs)
+	}
+}
+
 // TestWordAndAuditDecideEachSlotOnce takes word of most slots, in disorder, and
 // audits the rest: each slot is decided once, and nothing else is.
 func TestWordAndAuditDecideEachSlotOnce(t *testing.T) {

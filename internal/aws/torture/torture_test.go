@@ -169,7 +169,7 @@ func (p *process) copies(n int) (slot time.Time) {
 		p.t.Fatal(err)
 	}
 	now := time.Now()
-	slot = now.UTC().Add(time.Minute + time.Duration(n)*time.Millisecond).Truncate(time.Minute)
+	slot = now.UTC().Add(15 * time.Second).Add(time.Duration(n) * 2 * time.Millisecond).Truncate(time.Minute).Add(time.Minute)
 	for i := range n {
 		copied := original
 		copied.Key = plan(i)

@@ -476,7 +476,11 @@ func (db *DB) Prune(ctx context.Context, r store.Retention, limit int) (pruned s
 		if looked, err = db.pruneFirings(ctx, r, limit, &pruned); err != nil {
 			return pruned, err
 		}
-		pruned.More = looked == limit
+		letters, err := db.change(ctx, "delete old dead letters", deleteOldLetters, micros(r.Firings), limit)
+		if err != nil {
+			return pruned, err
+		}
+		pruned.More = looked == limit || letters == limit
 	}
 	if !r.Messages.IsZero() {
 		if pruned.Messages, err = db.change(ctx, "delete old messages", deleteOldMessages, micros(r.Messages), limit); err != nil {
@@ -546,6 +550,8 @@ const (
 	deleteOldFirings = `DELETE FROM firings
 		WHERE (slot, schedule_id) > (?, ?) AND (slot, schedule_id) <= (?, ?) AND outcome <> 0 AND settled_at < ?`
 )
+
+const deleteOldLetters = `DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE received_at < ? ORDER BY received_at LIMIT ?)`
 
 // oldFiring is one whose slot is old; it need not be over for that.
 type oldFiring struct {

@@ -322,6 +322,8 @@ type Intake interface {
 
 // DeadLetters keeps messages that launched nothing and that somebody should look at.
 type DeadLetters interface {
+	// Prune deletes those that were set aside before Retention.Firings.
+
 	// DeadLetters lists them, without their bodies, by default the newest first.
 	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)

@@ -420,7 +420,16 @@ func exerciseDeadLetters(t *testing.T, open func(t *testing.T) Store) {
 	_, err = s.RedriveDeadLetter(ctx, first.ID, plan.Key, at(-5), ada(at(2)))
 	wantError(t, err, store.ErrExists)
 	same(t, "left", len(must(s.DeadLetters(ctx, store.Query{Limit: 10}))(t)), 1)
-	same(t, "dropped", must(s.DropDeadLetters(ctx, []int64{first.ID, letters[0].ID, letters[1].ID, letters[2].ID}))(t), 1)
+	must(s.Prune(ctx, store.Retention{Firings: at(1)}, 10))(t)
+	same(t, "as old as is kept", len(must(s.DeadLetters(ctx, store.Query{Limit: 10}))(t)), 1)
+	deliver(t, s, at(3), store.Message{ID: "m4", Problem: "no"})
+	must(s.Prune(ctx, store.Retention{Firings: at(2)}, 10))(t)
+	same(t, "after those that are too old", len(must(s.DeadLetters(ctx, store.Query{Limit: 10}))(t)), 1)
+	must(s.Prune(ctx, store.Retention{Firings: at(4)}, 10))(t)
+	same(t, "in the end", len(must(s.DeadLetters(ctx, store.Query{Limit: 10}))(t)), 0)
+	deliver(t, s, at(3), store.Message{ID: "m5", Problem: "no"})
+	last := must(s.DeadLetters(ctx, store.Query{Limit: 10}))(t)[0].ID
+	same(t, "dropped", must(s.DropDeadLetters(ctx, []int64{first.ID, last, 999}))(t), 1)
 	_, err = s.DeadLetter(ctx, first.ID)
 	wantError(t, err, store.ErrNotFound)
 }
