@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"tminus.dev/internal/aws/awstest"
+	"tminus.dev/internal/store/postgres/postgrestest"
 )
 
 const every = `
@@ -23,14 +25,22 @@ workflow:
   outputs: {told: "${nodes.tell.told}"}
 `
 
-// cloudConfig is a configuration whose time the AWS at url keeps.
-func cloudConfig(t *testing.T, data, url string, q *awstest.Queue, events, executor string) string {
+// cloud is an AWS, and where a tminus keeps its things.
+type cloud struct {
+	url, data, database, api string
+	queue                    *awstest.Queue
+}
+
+// config is a configuration whose time AWS keeps.
+func (c cloud) config(t *testing.T, events, executor string) string {
 	t.Helper()
 	return save(t, "tminus.yaml", fmt.Sprintf(`
 data: %s
+database: {url: %q}
 scheduler:
   eventScheduler:
     scheme: %s
+    api: %s
     aws:
       region: us-east-1
       scheduleRole: %s
@@ -44,60 +54,101 @@ scheduler:
       scheduleQueueName: %s
       accountId: "%s"
       endpoint: %s
-`, data, events, awstest.Role, q.ARN, q.Name, url, executor, q.Name, awstest.Account, url))
+`, c.data, c.database, events, cmp.Or(c.api, "rules"), awstest.Role, c.queue.ARN, c.queue.Name, c.url, executor, c.queue.Name, awstest.Account, c.url))
 }
 
-// TestServeKeepsTimeWithAWS goes the whole way, from a manifest to an execution:
-// AWS is moto, and the test plays EventBridge.
-func TestServeKeepsTimeWithAWS(t *testing.T) {
+// rules are what AWS holds.
+func (c cloud) rules(t *testing.T) []awstest.Rule {
+	t.Helper()
+	if c.api == "scheduler" {
+		return awstest.SchedulesOf(t, c.url, "default", c.queue.Name)
+	}
+	return awstest.RulesOf(t, c.url, c.queue.Name)
+}
+
+// inTheCloud gives this process credentials that the AWS of tests takes.
+func inTheCloud(t *testing.T) cloud {
+	t.Helper()
 	for _, e := range awstest.Environ() {
 		name, value, _ := strings.Cut(e, "=")
 		t.Setenv(name, value)
 	}
 	moto := awstest.Moto(t)
-	q := awstest.NewQueue(t, moto, nil)
-	data := filepath.Join(t.TempDir(), "data")
-	file := cloudConfig(t, data, moto, q, "aws", "aws")
-	p := begin(t, "serve", "--config", file, "--apply", save(t, "beat.yaml", every))
-	endpoint := p.wait(`gRPC (\S+)`)
-	p.wait(`activated +beat`)
-	awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 1 })
-	rules := awstest.RulesOf(t, moto, q.Name)
-	if rules[0].Expression != "rate(1 minute)" || rules[0].Target != q.ARN {
-		t.Errorf("the rule is %+v", rules[0])
+	return cloud{url: moto, data: filepath.Join(t.TempDir(), "data"), queue: awstest.NewQueue(t, moto, nil)}
+}
+
+// TestServeKeepsTimeWithAWS goes the whole way, from a manifest to an execution:
+// AWS is moto, and the test plays EventBridge.
+func TestServeKeepsTimeWithAWS(t *testing.T) {
+	for _, api := range []string{"rules", "scheduler"} {
+		t.Run(api, func(t *testing.T) {
+			c := inTheCloud(t)
+			c.api = api
+			p := begin(t, "serve", "--config", c.config(t, "aws", "aws"), "--apply", save(t, "beat.yaml", every))
+			endpoint := p.wait(`gRPC (\S+)`)
+			p.wait(`activated +beat`)
+			awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(c.rules(t)) == 1 })
+			rules := c.rules(t)
+			if rules[0].Expression != "rate(1 minute)" || rules[0].Target != c.queue.ARN {
+				t.Errorf("the rule is %+v", rules[0])
+			}
+			due := time.Now().UTC().Truncate(time.Second).Add(time.Second)
+			c.queue.Fire(t, due, rules[0], rules[0])
+			c.queue.Send(t, "}{ poison")
+			p.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
+			awstest.Until(t, time.Minute, "empty", func() bool { return c.queue.Size(t) == 0 })
+			code, stdout, stderr := once(t, nil, "firings", "list", "beat", "--endpoint", endpoint)
+			if n := strings.Count(stdout, "launched"); code != 0 || n != 1 {
+				t.Errorf("%d are launched: exit code %d\n%s%s", n, code, stdout, stderr)
+			}
+			if code, stdout, stderr := once(t, nil, "dead-letters", "list", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "no JSON object") {
+				t.Errorf("dead letters: exit code %d\n%s%s", code, stdout, stderr)
+			}
+			if code, stdout, stderr := once(t, nil, "aws", "diff", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "1 compared") {
+				t.Errorf("diff: exit code %d\n%s%s", code, stdout, stderr)
+			}
+			p.end()
+
+			// Tminus keeps time itself again, and takes its rules out of AWS.
+			p = begin(t, "serve", "--config", c.config(t, "local", "local"))
+			p.wait(`gRPC (\S+)`)
+			awstest.Until(t, time.Minute, "without the rule", func() bool { return len(c.rules(t)) == 0 })
+			p.end()
+		})
 	}
+}
+
+// TestTheHalvesMayBeTwoProcesses has one tell AWS what to hold and another read
+// the queue, on one database.
+func TestTheHalvesMayBeTwoProcesses(t *testing.T) {
+	c := inTheCloud(t)
+	c.database = postgrestest.Shared(t).Empty(t)
+	events := begin(t, "serve", "--config", c.config(t, "aws", "noop"), "--apply", save(t, "beat.yaml", every))
+	events.wait(`nothing will fire: AWS sends to \S+, and no tminus with scheduler.workflowExecutor.scheme aws has read it`)
+	endpoint := events.wait(`gRPC (\S+)`)
+	events.wait(`activated +beat`)
+	awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(c.rules(t)) == 1 })
+	if code, stdout, _ := once(t, nil, "schedules", "get", "beat", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "nothing will fire") {
+		t.Errorf("while nobody reads the queue: exit code %d\n%s", code, stdout)
+	}
+	c.data = filepath.Join(t.TempDir(), "other")
+	executor := begin(t, "serve", "--config", c.config(t, "noop", "aws"))
+	executor.wait(`gRPC (\S+)`)
 	due := time.Now().UTC().Truncate(time.Second).Add(time.Second)
-	q.Fire(t, due, rules[0], rules[0])
-	q.Send(t, "}{ poison")
-	p.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
-	awstest.Until(t, time.Minute, "empty", func() bool { return q.Size(t) == 0 })
-	code, stdout, stderr := once(t, nil, "firings", "list", "beat", "--endpoint", endpoint)
-	if n := strings.Count(stdout, "launched"); code != 0 || n != 1 {
-		t.Errorf("%d are launched: exit code %d\n%s%s", n, code, stdout, stderr)
-	}
-	if code, stdout, stderr := once(t, nil, "dead-letters", "list", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "no JSON object") {
-		t.Errorf("dead letters: exit code %d\n%s%s", code, stdout, stderr)
-	}
-	if code, stdout, stderr := once(t, nil, "aws", "diff", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "1 compared") {
-		t.Errorf("diff: exit code %d\n%s%s", code, stdout, stderr)
-	}
-	p.end()
+	c.queue.Fire(t, due, c.rules(t)...)
+	executor.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
 
-	// Without an executor nobody reads the queue, and that is said.
-	p = begin(t, "serve", "--config", cloudConfig(t, filepath.Join(t.TempDir(), "data"), moto, q, "aws", "noop"))
-	p.wait(`nothing will fire: AWS sends to \S+, and no tminus with scheduler.workflowExecutor.scheme aws has read it`)
-	p.end()
-
-	// Tminus keeps time itself again, and takes its rules out of AWS.
-	p = begin(t, "serve", "--config", cloudConfig(t, data, moto, q, "local", "local"))
-	p.wait(`gRPC (\S+)`)
-	awstest.Until(t, time.Minute, "without the rule", func() bool { return len(awstest.RulesOf(t, moto, q.Name)) == 0 })
-	p.end()
+	// One that keeps time itself has no business here.
+	if code, _, stderr := once(t, nil, "serve", "--config", c.config(t, "local", "local"), "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"); code != 1 || !strings.Contains(stderr, "scheduler.eventScheduler.scheme: ") || !strings.Contains(stderr, "time is kept by another: aws") {
+		t.Errorf("another keeper: exit code %d, %s", code, stderr)
+	}
+	executor.end()
+	events.end()
 }
 
 func TestPoliciesAreOfAConfiguration(t *testing.T) {
-	q := &awstest.Queue{Name: "flyte-schedules", ARN: "arn:aws:sqs:us-east-1:123456789012:flyte-schedules"}
-	file := cloudConfig(t, t.TempDir(), "http://127.0.0.1:1", q, "aws", "noop")
+	c := cloud{url: "http://127.0.0.1:1", data: t.TempDir(), queue: &awstest.Queue{Name: "flyte-schedules", ARN: "arn:aws:sqs:us-east-1:123456789012:flyte-schedules"}}
+	file := c.config(t, "aws", "noop")
 	code, stdout, stderr := once(t, nil, "aws", "policy", "--config", file)
 	if code != 0 || !strings.Contains(stdout, `"events:PutRule"`) || strings.Contains(stdout, "sqs:ReceiveMessage") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
@@ -105,7 +156,7 @@ func TestPoliciesAreOfAConfiguration(t *testing.T) {
 	if code, _, stderr := once(t, nil, "aws", "policy"); code != 1 || !strings.Contains(stderr, "--config") {
 		t.Errorf("without AWS: exit code %d, %s", code, stderr)
 	}
-	if code, _, stderr := once(t, nil, "serve", "--config", cloudConfig(t, t.TempDir(), "http://127.0.0.1:1", q, "aws", "local")); code != 1 || !strings.Contains(stderr, "use aws, or noop where another process reads the queue") {
+	if code, _, stderr := once(t, nil, "serve", "--config", c.config(t, "aws", "local")); code != 1 || !strings.Contains(stderr, "use aws, or noop where another process reads the queue") {
 		t.Errorf("halves that do not belong together: exit code %d, %s", code, stderr)
 	}
 }

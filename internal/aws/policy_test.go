@@ -103,17 +103,17 @@ func TestTheTerraformModuleAllowsTheSame(t *testing.T) {
 	s, e := scheduler(), executor()
 	big := s
 	big.API = aws.Scheduler
-	documents := ""
+	var documents strings.Builder
 	for _, c := range []*aws.SchedulerConfig{&s, &big} {
 		policies, err := aws.Policies(c, &e)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, p := range policies {
-			documents += p.Document
+			documents.WriteString(p.Document)
 		}
 	}
-	if diff := cmp.Diff(of(documents), of(string(module))); diff != "" {
+	if diff := cmp.Diff(of(documents.String()), of(string(module))); diff != "" {
 		t.Errorf("(-tminus aws policy +the module):\n%s", diff)
 	}
 }
