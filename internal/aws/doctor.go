@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path"
 	"slices"
@@ -107,7 +108,7 @@ func (d *doctor) configuration(ctx context.Context) bool {
 		err = ValidateBoth(*d.s, *d.e)
 	}
 	if err == nil {
-		d.cfg, err = session(ctx, region, httpClient(2, longPoll+callTime))
+		d.cfg, err = session(ctx, region, httpClient(2, longPoll+callTime), slog.New(slog.DiscardHandler))
 	}
 	if err != nil {
 		d.fail(check, err.Error(), "correct the key")
@@ -140,6 +141,10 @@ func (d *doctor) credentials(ctx context.Context) bool {
 	}
 	client := sts.NewFromConfig(d.cfg, func(o *sts.Options) { o.BaseEndpoint = standIn(endpoints...) })
 	me, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil && kindOf(err) == again {
+		d.fail(check, said(err), "see that this machine reaches AWS, and that `endpoint` and `region` are right")
+		return false
+	}
 	if err != nil {
 		d.fail(check, said(err), "give tminus credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine or pod")
 		return false

@@ -198,7 +198,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (e *Executor) connect(ctx context.Context) error {
 	return e.retrying(ctx, func(ctx context.Context) error {
 		if e.client == nil {
-			cfg, err := session(ctx, e.cfg.Region, httpClient(e.cfg.Workers+2*deleters, longPoll+callTime))
+			cfg, err := session(ctx, e.cfg.Region, httpClient(e.cfg.Workers+2*deleters, longPoll+callTime), e.log)
 			if err != nil {
 				return err
 			}

@@ -406,7 +406,7 @@ func (r *Reconciler) service(ctx context.Context, at place) (service, error) {
 	if s, ok := r.services[key]; ok {
 		return s, nil
 	}
-	cfg, err := session(ctx, at.Region, r.client)
+	cfg, err := session(ctx, at.Region, r.client, r.log)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 // entry is what AWS holds, or is to hold, for one schedule.
@@ -35,10 +37,13 @@ type service interface {
 
 // session is the SDK's configuration for a region: its own chain of credentials,
 // and few retries, as those who call try again for as long as it takes.
-func session(ctx context.Context, region string, client *awshttp.BuildableClient) (sdk.Config, error) {
+func session(ctx context.Context, region string, client *awshttp.BuildableClient, log *slog.Logger) (sdk.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(region),
 		config.WithHTTPClient(client),
+		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+			log.DebugContext(ctx, "the SDK of AWS says something", slog.String("said", fmt.Sprintf(format, args...)))
+		})),
 		config.WithRetryer(func() sdk.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 2, time.Second })
 		}),
