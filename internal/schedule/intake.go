@@ -66,7 +66,8 @@ func (in *Intake) Slot(t time.Time) time.Time {
 // Take decides what word of t comes to: a firing, or nothing, as the slot was
 // decided before or is none by the schedule's policy. decided says whether a slot
 // up to the cursor has an outcome, or will get one. early says that t has not come
-// by the clock that counts, so that word of it is to be taken again later. A problem is why somebody should look at it.
+// by the clock that counts, so that word of it is to be taken again later. A
+// problem is why somebody should look at it.
 func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bool, problem string) {
 	slot := in.Slot(t)
 	before := func() bool { return in.taken[slot.Unix()] || decided(slot) }
@@ -101,7 +102,7 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 	}
 	in.fire(slot, in.timetable.Next(slot))
 	in.taken[slot.Unix()] = true
-	for !in.next.IsZero() && in.taken[in.next.Unix()] && !in.next.After(in.now) {
+	for !in.next.IsZero() && in.taken[in.next.Unix()] && !in.next.After(later(in.now, slot)) {
 		in.result.Cursor = in.next
 		in.next = in.timetable.Next(in.next)
 	}

@@ -97,6 +97,9 @@ func TestWordOfARateMayComeALittleBeforeItsSlot(t *testing.T) {
 	if fs := in.Planned().Firings; len(fs) != 1 || !fs[0].Slot.Equal(noon.Add(5*time.Minute)) || !fs[0].AttemptAt.Equal(fs[0].Slot) {
 		t.Errorf("got %+v", fs)
 	}
+	if p := in.Planned(); !p.Cursor.Equal(noon.Add(5*time.Minute)) || !p.Next.Equal(noon.Add(10*time.Minute)) {
+		t.Errorf("the cursor is %s, and the next slot %s", p.Cursor, p.Next)
+	}
 }
 
 // TestWordAndAuditDecideEachSlotOnce takes word of most slots, in disorder, and
