@@ -17,6 +17,12 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.lockRows("engine")).Scan(&before); err != nil {
 			return err
 		}
+		if before == k && k != store.KeeperLocal {
+			// What was activated at the moment of the change may have none.
+			if _, err := tx.exec(ctx, ruleMissing, micros(now), micros(now)); err != nil {
+				return err
+			}
+		}
 		if before != k {
 			if err := alone(ctx, tx, before, now); err != nil {
 				return err
@@ -65,6 +71,8 @@ const (
 		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.due_at END`
 	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
 		FROM engine WHERE keeper <> 'local'` + ruleAgain
+	ruleMissing = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules s
+		WHERE active = 1 AND NOT EXISTS (SELECT 1 FROM rules r WHERE r.schedule_id = s.id) ON CONFLICT (schedule_id) DO NOTHING`
 	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
 )
 

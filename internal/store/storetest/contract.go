@@ -265,8 +265,8 @@ type Sessions interface {
 // Keepers is for those outside of tminus who keep the time of schedules: AWS.
 type Keepers interface {
 	// KeepTime says who keeps the time of all schedules from now on, and how many
-	// schedules are still held outside. Where that is somebody outside and was not
-	// before, each active schedule has a rule then, due at now; and where it is
+	// schedules are still held outside. Where that is somebody outside each active
+	// schedule has a rule then, due at now if it was another before; and where it is
 	// tminus again, rules are due for what is held, and no schedule is Active for them. It is
 	// store.ErrKept while others on this database fire schedules whose time
 	// somebody else keeps.

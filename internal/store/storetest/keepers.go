@@ -78,6 +78,9 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, inactive, due 12:00:30, held yes"})
 		kept(t, s)
 		same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, due 12:00:30, held yes"})
+		exec(t, s, "DELETE FROM rules")
+		kept(t, s)
+		same(t, "what has none", rules(t, s), []string{"a v1 generation 1, applied 0, due 12:00:30"})
 	})
 
 	t.Run("follow what people do", func(t *testing.T) {
