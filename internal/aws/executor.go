@@ -47,7 +47,8 @@ type Executor struct {
 	heard    atomic.Int64 // in microseconds; 0 is never
 	open     *gate        // while the database answers
 	hands    hands        // what was taken and is not deleted yet
-	problem  atomic.Pointer[string]
+	unread   trouble      // with the queue
+	unkept   trouble      // with the database
 	status   status
 }
 
@@ -97,22 +98,31 @@ func (e *Executor) Heard() time.Time {
 
 // Problem says why messages cannot be taken or recorded at present; empty means that they can.
 func (e *Executor) Problem() string {
-	if p := e.problem.Load(); p != nil {
+	return cmp.Or(e.unkept.text(), e.unread.text())
+}
+
+// trouble is why something does not work at present; nil means that it does.
+type trouble struct{ atomic.Pointer[string] }
+
+func (t *trouble) text() string {
+	if p := t.Load(); p != nil {
 		return *p
 	}
 	return ""
 }
 
-func (e *Executor) trouble(ctx context.Context, err error) {
+// begin says once that something does not work.
+func (t *trouble) begin(ctx context.Context, log *slog.Logger, err error) {
 	text := err.Error()
-	if before := e.problem.Swap(&text); before == nil || *before != text {
-		e.log.ErrorContext(ctx, "cannot take messages; trying again", slog.Any("error", err))
+	if before := t.Swap(&text); before == nil || *before != text {
+		log.ErrorContext(ctx, "cannot take messages; trying again", slog.Any("error", err))
 	}
 }
 
-func (e *Executor) fine(ctx context.Context) {
-	if e.problem.Swap(nil) != nil {
-		e.log.InfoContext(ctx, "messages are taken again")
+// end says that it works again, if it did not.
+func (t *trouble) end(ctx context.Context, log *slog.Logger) {
+	if t.Swap(nil) != nil {
+		log.InfoContext(ctx, "messages are taken again")
 	}
 }
 
@@ -166,13 +176,13 @@ func (e *Executor) retrying(ctx context.Context, do func(context.Context) error)
 	for attempts := 1; ; attempts++ {
 		err := do(ctx)
 		if err == nil {
-			e.fine(ctx)
+			e.unread.end(ctx, e.log)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // Told to stop.
 		}
-		e.trouble(ctx, err)
+		e.unread.begin(ctx, e.log, err)
 		if most := e.cfg.ReconnectAttempts; most > 0 && attempts >= most {
 			return fmt.Errorf("gave up after %d attempts (scheduler.workflowExecutor.reconnectAttempts): %w", attempts, err)
 		}
@@ -348,7 +358,7 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 	if err == nil {
 		return
 	}
-	e.trouble(ctx, fmt.Errorf("cannot record messages: %w", err))
+	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
 	e.open.close()
 	for _, h := range failed {
 		e.release(ctx, []*held{h}, min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff))
@@ -360,7 +370,7 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 		}
 		wait = min(2*wait, 2*time.Second)
 	}
-	e.fine(ctx)
+	e.unkept.end(ctx, e.log)
 	e.open.open()
 }
 
