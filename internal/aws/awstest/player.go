@@ -74,6 +74,9 @@ func SchedulesOf(tb testing.TB, url, group, prefix string) (rules []Rule) {
 			continue
 		}
 		got, err := client.GetSchedule(tb.Context(), &scheduler.GetScheduleInput{Name: s.Name, GroupName: &group})
+		if _, gone := errors.AsType[*stypes.ResourceNotFoundException](err); gone {
+			continue // It was removed in between.
+		}
 		if err != nil {
 			tb.Fatal(err)
 		}
