@@ -66,6 +66,19 @@ func (c cloud) rules(t *testing.T) []awstest.Rule {
 	return awstest.RulesOf(t, c.url, c.queue.Name)
 }
 
+// rule waits until AWS holds a rule that sends to the queue.
+func (c cloud) rule(t *testing.T) (r awstest.Rule) {
+	t.Helper()
+	awstest.Until(t, time.Minute, "told about the rule", func() bool {
+		rules := c.rules(t)
+		if len(rules) == 1 {
+			r = rules[0]
+		}
+		return r.Target == c.queue.ARN
+	})
+	return r
+}
+
 // inTheCloud gives this process credentials that the AWS of tests takes.
 func inTheCloud(t *testing.T) cloud {
 	t.Helper()
@@ -87,13 +100,12 @@ func TestServeKeepsTimeWithAWS(t *testing.T) {
 			p := begin(t, "serve", "--config", c.config(t, "aws", "aws"), "--apply", save(t, "beat.yaml", every))
 			endpoint := p.wait(`gRPC (\S+)`)
 			p.wait(`activated +beat`)
-			awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(c.rules(t)) == 1 })
-			rules := c.rules(t)
-			if rules[0].Expression != "rate(1 minute)" || rules[0].Target != c.queue.ARN {
-				t.Errorf("the rule is %+v", rules[0])
+			rule := c.rule(t)
+			if rule.Expression != "rate(1 minute)" {
+				t.Errorf("the rule is %+v", rule)
 			}
 			due := time.Now().UTC().Truncate(time.Second).Add(time.Second)
-			c.queue.Fire(t, due, rules[0], rules[0])
+			c.queue.Fire(t, due, rule, rule)
 			c.queue.Send(t, "}{ poison")
 			p.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
 			awstest.Until(t, time.Minute, "empty", func() bool { return c.queue.Size(t) == 0 })
@@ -127,15 +139,23 @@ func TestTheHalvesMayBeTwoProcesses(t *testing.T) {
 	events.wait(`nothing will fire: AWS sends to \S+, and no tminus with scheduler.workflowExecutor.scheme aws has read it`)
 	endpoint := events.wait(`gRPC (\S+)`)
 	events.wait(`activated +beat`)
-	awstest.Until(t, time.Minute, "told about the rule", func() bool { return len(c.rules(t)) == 1 })
-	if code, stdout, _ := once(t, nil, "schedules", "get", "beat", "--endpoint", endpoint); code != 0 || !strings.Contains(stdout, "nothing will fire") {
-		t.Errorf("while nobody reads the queue: exit code %d\n%s", code, stdout)
+	rule := c.rule(t)
+	silent := func() bool {
+		code, stdout, stderr := once(t, nil, "schedules", "get", "beat", "--endpoint", endpoint)
+		if code != 0 {
+			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+		}
+		return strings.Contains(stdout, "nothing will fire")
+	}
+	if !silent() {
+		t.Error("it is not said that nobody reads the queue")
 	}
 	c.data = filepath.Join(t.TempDir(), "other")
 	executor := begin(t, "serve", "--config", c.config(t, "noop", "aws"))
 	executor.wait(`gRPC (\S+)`)
+	awstest.Until(t, time.Minute, "read", func() bool { return !silent() })
 	due := time.Now().UTC().Truncate(time.Second).Add(time.Second)
-	c.queue.Fire(t, due, c.rules(t)...)
+	c.queue.Fire(t, due, rule)
 	executor.wait(`succeeded +beat +\S+ +in \S+ +told=` + due.Format("2006-01-02T15:04:05"))
 
 	// One that keeps time itself has no business here.

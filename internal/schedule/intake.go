@@ -86,8 +86,8 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 		return false, fmt.Sprintf("the slot %s came due before the schedule was activated, and what is past does not launch by surprise", slot.UTC().Format(time.RFC3339))
 	case slot.After(in.now.Add(mostEarly)):
 		return false, fmt.Sprintf("the slot %s lies in the future, as it is %s by the database's clock; compare the clocks", slot.UTC().Format(time.RFC3339), in.now.UTC().Format(time.RFC3339))
-	case in.schedule.Paused != "", slot.Before(in.since), in.taken[slot.Unix()], in.exhausted():
-		return false, "" // Recorded when the pause ends, decided by Audit, known, or more than the policy allows.
+	case in.schedule.Paused != "", in.taken[slot.Unix()], in.exhausted():
+		return false, "" // Recorded when the pause ends, known, or more than the policy allows.
 	}
 	if t.After(in.now) {
 		return true, ""
@@ -97,8 +97,8 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 			return false, err.Error()
 		}
 	}
-	if !in.timetable.Match(slot) {
-		return false, "" // The policy excludes it, or it is out of its bounds.
+	if slot.Before(in.since) || !in.timetable.Match(slot) {
+		return false, "" // Decided by Audit, excluded by the policy, or out of its bounds.
 	}
 	in.fire(slot, in.timetable.Next(slot))
 	in.taken[slot.Unix()] = true
@@ -118,7 +118,11 @@ func (in *Intake) reanchor(t time.Time) error {
 		return err
 	}
 	if !in.next.IsZero() && !in.next.After(before) {
-		in.catchUp(in.next, before, Silent(before))
+		why := Silent(before)
+		if t.Before(in.since) {
+			why = Down(in.since)
+		}
+		in.catchUp(in.next, before, why)
 	}
 	in.result.Cursor = later(in.result.Cursor, before)
 	in.timetable, in.Anchor, in.From = timetable, before, in.result.Cursor

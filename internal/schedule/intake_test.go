@@ -102,6 +102,34 @@ func TestWordOfARateMayComeALittleBeforeItsSlot(t *testing.T) {
 	}
 }
 
+// TestWordFromBeforeAnybodyTookItSaysWhenARateComesDue leaves the slot to Audit,
+// which otherwise would not know of it.
+func TestWordFromBeforeAnybodyTookItSaysWhenARateComesDue(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	word, now := noon.Add(2*time.Minute), noon.Add(3*time.Minute)
+	s := schedule.Schedule{Active: true, Spec: schedule.Spec{Expression: "rate(5 minutes)", Policy: schedule.Policy{CatchUp: schedule.CatchUpAll}}, Cursor: noon, Anchor: noon}
+	in, err := schedule.NewIntake(s, now, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if early, problem := in.Take(word, func(time.Time) bool { return false }); early || problem != "" {
+		t.Errorf("early %t, %q", early, problem)
+	}
+	p := in.Planned()
+	if len(p.Firings) > 0 || !p.Next.Equal(word) {
+		t.Errorf("it is not left to be audited: %+v", p)
+	}
+	s.Anchor, s.Cursor = in.Anchor, p.Cursor
+	audited, err := schedule.Audit(s, now, now, schedule.Down(now), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fs := audited.Firings; len(fs) != 1 || !fs[0].Slot.Equal(word) || !audited.Next.Equal(word.Add(5*time.Minute)) {
+		t.Errorf("audited to %+v", audited)
+	}
+}
+
 // TestWordAndAuditDecideEachSlotOnce takes word of most slots, in disorder, and
 // audits the rest: each slot is decided once, and nothing else is.
 func TestWordAndAuditDecideEachSlotOnce(t *testing.T) {
