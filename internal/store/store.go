@@ -152,13 +152,18 @@ type Execution struct {
 	Slot time.Time
 	// Principal is who created it.
 	Principal string
-	// Runner is the runner that took it up; empty while it is queued.
+	// Runner is the runner that took it up, empty while it is queued; or Elsewhere.
 	Runner string
+	// LookAt is when to look next what became of an open execution Elsewhere; otherwise zero.
+	LookAt time.Time
 	// Archived hides it from ordinary lists (flyteidl.admin.ExecutionState).
 	Archived bool
 	// StartedAt and EndedAt are zero until then.
 	CreatedAt, UpdatedAt, StartedAt, EndedAt time.Time
 }
+
+// Elsewhere is the Runner of executions that no runner runs: those on a Flyte.
+const Elsewhere = "flyte"
 
 // Launches says that x is the execution of a slot of a launch plan. A slot's
 // identity is the launch plan's name and the time, not the version.

@@ -158,6 +158,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"every slot of a schedule that AWS keeps", exerciseKeptHistory},
 		{"executions", exerciseExecutions},
 		{"runners", exerciseRunners},
+		{"elsewhere", exerciseElsewhere},
 		{"nodes and tasks", exerciseParts},
 		{"queries", exerciseQueries},
 		{"filters", exerciseFilters},
