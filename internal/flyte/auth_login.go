@@ -139,7 +139,7 @@ func (d discovered) browser(ctx context.Context, timeout time.Duration, out io.W
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {
-			_ = server.Close() //nolint:errcheck // Nobody waits for it.
+			_ = server.Close()
 		}
 	}()
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}

@@ -207,19 +207,19 @@ func refusal(endpoint, fix string, err error) error {
 		}
 		return status.Errorf(codes.Unavailable, "no token from the endpoint %s (admin.tokenUrl, or what flyteadmin names): %v", endpoint, err)
 	}
-	said := ""
+	var said []string
 	if refused.Response != nil {
-		said = refused.Response.Status
+		said = append(said, refused.Response.Status)
 		if code := refused.Response.StatusCode; code >= http.StatusInternalServerError || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout {
-			return status.Errorf(codes.Unavailable, "no token from the endpoint %s (admin.tokenUrl, or what flyteadmin names): it answers %s", endpoint, said)
+			return status.Errorf(codes.Unavailable, "no token from the endpoint %s (admin.tokenUrl, or what flyteadmin names): it answers %s", endpoint, said[0])
 		}
 	}
 	for _, more := range []string{refused.ErrorCode, refused.ErrorDescription} {
 		if more != "" {
-			said += ", " + shortened(more)
+			said = append(said, shortened(more))
 		}
 	}
-	return status.Errorf(codes.Unauthenticated, "the token endpoint %s refuses: %s; %s", endpoint, strings.TrimPrefix(said, ", "), fix)
+	return status.Errorf(codes.Unauthenticated, "the token endpoint %s refuses: %s; %s", endpoint, strings.Join(said, ", "), fix)
 }
 
 // commandToken runs admin.command.

@@ -69,16 +69,20 @@ func Dial(ctx context.Context, c Config, log *slog.Logger) (*grpc.ClientConn, er
 
 // connect makes a connection whose calls go through gates, the first being the outermost, and are retried within them.
 func connect(c Config, gates []gate) (*grpc.ClientConn, error) {
-	transport, err := transportOf(c)
-	if err != nil {
-		return nil, err
+	transport := insecure.NewCredentials()
+	if !c.Insecure {
+		config, err := tlsConfig(c)
+		if err != nil {
+			return nil, err
+		}
+		transport = explained{credentials.NewTLS(config)}
 	}
 	var interceptors []grpc.UnaryClientInterceptor
 	for _, g := range gates {
 		interceptors = append(interceptors, g.intercept)
 	}
 	interceptors = append(interceptors, retry.UnaryClientInterceptor(
-		retry.WithMax(uint(c.MaxRetries)+1), //nolint:gosec // Validate bounds it.
+		retry.WithMax(uint(c.MaxRetries)+1),
 		retry.WithPerRetryTimeout(c.PerRetryTimeout),
 		retry.WithBackoff(retry.BackoffExponentialWithJitterBounded(firstRetry, 0.2, c.MaxBackoffDelay)),
 	))
@@ -106,11 +110,8 @@ func connect(c Config, gates []gate) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// transportOf is how bytes go to flyteadmin.
-func transportOf(c Config) (credentials.TransportCredentials, error) {
-	if c.Insecure {
-		return insecure.NewCredentials(), nil
-	}
+// tlsConfig is how flyteadmin shows who it is, and we do.
+func tlsConfig(c Config) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: c.InsecureSkipVerify, //nolint:gosec // Said in the log, and in the documentation.
@@ -134,7 +135,7 @@ func transportOf(c Config) (credentials.TransportCredentials, error) {
 		}
 		config.GetClientCertificate = load
 	}
-	return explained{credentials.NewTLS(config)}, nil
+	return config, nil
 }
 
 func addAuthorities(pool *x509.CertPool, file string) error {
@@ -153,6 +154,7 @@ type explained struct {
 	credentials.TransportCredentials
 }
 
+// ClientHandshake is TLS's.
 func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := e.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	var (
@@ -171,6 +173,7 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 	return conn, info, err
 }
 
+// Clone is TLS's.
 func (e explained) Clone() credentials.TransportCredentials {
 	return explained{e.TransportCredentials.Clone()}
 }
@@ -209,6 +212,7 @@ type proxied struct {
 	tokens *tokens
 }
 
+// RoundTrip makes one request.
 func (p proxied) RoundTrip(request *http.Request) (*http.Response, error) {
 	c, err := p.tokens.get(request.Context())
 	if err == nil && c == nil {
