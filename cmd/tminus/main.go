@@ -23,9 +23,9 @@ func main() {
 // run is the whole program but for the process around it. It returns the exit
 // code: 0 for done, 1 for failed, 2 for misused.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := cli.New(version())                                                              //nolint:contextcheck // Commands get theirs from cobra.
-	root.AddCommand(serveCommand(environ), migrateCommand(environ), configCommand(environ)) //nolint:contextcheck // Likewise.
-	addAWS(root, environ)                                                                   //nolint:contextcheck // Likewise.
+	root := cli.New(version())                                                                                     //nolint:contextcheck // Commands get theirs from cobra.
+	root.AddCommand(serveCommand(environ), migrateCommand(environ), configCommand(environ), loginCommand(environ)) //nolint:contextcheck // Likewise.
+	addAWS(root, environ)                                                                                          //nolint:contextcheck // Likewise.
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

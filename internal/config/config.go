@@ -23,6 +23,7 @@ import (
 
 	"tminus.dev/internal/alert"
 	"tminus.dev/internal/aws"
+	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/invalid"
 )
 
@@ -40,6 +41,8 @@ type Config struct {
 	Log       Log       `koanf:"log"`
 	// Alerts says whom to tell of schedules in trouble.
 	Alerts alert.Config `koanf:"alerts"`
+	// Admin says how to reach a remote flyteadmin; without an endpoint, there is none.
+	Admin flyte.Config `koanf:"admin"`
 
 	values  map[string]any
 	origins map[string]string
@@ -218,6 +221,38 @@ var settings = []setting{
 	{"alerts.email.passwordFile", "", "file with the password", nil},
 	{"alerts.email.subject", "", "template of a mail's subject; empty means the default", nil},
 	{"alerts.email.body", "", "template of a mail's text; empty means the default", nil},
+	{configFileKey, "", "configuration file of flytectl, FlytePropeller or flyteadmin, whose admin block holds where this one says nothing", nil},
+	{"admin.endpoint", "", "gRPC address of a remote flyteadmin, dns:///host:port; empty means none", nil},
+	{"admin.insecure", false, "flyteadmin has no TLS", nil},
+	{"admin.insecureSkipVerify", false, "take any certificate of flyteadmin", nil},
+	{"admin.caCertFilePath", "", "PEM file of the authorities that vouch for flyteadmin; empty means the system's", nil},
+	{"admin.clientCertFilePath", "", "PEM file of the certificate to show flyteadmin; empty means none", nil},
+	{"admin.clientKeyFilePath", "", "PEM file of that certificate's key", nil},
+	{"admin.maxBackoffDelay", 8 * time.Second, "most time between two attempts to connect, or to get a token", nil},
+	{"admin.perRetryTimeout", 15 * time.Second, "time for each attempt at a call or at a token endpoint", nil},
+	{"admin.maxRetries", 4, "how often a call is repeated at once while flyteadmin is unavailable", nil},
+	{"admin.maxMessageSizeBytes", 64 << 20, "most bytes of one answer of flyteadmin", nil},
+	{"admin.defaultServiceConfig", "", "service config of gRPC, in JSON", nil},
+	{"admin.authType", string(flyte.ClientSecret), "how to get a token once flyteadmin asks for one: ClientSecret, Pkce, ExternalCommand or DeviceFlow", oneOf(string(flyte.ClientSecret), string(flyte.Pkce), string(flyte.ExternalCommand), string(flyte.DeviceFlow))},
+	{"admin.tokenRefreshWindow", time.Duration(0), "how long before its end a token is renewed; under 10s means that", nil},
+	{"admin.clientId", "flytepropeller", "OAuth 2 client (ClientSecret)", nil},
+	{"admin.clientSecretLocation", "/etc/secrets/client_secret", "file with the client's secret, read anew for every token", nil},
+	{"admin.clientSecretEnvVar", "", "environment variable with the client's secret, in place of the file", nil},
+	{"admin.scopes", []string{}, "scopes to ask for (ClientSecret); none means those that flyteadmin names", nil},
+	{"admin.audience", "", "audience to ask for", nil},
+	{"admin.useAudienceFromAdmin", false, "ask for the audience that flyteadmin names", nil},
+	{"admin.tokenUrl", "", "token endpoint (ClientSecret); empty means the one that flyteadmin names", nil},
+	{"admin.authorizationHeader", "", "metadata key of the token; empty means the one that flyteadmin names", nil},
+	{"admin.command", []string{}, "command that prints a token (ExternalCommand), word by word", nil},
+	{"admin.proxyCommand", []string{}, "command that prints a token for a proxy before flyteadmin, word by word", nil},
+	{"admin.httpProxyURL", secret(""), "HTTP proxy of requests to token endpoints; empty means that of the environment", nil},
+	{"admin.pkceConfig.timeout", 2 * time.Minute, "how long a login waits for the browser (Pkce)", nil},
+	{"admin.pkceConfig.refreshTime", 5 * time.Minute, "how long before its end a token is renewed (Pkce)", nil},
+	{"admin.deviceFlowConfig.timeout", 10 * time.Minute, "how long a login waits (DeviceFlow)", nil},
+	{"admin.deviceFlowConfig.refreshTime", 5 * time.Minute, "how long before its end a token is renewed (DeviceFlow)", nil},
+	{"admin.deviceFlowConfig.pollInterval", 5 * time.Second, "time between two questions whether the code was entered, where the server does not say (DeviceFlow)", nil},
+	{"admin.useAuth", false, "no effect, as in Flyte: flyteadmin says whether it wants a token", nil},
+	{"admin.authorizationServerUrl", "", "no effect, as in Flyte: flyteadmin names its authorization server", nil},
 }
 
 // Load reads the configuration. file is a path, or empty for none; environ is
@@ -242,6 +277,9 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	for key, v := range flags {
 		c.put(key, v, "flag")
 	}
+	if err := c.readFlyteFile(); err != nil {
+		return nil, err
+	}
 	for _, s := range settings {
 		if s.check == nil {
 			continue
@@ -257,7 +295,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate()} {
+	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate(), c.checkAdmin()} {
 		if err := c.named(err); err != nil {
 			return nil, err
 		}
@@ -304,6 +342,14 @@ func (c *Config) checkAWS() error {
 	return nil
 }
 
+// checkAdmin checks the keys of a remote flyteadmin, where there is one.
+func (c *Config) checkAdmin() error {
+	if c.Admin.Endpoint == "" {
+		return nil
+	}
+	return c.Admin.Validate()
+}
+
 // AWS is what the block says of rules.
 func (s EventScheduler) AWS() aws.SchedulerConfig {
 	return aws.SchedulerConfig{
@@ -321,18 +367,33 @@ func (e WorkflowExecutor) AWS() aws.ExecutorConfig {
 	}
 }
 
+// put sets a value. Where a list belongs, one that comes as text is separated by commas.
 func (c *Config) put(key string, value any, origin string) {
+	if s, _ := find(key); isList(s) {
+		switch v := value.(type) {
+		case []any:
+			list := make([]string, len(v))
+			for i, element := range v {
+				list[i] = fmt.Sprint(element)
+			}
+			value = list
+		case []string:
+		default:
+			value = slices.DeleteFunc(strings.Split(fmt.Sprint(v), ","), func(s string) bool { return s == "" })
+		}
+	}
 	c.values[key], c.origins[key] = value, origin
 }
 
+func isList(s setting) bool {
+	_, list := s.value.([]string)
+	return list
+}
+
 func (c *Config) readFile(file string) error {
-	content, err := os.ReadFile(filepath.Clean(file))
+	k, err := parse(file)
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	k := koanf.New(".")
-	if err := k.Load(rawbytes.Provider(content), yaml.Parser()); err != nil {
-		return fmt.Errorf("read configuration %s: %w", file, err)
+		return err
 	}
 	given := map[string]string{} // which spelling gave a key
 	for _, spelled := range k.Keys() {
@@ -347,20 +408,87 @@ func (c *Config) readFile(file string) error {
 		}
 		s, known := find(key)
 		if !known {
+			if root, _, _ := strings.Cut(spelled, "."); slices.Contains(flyteBlocks, strings.ToLower(root)) {
+				return fmt.Errorf("%s: %s is a key of Flyte's own configuration, which tminus has no use for; name that file in %s to take its admin block", file, spelled, configFileKey)
+			}
 			return fmt.Errorf("%s: unknown key %s; did you mean %s?", file, spelled, invalid.Nearest(key, keys()))
 		}
 		if other, twice := given[key]; twice {
 			return fmt.Errorf("%s: %s and %s are the same setting; keep one", file, other, spelled)
 		}
 		given[key] = spelled
-		value := k.Get(spelled)
-		if value == nil {
-			continue // A key without a value is as good as absent.
+		if err := c.take(s, k.Get(spelled), file, spelled); err != nil {
+			return err
 		}
-		if err := fits(s, value); err != nil {
-			return fmt.Errorf("%s: %s: %w", file, spelled, err)
+	}
+	return nil
+}
+
+func parse(file string) (*koanf.Koanf, error) {
+	content, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	k := koanf.New(".")
+	if err := k.Load(rawbytes.Provider(content), yaml.Parser()); err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	return k, nil
+}
+
+// take puts the value that a file has for s, as it is spelled there.
+func (c *Config) take(s setting, value any, file, spelled string) error {
+	if value == nil {
+		return nil // A key without a value is as good as absent.
+	}
+	if err := fits(s, value); err != nil {
+		return fmt.Errorf("%s: %s: %w", file, spelled, err)
+	}
+	c.put(s.key, value, file)
+	return nil
+}
+
+// configFileKey names a configuration file of Flyte's.
+const configFileKey = "admin.configFile"
+
+// flyteBlocks are what Flyte 1.16 has beside admin at the top of the configurations of flytectl, FlytePropeller and flyteadmin,
+// and tminus has not.
+var flyteBlocks = []string{
+	"adminutils", "auth", "catalog-cache", "cloudevents", "cluster_resources", "clusterpools", "clusters", "console", "domains", "event",
+	"externalevents", "files", "flyte", "flyteadmin", "logger", "manager", "namespace_mapping", "notifications", "otel", "plugins", "prof",
+	"propeller", "qualityofservice", "queues", "registration", "remotedata", "root", "secrets", "storage", "task", "task_resources",
+	"task_type_whitelist", "tasks", "webhook",
+}
+
+// readFlyteFile takes the admin block of a file of Flyte's, below all that tminus itself was told. The file's other
+// blocks are Flyte's. As in Flyte, case makes no difference to keys.
+func (c *Config) readFlyteFile() error {
+	file := fmt.Sprint(c.values[configFileKey])
+	if file == "" {
+		return nil
+	}
+	k, err := parse(file)
+	if err != nil {
+		return fmt.Errorf("%s (%s): %w", configFileKey, c.origins[configFileKey], err)
+	}
+	found := false
+	for _, spelled := range k.Keys() {
+		if root, _, _ := strings.Cut(spelled, "."); !strings.EqualFold(root, "admin") {
+			continue
 		}
-		c.put(key, value, file)
+		found = true
+		i := slices.IndexFunc(settings, func(s setting) bool { return strings.EqualFold(s.key, spelled) && s.key != configFileKey })
+		if i < 0 {
+			return fmt.Errorf("%s (%s): %s: unknown key %s; did you mean %s?", configFileKey, c.origins[configFileKey], file, spelled, invalid.Nearest(spelled, keys()))
+		}
+		if s := settings[i]; c.origins[s.key] == "default" {
+			if err := c.take(s, k.Get(spelled), file, spelled); err != nil {
+				return fmt.Errorf("%s (%s): %w", configFileKey, c.origins[configFileKey], err)
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s (%s): %s has no admin block", configFileKey, c.origins[configFileKey], file)
 	}
 	return nil
 }
@@ -368,8 +496,17 @@ func (c *Config) readFile(file string) error {
 // fits refuses a list or mapping where one value belongs, and text that is no
 // number or duration where one belongs.
 func fits(s setting, value any) error {
-	switch value.(type) {
+	switch value := value.(type) {
 	case []any, map[string]any:
+		if list, ok := value.([]any); ok && isList(s) {
+			for _, element := range list {
+				switch element.(type) {
+				case nil, []any, map[string]any:
+					return errors.New("use a list of texts")
+				}
+			}
+			return nil
+		}
 		if _, hidden := s.value.(secret); hidden {
 			return errors.New("use a single value")
 		}
@@ -463,6 +600,9 @@ func (c *Config) Values() []Value {
 	values := make([]Value, len(settings))
 	for i, s := range settings {
 		text := fmt.Sprint(c.values[s.key])
+		if list, ok := c.values[s.key].([]string); ok {
+			text = strings.Join(list, ",")
+		}
 		if _, hidden := s.value.(secret); hidden && text != "" {
 			text = "(hidden)"
 		}
