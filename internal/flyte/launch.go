@@ -211,7 +211,7 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 		err = l.same(ctx, f, r)
 	}
 	switch {
-	case unanswered(err):
+	case undelivered(err):
 		l.pace.fail(explain(err))
 		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
 	case err != nil:
@@ -228,9 +228,9 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	return nil
 }
 
-// unanswered says that a call did not get to what it is about, or that nobody
+// undelivered says that a call did not get to what it is about, or that nobody
 // knows whether it did.
-func unanswered(err error) bool {
+func undelivered(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Unauthenticated:
 		return true
