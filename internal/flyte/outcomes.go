@@ -30,7 +30,7 @@ const (
 	lookLease = 30 * time.Second
 	// lookPoll is how often it is looked whether there is something to look at, whoever forgot to say so.
 	lookPoll = 5 * time.Second
-	// An execution is looked at again after a tenth of its age, within these.
+	// An execution is looked at again after half of its age, within these.
 	leastLook = 2 * time.Second
 	mostLook  = time.Minute
 	// unknownTime is how long after its creation an execution that Flyte does not know is taken for lost.
@@ -230,5 +230,5 @@ func observe(x *store.Execution, there *admin.Execution, now time.Time) {
 		x.EndedAt, x.LookAt = c.GetUpdatedAt().AsTime(), time.Time{}
 		return
 	}
-	x.LookAt = now.Add(min(max(now.Sub(x.CreatedAt)/10, leastLook), mostLook))
+	x.LookAt = now.Add(min(max(now.Sub(x.CreatedAt)/2, leastLook), mostLook))
 }

@@ -55,6 +55,9 @@ const (
 	window = 10
 	// measureEvery is how often an idle server is measured again, at a quarter of the limit.
 	measureEvery = 30 * time.Second
+	// breath is how long the calls that are asked for at once take together: soon
+	// those have their turn that come due meanwhile.
+	breath = 800 * time.Millisecond
 	// shutAfter is how many calls in a row nobody answers before most are held back.
 	shutAfter = 3
 	// The pause between two attempts to reach a server that does not answer doubles from the first to the last.
@@ -66,7 +69,7 @@ func newPace(most int) *pace {
 	return &pace{most: most, limit: min(firstLimit, float64(most)), starting: true}
 }
 
-// room is how many calls can be made in about a second; while there are none to
+// room is how many calls can be made in about a breath; while there are none to
 // be made, wait is for how long.
 func (p *pace) room() (calls int, wait time.Duration) {
 	p.mu.Lock()
@@ -83,7 +86,7 @@ func (p *pace) room() (calls int, wait time.Duration) {
 	}
 	calls = int(p.limit)
 	if p.idle > 0 {
-		calls = max(calls, int(p.limit*float64(time.Second)/float64(2*p.idle)))
+		calls = max(calls, int(p.limit*float64(breath)/float64(p.idle)))
 	}
 	return calls, 0
 }
