@@ -20,16 +20,17 @@ import (
 
 // faults are the knobs, and what is counted.
 type faults struct {
-	seed          uint64
-	latency       func(method string) time.Duration
-	load          *load
-	throttle      *rate.Limiter
-	lose, fail    float64
-	halfway       float64
-	page          Page
-	tokens        []string
-	unimplemented []string
-	kubernetes    struct {
+	seed       uint64
+	latency    func(method string) time.Duration
+	load       *load
+	throttle   *rate.Limiter
+	lose, fail share
+	halfway    share
+	page       Page
+	paged      []string // The lists that page has to do with; none are all.
+	tokens     []string
+	refusals   map[string]error
+	kubernetes struct {
 		down bool
 		rate *rate.Limiter
 	}
@@ -42,7 +43,7 @@ type faults struct {
 }
 
 func newFaults() faults {
-	return faults{calls: map[string]int{}, attempts: map[uint64]uint64{}}
+	return faults{calls: map[string]int{}, attempts: map[uint64]uint64{}, refusals: map[string]error{}}
 }
 
 // Seed decides which calls the knobs with a probability hit. A call's fate is a function of the seed, the request and how often that
@@ -61,19 +62,58 @@ func (s *Server) Throttle(perSecond float64) {
 }
 
 // LoseReplies lets a share of the calls, from 0 to 1, succeed and lose the reply: the caller gets Unavailable, as from a connection
-// that broke, or every other time nothing until its own deadline.
-func (s *Server) LoseReplies(share float64) { s.turn(func(f *faults) { f.lose = share }) }
+// that broke, or every other time nothing until its own deadline. It has to do with the methods given, or with all.
+func (s *Server) LoseReplies(of float64, methods ...string) {
+	s.turn(func(f *faults) { f.lose = newShare(of, methods) })
+}
 
-// FailBefore answers Unavailable to a share of the calls, from 0 to 1, of which nothing comes.
-func (s *Server) FailBefore(share float64) { s.turn(func(f *faults) { f.fail = share }) }
+// FailBefore answers Unavailable to a share of the calls, from 0 to 1, of which nothing comes. It has to do with the methods given, or with all.
+func (s *Server) FailBefore(of float64, methods ...string) {
+	s.turn(func(f *faults) { f.fail = newShare(of, methods) })
+}
 
 // BreakHalfway lets a share of the calls of CreateExecution, from 0 to 1, break where flyteadmin's transaction does not hold: the rows of
 // labels and tags are there, the execution is not. The caller gets Unavailable. To try again is AlreadyExists, if the spec has labels
 // or tags, though there is no execution (pkg/repositories/gormimpl/execution_repo.go).
-func (s *Server) BreakHalfway(share float64) { s.turn(func(f *faults) { f.halfway = share }) }
+func (s *Server) BreakHalfway(of float64) {
+	s.turn(func(f *faults) { f.halfway = newShare(of, nil) })
+}
 
-// PageBadly makes lists come in pages as the mode says.
-func (s *Server) PageBadly(mode Page) { s.turn(func(f *faults) { f.page = mode }) }
+// Refuse answers err, which is to have a status, to every call of the methods: Unimplemented as a server that is older than they are, or
+// PermissionDenied. Nil ends it.
+func (s *Server) Refuse(err error, methods ...string) {
+	s.turn(func(f *faults) {
+		for _, m := range methods {
+			f.refusals[m] = err
+		}
+	})
+}
+
+// PageBadly makes lists come in pages as the mode says: those of the methods given, or all.
+func (s *Server) PageBadly(mode Page, methods ...string) {
+	s.turn(func(f *faults) { f.page, f.paged = mode, slices.Clone(methods) })
+}
+
+// pageOf is how a method's lists come in pages.
+func (f *faults) pageOf(method string) Page {
+	if len(f.paged) > 0 && !slices.Contains(f.paged, method) {
+		return PageWell
+	}
+	return f.page
+}
+
+// A share is the calls that a knob with a probability hits.
+type share struct {
+	of      float64
+	methods []string
+}
+
+func newShare(of float64, methods []string) share { return share{of, slices.Clone(methods)} }
+
+// hits decides about the nth attempt at a request.
+func (s share) hits(method string, seed, attempt, n uint64, question byte) bool {
+	return (len(s.methods) == 0 || slices.Contains(s.methods, method)) && chance(seed, attempt, n, question) < s.of
+}
 
 // RequireToken answers Unauthenticated to calls without one of the tokens in their metadata: "authorization: Bearer TOKEN"
 // (auth/token.go). No tokens require none. Calling it again with another token is how one expires.
@@ -94,19 +134,10 @@ func (s *Server) KubernetesRate(perSecond float64, burst int) {
 	s.turn(func(f *faults) { f.kubernetes.rate = limiter(perSecond, burst) })
 }
 
-// Unimplement answers Unimplemented to the methods, as a server does that is older than they are. It replaces the
-// list of the call before.
-func (s *Server) Unimplement(methods ...string) {
-	s.turn(func(f *faults) { f.unimplemented = slices.Clone(methods) })
-}
-
 // Work limits what the server can do at a time. The zero Load has no limits. Calls that are being worked at stay under the
 // load they came under.
 func (s *Server) Work(l Load) {
-	s.turn(func(f *faults) { f.load = nil })
-	if l.PerSecond > 0 {
-		s.turn(func(f *faults) { f.load = newLoad(l) })
-	}
+	s.turn(func(f *faults) { f.load = newLoad(l) })
 }
 
 func (s *Server) turn(knob func(*faults)) {
@@ -178,16 +209,16 @@ func (s *Server) begin(ctx context.Context, method string, req any) fate {
 	f.attempts[attempt]++
 	out := fate{
 		load:   f.load,
-		fail:   chance(f.seed, attempt, n, 'f') < f.fail,
-		lose:   chance(f.seed, attempt, n, 'l') < f.lose,
+		fail:   f.fail.hits(method, f.seed, attempt, n, 'f'),
+		lose:   f.lose.hits(method, f.seed, attempt, n, 'l'),
 		silent: chance(f.seed, attempt, n, 's') < 0.5,
 	}
 	if f.latency != nil {
 		out.latency = f.latency(method)
 	}
 	switch {
-	case slices.Contains(f.unimplemented, method):
-		out.refuse = status.Errorf(codes.Unimplemented, "unknown method %s for service flyteidl.service.AdminService", method)
+	case f.refusals[method] != nil:
+		out.refuse = f.refusals[method]
 	case !authorized(ctx, f.tokens):
 		out.refuse = status.Error(codes.Unauthenticated, "token parse error: access token is expired or missing")
 	case f.throttle != nil && !f.throttle.Allow():
@@ -211,11 +242,11 @@ func authorized(ctx context.Context, tokens []string) bool {
 // hash tells requests apart.
 func hash(method string, req any) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(method)) //nolint:errcheck // A hash does not fail.
+	h.Write([]byte(method))
 	if m, ok := req.(proto.Message); ok {
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err == nil {
-			_, _ = h.Write(b) //nolint:errcheck // A hash does not fail.
+			h.Write(b)
 		}
 	}
 	return h.Sum64()
@@ -224,7 +255,7 @@ func hash(method string, req any) uint64 {
 // breaks says whether the call that is being worked at breaks halfway.
 func (f *faults) breaks(method string, req any) bool {
 	attempt := hash(method, req)
-	return chance(f.seed, attempt, f.attempts[attempt], 'h') < f.halfway
+	return f.halfway.hits(method, f.seed, attempt, f.attempts[attempt], 'h')
 }
 
 // chance is a number from 0 to 1, without 1, for one question about the nth attempt at something.
@@ -234,7 +265,7 @@ func chance(seed, attempt, n uint64, question byte) float64 {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	h := fnv.New64a()
-	_, _ = h.Write(b) //nolint:errcheck // A hash does not fail.
+	h.Write(b)
 	x := h.Sum64()
 	x ^= x >> 33 // FNV alone is poor in the high bits.
 	x *= 0xff51afd7ed558ccd
