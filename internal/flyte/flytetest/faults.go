@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"tminus.dev/gen/flyteidl/admin"
 )
 
 // faults are the knobs, and what is counted.
@@ -30,6 +32,7 @@ type faults struct {
 	paged      []string // The lists that page has to do with; none are all.
 	tokens     []string
 	refusals   map[string]error
+	noDatabase bool
 	kubernetes struct {
 		down bool
 		rate *rate.Limiter
@@ -121,6 +124,32 @@ func (s *Server) RequireToken(tokens ...string) {
 	s.turn(func(f *faults) { f.tokens = slices.Clone(tokens) })
 }
 
+// DatabaseDown takes flyteadmin's database away. What it answers then is not Unavailable. CreateExecution, CreateTask and CreateWorkflow
+// cannot look up the project, and answer InvalidArgument whatever the reason
+// (pkg/manager/impl/validation/project_validator.go); the message has the reason, which is "not found" for a project that is
+// not there. The others answer Internal, as for every error that is not PostgreSQL's own; those are Unknown
+// (pkg/repositories/errors/postgres.go). The domains are configuration, and there.
+func (s *Server) DatabaseDown(down bool) { s.turn(func(f *faults) { f.noDatabase = down }) }
+
+// withoutDatabase is what a request is answered while the database is down, and nil for those that do without.
+func withoutDatabase(req any) error {
+	const reason = "unexpected error type for: failed to connect to `user=flyteadmin database=flyteadmin`: dial error: connect: connection refused"
+	var project, domain string
+	switch r := req.(type) {
+	case *admin.GetDomainRequest, *admin.GetVersionRequest:
+		return nil
+	case *admin.ExecutionCreateRequest:
+		project, domain = r.GetProject(), r.GetDomain()
+	case *admin.TaskCreateRequest:
+		project, domain = r.GetId().GetProject(), r.GetId().GetDomain()
+	case *admin.WorkflowCreateRequest:
+		project, domain = r.GetId().GetProject(), r.GetId().GetDomain()
+	default:
+		return status.Error(codes.Internal, reason)
+	}
+	return invalidf("failed to validate that project [%s] and domain [%s] are registered, err: [%s]", project, domain, reason)
+}
+
 // KubernetesDown makes Kubernetes refuse what flyteadmin creates and deletes there. CreateExecution answers OK nevertheless, with
 // an execution that is FAILED; TerminateExecution answers Internal, with one that is ABORTING
 // (pkg/manager/impl/execution_manager.go, pkg/workflowengine/impl/k8s_executor.go).
@@ -159,6 +188,7 @@ type fate struct {
 	latency    time.Duration
 	load       *load
 	fail, lose bool
+	noDatabase bool
 	silent     bool // A lost reply is waited for until the caller's deadline.
 }
 
@@ -181,6 +211,11 @@ func (s *Server) intercept(life context.Context) grpc.UnaryServerInterceptor {
 			return nil, status.FromContextError(ctx.Err()).Err() // The work was for nothing.
 		case f.fail:
 			return nil, status.Error(codes.Unavailable, "the connection broke before the call")
+		}
+		if f.noDatabase {
+			if err := withoutDatabase(req); err != nil {
+				return nil, err
+			}
 		}
 		reply, err := handler(ctx, req)
 		if err != nil || !f.lose {
@@ -208,10 +243,11 @@ func (s *Server) begin(ctx context.Context, method string, req any) fate {
 	n := f.attempts[attempt]
 	f.attempts[attempt]++
 	out := fate{
-		load:   f.load,
-		fail:   f.fail.hits(method, f.seed, attempt, n, 'f'),
-		lose:   f.lose.hits(method, f.seed, attempt, n, 'l'),
-		silent: chance(f.seed, attempt, n, 's') < 0.5,
+		load:       f.load,
+		fail:       f.fail.hits(method, f.seed, attempt, n, 'f'),
+		lose:       f.lose.hits(method, f.seed, attempt, n, 'l'),
+		noDatabase: f.noDatabase,
+		silent:     chance(f.seed, attempt, n, 's') < 0.5,
 	}
 	if f.latency != nil {
 		out.latency = f.latency(method)

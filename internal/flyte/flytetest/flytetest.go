@@ -18,6 +18,8 @@
 //     answers FailedPrecondition (execution_manager.go).
 //   - Activating a launch plan does not move updated_at, neither its own nor that of the version it displaces;
 //     deactivating does (pkg/repositories/gormimpl/launch_plan_repo.go: UpdateColumns, which leaves gorm's times alone).
+//   - While its database is down, CreateExecution answers InvalidArgument, and other methods Internal or Unknown
+//     (project_validator.go, pkg/repositories/errors/postgres.go); see [Server.DatabaseDown].
 //   - An unknown project or domain is InvalidArgument, not NotFound
 //     (pkg/manager/impl/validation/project_validator.go).
 //   - Domains are the same for all projects (project_manager.go).

@@ -40,6 +40,22 @@ func TestKubernetesDown(t *testing.T) {
 	}
 }
 
+func TestDatabaseDown(t *testing.T) {
+	t.Parallel()
+	s := newServer()
+	s.DatabaseDown(true)
+	c := service.NewAdminServiceClient(dial(t, s.Start(t)))
+	_, err := c.CreateExecution(t.Context(), launch("f1"))
+	wantCode(t, err, codes.InvalidArgument)
+	_, err = c.ListActiveLaunchPlans(t.Context(), &admin.ActiveLaunchPlanListRequest{Project: "sales", Domain: "production", Limit: 1})
+	wantCode(t, err, codes.Internal)
+	_, err = c.GetDomains(t.Context(), &admin.GetDomainRequest{})
+	wantCode(t, err, codes.OK)
+	s.DatabaseDown(false)
+	_, err = c.CreateExecution(t.Context(), launch("f1"))
+	wantCode(t, err, codes.OK)
+}
+
 // Launches that the Kubernetes client would not get to within their callers' deadline are accepted, and fail at once.
 func TestKubernetesRate(t *testing.T) {
 	t.Parallel()

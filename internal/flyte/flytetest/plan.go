@@ -240,6 +240,9 @@ func (s *Server) ListLaunchPlanIds( //nolint:revive // Flyte's name.
 	if req.GetLimit() == 0 {
 		return nil, invalidf("missing and/or invalid parameters: limit")
 	}
+	if req.GetProject() == "" && req.GetDomain() == "" {
+		return nil, invalidf("missing and/or invalid parameters: filters")
+	}
 	q, err := newQuery(planEntity, "", req.GetSortBy(), req.GetToken(), req.GetLimit(), "ListLaunchPlanIds")
 	if err != nil {
 		return nil, err
