@@ -2,6 +2,7 @@ package flytetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -34,12 +36,11 @@ type execution struct {
 	state   admin.ExecutionState
 	plan    *plan
 	inputs  *core.LiteralMap // All of them, resolved.
-	given   *core.LiteralMap // Those that the caller gave.
 	run     *Propeller       // As it was when the execution was created.
 }
 
 func (e *execution) message() *admin.Execution {
-	return &admin.Execution{Id: e.key.execution(), Spec: clone(e.spec), Closure: clone(e.closure)}
+	return &admin.Execution{Id: e.execution(), Spec: proto.CloneOf(e.spec), Closure: proto.CloneOf(e.closure)}
 }
 
 // column answers for the columns of pkg/repositories/models/execution.go.
@@ -132,30 +133,25 @@ func taken(constraint string) error {
 // Source: pkg/manager/impl/execution_manager.go, validation/execution_validator.go, repositories/transformers/execution.go.
 func (s *Server) CreateExecution(ctx context.Context, req *admin.ExecutionCreateRequest) (*admin.ExecutionCreateResponse, error) {
 	s.mu.Lock()
-	limit := s.faults.kubernetes.rate
-	_, err := s.prepare(req)
-	s.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	var refused error // By the Kubernetes client's own limit.
-	if limit != nil {
-		if err := limit.Wait(ctx); err != nil {
-			refused = fmt.Errorf("client rate limiter Wait returned an error: %w", err)
-		}
-		if ctx.Err() != nil {
-			return nil, status.FromContextError(ctx.Err()).Err()
-		}
-	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, err := s.prepare(req)
 	if err != nil {
 		return nil, err
 	}
+	var refused error
+	if limit := s.faults.kubernetes.rate; limit != nil {
+		s.mu.Unlock()
+		err := limit.Wait(ctx)
+		s.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+		if err != nil {
+			refused = fmt.Errorf("client rate limiter Wait returned an error: %w", err)
+		}
+	}
 	if s.faults.kubernetes.down {
-		refused = fmt.Errorf("Post %q: dial tcp 10.43.0.1:443: connect: connection refused", //nolint:revive,staticcheck // As net/http says it.
-			"https://10.43.0.1:443/apis/flyte.lyft.com/v1alpha1/namespaces/"+e.spec.GetMetadata().GetSystemMetadata().GetNamespace()+"/flyteworkflows")
+		refused = errors.New("dial tcp 10.43.0.1:443: connect: connection refused")
 	}
 	if refused != nil {
 		e.spec.Metadata.SystemMetadata.ExecutionCluster = ""
@@ -184,7 +180,7 @@ func (s *Server) CreateExecution(ctx context.Context, req *admin.ExecutionCreate
 	if refused == nil {
 		s.propel(e)
 	}
-	return &admin.ExecutionCreateResponse{Id: e.key.execution()}, nil
+	return &admin.ExecutionCreateResponse{Id: e.execution()}, nil
 }
 
 // prepare checks a launch, and makes the row of it.
@@ -213,23 +209,22 @@ func (s *Server) prepare(req *admin.ExecutionCreateRequest) (*execution, error) 
 	}
 	name := req.GetName()
 	if name == "" {
-		name = randomName(s.executions.serial)
+		s.unnamed++
+		name = randomName(s.unnamed)
 	}
 	now := time.Now()
 	e := &execution{
 		rowTimes: rowTimes{created: now, updated: now},
 		key:      key{req.GetProject(), req.GetDomain(), name, ""},
-		spec:     clone(req.GetSpec()),
-		plan:     p, inputs: inputs, given: clone(given), run: s.propeller,
+		spec:     proto.CloneOf(req.GetSpec()),
+		plan:     p, inputs: inputs, run: s.propeller,
 	}
 	if e.spec.GetMetadata() == nil {
 		e.spec.Metadata = &admin.ExecutionMetadata{}
 	}
 	e.spec.Metadata.Principal = "" // The user's, where flyteadmin knows who calls.
 	e.spec.Metadata.SystemMetadata = &admin.SystemMetadata{ExecutionCluster: cluster, Namespace: e.project + "-" + e.domain}
-	if e.spec.GetSecurityContext().GetRunAs() == nil {
-		e.spec.SecurityContext = &core.SecurityContext{RunAs: &core.Identity{}}
-	}
+	e.spec.SecurityContext = runAs(e.spec.GetSecurityContext(), p.spec.GetSecurityContext())
 	if e.spec.GetMaxParallelism() == 0 {
 		e.spec.MaxParallelism = p.spec.GetMaxParallelism()
 	}
@@ -246,12 +241,23 @@ func (s *Server) prepare(req *admin.ExecutionCreateRequest) (*execution, error) 
 	e.closure = &admin.ExecutionClosure{
 		CreatedAt: at, UpdatedAt: at,
 		Notifications: notifications,
-		WorkflowId:    clone(p.spec.GetWorkflowId()),
+		WorkflowId:    proto.CloneOf(p.spec.GetWorkflowId()),
 		StateChangeDetails: &admin.ExecutionStateChangeDetails{
 			State: admin.ExecutionState_EXECUTION_ACTIVE, OccurredAt: at,
 		},
 	}
 	return e, nil
+}
+
+// runAs is the first security context that says who to run as, or an empty one
+// (pkg/manager/impl/util/shared.go, MergeIntoExecConfig).
+func runAs(contexts ...*core.SecurityContext) *core.SecurityContext {
+	for _, c := range contexts {
+		if who := c.GetRunAs(); who.GetK8SServiceAccount() != "" || who.GetIamRole() != "" || who.GetExecutionIdentity() != "" {
+			return proto.CloneOf(c)
+		}
+	}
+	return &core.SecurityContext{RunAs: &core.Identity{}}
 }
 
 // executionName is what a name has to look like, in lower case.
@@ -347,11 +353,11 @@ func (s *Server) checkConcurrency(p *plan) error {
 
 // randomName is a name for the nth execution, of flyteadmin's form: "a" and 19 letters and digits without vowels
 // (pkg/common/executions.go).
-func randomName(n int64) string {
+func randomName(n uint64) string {
 	const letters = "bcdfghjklmnpqrstvwxz2456789"
 	out := []byte("a")
 	for i := range 19 {
-		out = append(out, letters[int(chance(uint64(n), uint64(i), 0, 'n')*float64(len(letters)))])
+		out = append(out, letters[int(chance(n, uint64(i), 0, 'n')*float64(len(letters)))])
 	}
 	return string(out)
 }
@@ -375,7 +381,7 @@ func (s *Server) GetExecutionData(_ context.Context, req *admin.WorkflowExecutio
 	if err != nil {
 		return nil, err
 	}
-	return &admin.WorkflowExecutionGetDataResponse{FullInputs: clone(e.inputs), FullOutputs: &core.LiteralMap{}}, nil
+	return &admin.WorkflowExecutionGetDataResponse{FullInputs: proto.CloneOf(e.inputs), FullOutputs: &core.LiteralMap{}}, nil
 }
 
 func (s *Server) execution(id *core.WorkflowExecutionIdentifier) (*execution, error) {
@@ -414,12 +420,11 @@ func (s *Server) ListExecutions(_ context.Context, req *admin.ResourceListReques
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.page = s.faults.page
 	in := req.GetId()
 	keep := func(e *execution) bool {
 		return e.project == in.GetProject() && e.domain == in.GetDomain() && (in.GetName() == "" || e.name == in.GetName())
 	}
-	rows, token, err := find(q, s.candidates(q, in), keep, s.joinExecution)
+	rows, token, err := find(s.faults.pageOf(q.method), q, s.candidates(q, in), keep, s.executionColumn)
 	if err != nil {
 		return nil, err
 	}
@@ -453,14 +458,12 @@ func (s *Server) candidates(q query, in *admin.NamedEntityIdentifier) iter.Seq[*
 	return s.executions.all()
 }
 
-func (s *Server) joinExecution(e *execution, of entity) row {
+func (s *Server) executionColumn(e *execution, of entity, name string) any {
 	switch of {
 	case executionEntity:
-		return e
-	case planEntity:
-		return e.plan
-	case workflowEntity:
-		return s.joinPlan(e.plan, workflowEntity)
+		return e.column(name)
+	case planEntity, workflowEntity:
+		return s.planColumn(e.plan, of, name)
 	default:
 		return nil // Executions of single tasks, of which there are none.
 	}
@@ -586,7 +589,7 @@ func (s *Server) report(e *execution, phase core.WorkflowExecution_Phase, failur
 		e.closure.Duration = durationpb.New(now.Sub(e.closure.GetStartedAt().AsTime()))
 	}
 	if failure != nil {
-		e.closure.OutputResult = &admin.ExecutionClosure_Error{Error: clone(failure)}
+		e.closure.OutputResult = &admin.ExecutionClosure_Error{Error: proto.CloneOf(failure)}
 	}
 	if phase == core.WorkflowExecution_ABORTED && e.closure.GetAbortMetadata() == nil {
 		e.closure.OutputResult = &admin.ExecutionClosure_AbortMetadata{AbortMetadata: &admin.AbortMetadata{}}

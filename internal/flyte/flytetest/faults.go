@@ -16,20 +16,24 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"tminus.dev/gen/flyteidl/admin"
 )
 
 // faults are the knobs, and what is counted.
 type faults struct {
-	seed          uint64
-	latency       func(method string) time.Duration
-	load          *load
-	throttle      *rate.Limiter
-	lose, fail    float64
-	halfway       float64
-	page          Page
-	tokens        []string
-	unimplemented []string
-	kubernetes    struct {
+	seed       uint64
+	latency    func(method string) time.Duration
+	load       *load
+	throttle   *rate.Limiter
+	lose, fail share
+	halfway    share
+	page       Page
+	paged      []string // The lists that page has to do with; none are all.
+	tokens     []string
+	refusals   map[string]error
+	noDatabase bool
+	kubernetes struct {
 		down bool
 		rate *rate.Limiter
 	}
@@ -42,7 +46,7 @@ type faults struct {
 }
 
 func newFaults() faults {
-	return faults{calls: map[string]int{}, attempts: map[uint64]uint64{}}
+	return faults{calls: map[string]int{}, attempts: map[uint64]uint64{}, refusals: map[string]error{}}
 }
 
 // Seed decides which calls the knobs with a probability hit. A call's fate is a function of the seed, the request and how often that
@@ -61,24 +65,89 @@ func (s *Server) Throttle(perSecond float64) {
 }
 
 // LoseReplies lets a share of the calls, from 0 to 1, succeed and lose the reply: the caller gets Unavailable, as from a connection
-// that broke, or every other time nothing until its own deadline.
-func (s *Server) LoseReplies(share float64) { s.turn(func(f *faults) { f.lose = share }) }
+// that broke, or every other time nothing until its own deadline. It has to do with the methods given, or with all.
+func (s *Server) LoseReplies(of float64, methods ...string) {
+	s.turn(func(f *faults) { f.lose = newShare(of, methods) })
+}
 
-// FailBefore answers Unavailable to a share of the calls, from 0 to 1, of which nothing comes.
-func (s *Server) FailBefore(share float64) { s.turn(func(f *faults) { f.fail = share }) }
+// FailBefore answers Unavailable to a share of the calls, from 0 to 1, of which nothing comes. It has to do with the methods given, or with all.
+func (s *Server) FailBefore(of float64, methods ...string) {
+	s.turn(func(f *faults) { f.fail = newShare(of, methods) })
+}
 
 // BreakHalfway lets a share of the calls of CreateExecution, from 0 to 1, break where flyteadmin's transaction does not hold: the rows of
 // labels and tags are there, the execution is not. The caller gets Unavailable. To try again is AlreadyExists, if the spec has labels
 // or tags, though there is no execution (pkg/repositories/gormimpl/execution_repo.go).
-func (s *Server) BreakHalfway(share float64) { s.turn(func(f *faults) { f.halfway = share }) }
+func (s *Server) BreakHalfway(of float64) {
+	s.turn(func(f *faults) { f.halfway = newShare(of, nil) })
+}
 
-// PageBadly makes lists come in pages as the mode says.
-func (s *Server) PageBadly(mode Page) { s.turn(func(f *faults) { f.page = mode }) }
+// Refuse answers err, which is to have a status, to every call of the methods: Unimplemented as a server that is older than they are, or
+// PermissionDenied. Nil ends it.
+func (s *Server) Refuse(err error, methods ...string) {
+	s.turn(func(f *faults) {
+		for _, m := range methods {
+			f.refusals[m] = err
+		}
+	})
+}
+
+// PageBadly makes lists come in pages as the mode says: those of the methods given, or all.
+func (s *Server) PageBadly(mode Page, methods ...string) {
+	s.turn(func(f *faults) { f.page, f.paged = mode, slices.Clone(methods) })
+}
+
+// pageOf is how a method's lists come in pages.
+func (f *faults) pageOf(method string) Page {
+	if len(f.paged) > 0 && !slices.Contains(f.paged, method) {
+		return PageWell
+	}
+	return f.page
+}
+
+// A share is the calls that a knob with a probability hits.
+type share struct {
+	of      float64
+	methods []string
+}
+
+func newShare(of float64, methods []string) share { return share{of, slices.Clone(methods)} }
+
+// hits decides about the nth attempt at a request.
+func (s share) hits(method string, seed, attempt, n uint64, question byte) bool {
+	return (len(s.methods) == 0 || slices.Contains(s.methods, method)) && chance(seed, attempt, n, question) < s.of
+}
 
 // RequireToken answers Unauthenticated to calls without one of the tokens in their metadata: "authorization: Bearer TOKEN"
 // (auth/token.go). No tokens require none. Calling it again with another token is how one expires.
 func (s *Server) RequireToken(tokens ...string) {
 	s.turn(func(f *faults) { f.tokens = slices.Clone(tokens) })
+}
+
+// DatabaseDown takes flyteadmin's database away. What it answers then is not Unavailable. CreateExecution, CreateTask and CreateWorkflow
+// cannot look up the project, and answer InvalidArgument whatever the reason
+// (pkg/manager/impl/validation/project_validator.go); the message has the reason, which is "not found" for a project that is
+// not there. The others answer Internal, as for every error that is not PostgreSQL's own; those are Unknown
+// (pkg/repositories/errors/postgres.go). The domains are configuration, and there.
+func (s *Server) DatabaseDown(down bool) { s.turn(func(f *faults) { f.noDatabase = down }) }
+
+// withoutDatabase is what a request is answered while the database is down, and nil for those that do without.
+func withoutDatabase(req any) error {
+	const reason = "unexpected error type for: failed to connect to `user=flyteadmin database=flyteadmin`: dial error: connect: connection refused"
+	var project, domain string
+	switch r := req.(type) {
+	case *admin.GetDomainRequest, *admin.GetVersionRequest:
+		return nil
+	case *admin.ExecutionCreateRequest:
+		project, domain = r.GetProject(), r.GetDomain()
+	case *admin.TaskCreateRequest:
+		project, domain = r.GetId().GetProject(), r.GetId().GetDomain()
+	case *admin.WorkflowCreateRequest:
+		project, domain = r.GetId().GetProject(), r.GetId().GetDomain()
+	default:
+		return status.Error(codes.Internal, reason)
+	}
+	return invalidf("failed to validate that project [%s] and domain [%s] are registered, err: [%s]", project, domain, reason)
 }
 
 // KubernetesDown makes Kubernetes refuse what flyteadmin creates and deletes there. CreateExecution answers OK nevertheless, with
@@ -94,19 +163,10 @@ func (s *Server) KubernetesRate(perSecond float64, burst int) {
 	s.turn(func(f *faults) { f.kubernetes.rate = limiter(perSecond, burst) })
 }
 
-// Unimplement answers Unimplemented to the methods, as a server does that is older than they are. It replaces the
-// list of the call before.
-func (s *Server) Unimplement(methods ...string) {
-	s.turn(func(f *faults) { f.unimplemented = slices.Clone(methods) })
-}
-
 // Work limits what the server can do at a time. The zero Load has no limits. Calls that are being worked at stay under the
 // load they came under.
 func (s *Server) Work(l Load) {
-	s.turn(func(f *faults) { f.load = nil })
-	if l.PerSecond > 0 {
-		s.turn(func(f *faults) { f.load = newLoad(l) })
-	}
+	s.turn(func(f *faults) { f.load = newLoad(l) })
 }
 
 func (s *Server) turn(knob func(*faults)) {
@@ -128,6 +188,7 @@ type fate struct {
 	latency    time.Duration
 	load       *load
 	fail, lose bool
+	noDatabase bool
 	silent     bool // A lost reply is waited for until the caller's deadline.
 }
 
@@ -150,6 +211,11 @@ func (s *Server) intercept(life context.Context) grpc.UnaryServerInterceptor {
 			return nil, status.FromContextError(ctx.Err()).Err() // The work was for nothing.
 		case f.fail:
 			return nil, status.Error(codes.Unavailable, "the connection broke before the call")
+		}
+		if f.noDatabase {
+			if err := withoutDatabase(req); err != nil {
+				return nil, err
+			}
 		}
 		reply, err := handler(ctx, req)
 		if err != nil || !f.lose {
@@ -177,17 +243,18 @@ func (s *Server) begin(ctx context.Context, method string, req any) fate {
 	n := f.attempts[attempt]
 	f.attempts[attempt]++
 	out := fate{
-		load:   f.load,
-		fail:   chance(f.seed, attempt, n, 'f') < f.fail,
-		lose:   chance(f.seed, attempt, n, 'l') < f.lose,
-		silent: chance(f.seed, attempt, n, 's') < 0.5,
+		load:       f.load,
+		fail:       f.fail.hits(method, f.seed, attempt, n, 'f'),
+		lose:       f.lose.hits(method, f.seed, attempt, n, 'l'),
+		noDatabase: f.noDatabase,
+		silent:     chance(f.seed, attempt, n, 's') < 0.5,
 	}
 	if f.latency != nil {
 		out.latency = f.latency(method)
 	}
 	switch {
-	case slices.Contains(f.unimplemented, method):
-		out.refuse = status.Errorf(codes.Unimplemented, "unknown method %s for service flyteidl.service.AdminService", method)
+	case f.refusals[method] != nil:
+		out.refuse = f.refusals[method]
 	case !authorized(ctx, f.tokens):
 		out.refuse = status.Error(codes.Unauthenticated, "token parse error: access token is expired or missing")
 	case f.throttle != nil && !f.throttle.Allow():
@@ -211,11 +278,11 @@ func authorized(ctx context.Context, tokens []string) bool {
 // hash tells requests apart.
 func hash(method string, req any) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(method)) //nolint:errcheck // A hash does not fail.
+	h.Write([]byte(method))
 	if m, ok := req.(proto.Message); ok {
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err == nil {
-			_, _ = h.Write(b) //nolint:errcheck // A hash does not fail.
+			h.Write(b)
 		}
 	}
 	return h.Sum64()
@@ -224,7 +291,7 @@ func hash(method string, req any) uint64 {
 // breaks says whether the call that is being worked at breaks halfway.
 func (f *faults) breaks(method string, req any) bool {
 	attempt := hash(method, req)
-	return chance(f.seed, attempt, f.attempts[attempt], 'h') < f.halfway
+	return f.halfway.hits(method, f.seed, attempt, f.attempts[attempt], 'h')
 }
 
 // chance is a number from 0 to 1, without 1, for one question about the nth attempt at something.
@@ -234,7 +301,7 @@ func chance(seed, attempt, n uint64, question byte) float64 {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	h := fnv.New64a()
-	_, _ = h.Write(b) //nolint:errcheck // A hash does not fail.
+	h.Write(b)
 	x := h.Sum64()
 	x ^= x >> 33 // FNV alone is poor in the high bits.
 	x *= 0xff51afd7ed558ccd

@@ -18,6 +18,8 @@
 //     answers FailedPrecondition (execution_manager.go).
 //   - Activating a launch plan does not move updated_at, neither its own nor that of the version it displaces;
 //     deactivating does (pkg/repositories/gormimpl/launch_plan_repo.go: UpdateColumns, which leaves gorm's times alone).
+//   - While its database is down, CreateExecution answers InvalidArgument, and other methods Internal or Unknown
+//     (project_validator.go, pkg/repositories/errors/postgres.go); see [Server.DatabaseDown].
 //   - An unknown project or domain is InvalidArgument, not NotFound
 //     (pkg/manager/impl/validation/project_validator.go).
 //   - Domains are the same for all projects (project_manager.go).
@@ -33,7 +35,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -49,13 +50,14 @@ type Server struct {
 
 	mu         sync.Mutex
 	domains    []string
-	projects   *table[string, *project]
-	tasks      *table[key, *task]
-	workflows  *table[key, *workflowRow]
-	plans      *table[key, *plan]
+	projects   *table[string, project]
+	tasks      *table[key, task]
+	workflows  *table[key, workflowRow]
+	plans      *table[key, plan]
 	active     map[key]*plan // By the key without a version.
-	executions *table[key, *execution]
+	executions *table[key, execution]
 	tags       map[tag]struct{}
+	unnamed    uint64 // Launches that did not say what to call the execution.
 	propeller  *Propeller
 	faults     faults
 	doors      []*door
@@ -68,12 +70,12 @@ var _ service.AdminServiceServer = (*Server)(nil)
 func New() *Server {
 	return &Server{
 		domains:    []string{"development", "staging", "production"},
-		projects:   newTable[string, *project](),
-		tasks:      newTable[key, *task](),
-		workflows:  newTable[key, *workflowRow](),
-		plans:      newTable[key, *plan](),
+		projects:   newTable[string, project](),
+		tasks:      newTable[key, task](),
+		workflows:  newTable[key, workflowRow](),
+		plans:      newTable[key, plan](),
 		active:     map[key]*plan{},
-		executions: newTable[key, *execution](),
+		executions: newTable[key, execution](),
 		tags:       map[tag]struct{}{},
 		faults:     newFaults(),
 	}
@@ -225,6 +227,3 @@ func (k key) execution() *core.WorkflowExecutionIdentifier {
 
 // stamp is a time as PostgreSQL keeps it, in microseconds.
 func stamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t.Truncate(time.Microsecond)) }
-
-// clone keeps a copy of what was sent, so that callers do not share it with the server.
-func clone[M proto.Message](m M) M { return proto.CloneOf(m) }

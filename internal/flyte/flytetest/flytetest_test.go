@@ -101,32 +101,22 @@ func TestExecutionLifeInABubble(t *testing.T) {
 
 func TestDownRefusesAndComesBack(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name string
-		conn func(*testing.T, *flytetest.Server) *grpc.ClientConn
-	}{
-		{"pipe", func(t *testing.T, s *flytetest.Server) *grpc.ClientConn { t.Helper(); return s.Pipe(t) }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newServer()
-				c := service.NewAdminServiceClient(test.conn(t, s))
-				_, err := c.CreateExecution(t.Context(), launch("f1"))
-				wantCode(t, err, codes.OK)
-				if err := s.Down(true); err != nil {
-					t.Fatal(err)
-				}
-				_, err = c.CreateExecution(t.Context(), launch("f2"))
-				wantCode(t, err, codes.Unavailable)
-				if err := s.Down(false); err != nil {
-					t.Fatal(err)
-				}
-				_, err = c.CreateExecution(within(t, time.Hour), launch("f1"), grpc.WaitForReady(true))
-				wantCode(t, err, codes.AlreadyExists)
-			})
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		c := service.NewAdminServiceClient(s.Pipe(t))
+		_, err := c.CreateExecution(t.Context(), launch("f1"))
+		wantCode(t, err, codes.OK)
+		if err := s.Down(true); err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.CreateExecution(t.Context(), launch("f2"))
+		wantCode(t, err, codes.Unavailable)
+		if err := s.Down(false); err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.CreateExecution(within(t, time.Hour), launch("f1"), grpc.WaitForReady(true))
+		wantCode(t, err, codes.AlreadyExists)
+	})
 }
 
 func TestLostReplies(t *testing.T) {

@@ -109,10 +109,9 @@ func parseFilters(filters string, of entity) ([]condition, error) {
 	return out, nil
 }
 
-// holds says whether a row is one that the condition selects. What a database would not compare is an error of code Unknown, as
+// holds says whether a value of the column is one that the condition selects. What a database would not compare is an error of code Unknown, as
 // pkg/repositories/errors/postgres.go makes one.
-func (c condition) holds(r row) (bool, error) {
-	v := r.column(c.column)
+func (c condition) holds(v any) (bool, error) {
 	if v == nil {
 		return false, nil // NULL compares with nothing, not even for inequality.
 	}
@@ -205,13 +204,13 @@ type query struct {
 	sort       *admin.Sort
 	offset     int
 	limit      int
-	page       Page
+	method     string
 }
 
 // newQuery checks what all lists check: the filters, the sort key, the token (pkg/common/sorting.go,
 // pkg/manager/impl/validation/validation.go). The list has to be filtered by its project and domain beside.
 func newQuery(of entity, filters string, sort *admin.Sort, token string, limit uint32, method string) (query, error) {
-	q := query{sort: sort, limit: int(limit)}
+	q := query{sort: sort, limit: int(limit), method: method}
 	var err error
 	if q.conditions, err = parseFilters(filters, of); err != nil {
 		return q, err
@@ -233,27 +232,18 @@ func (q query) has(column string) bool {
 	return slices.ContainsFunc(q.conditions, func(c condition) bool { return c.column == column })
 }
 
-// find answers a query: the rows of one page, and the token of the next. Join finds the row of another entity that belongs to one,
-// and nil drops the row, as an inner join does.
-func find[R row](q query, rows iter.Seq[R], keep func(R) bool, join func(R, entity) row) ([]R, string, error) {
+// find answers a query: the rows of one page, and the token of the next. Joined is the value of a column of another entity's row that
+// belongs to one.
+func find[R row](p Page, q query, rows iter.Seq[R], keep func(R) bool, joined func(R, entity, string) any) ([]R, string, error) {
 	var found []R
 	for r := range rows {
-		if !keep(r) {
-			continue
-		}
-		ok := true
+		ok, err := keep(r), error(nil)
 		for _, c := range q.conditions {
-			of := join(r, c.of)
-			if of == nil {
-				ok = false
-				break
-			}
-			var err error
-			if ok, err = c.holds(of); err != nil {
-				return nil, "", err
-			}
 			if !ok {
 				break
+			}
+			if ok, err = c.holds(joined(r, c.of, c.column)); err != nil {
+				return nil, "", err
 			}
 		}
 		if ok {
@@ -269,8 +259,8 @@ func find[R row](q query, rows iter.Seq[R], keep func(R) bool, join func(R, enti
 			return order
 		})
 	}
-	page, token := q.page.cut(len(found), q.offset, q.limit)
-	return found[page.from:page.to], token, nil
+	w, token := p.cut(len(found), q.offset, q.limit)
+	return found[w.from:w.to], token, nil
 }
 
 // byColumn orders two values of one column. NULL is more than anything.

@@ -43,6 +43,9 @@ type load struct {
 }
 
 func newLoad(l Load) *load {
+	if l.PerSecond <= 0 {
+		return nil
+	}
 	if l.Workers <= 0 {
 		l.Workers = 8
 	}

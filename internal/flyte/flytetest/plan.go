@@ -28,9 +28,9 @@ type plan struct {
 }
 
 func (p *plan) message() *admin.LaunchPlan {
-	closure := clone(p.closure)
+	closure := proto.CloneOf(p.closure)
 	closure.State, closure.CreatedAt, closure.UpdatedAt = p.state, stamp(p.created), stamp(p.updated)
-	return &admin.LaunchPlan{Id: p.key.identifier(core.ResourceType_LAUNCH_PLAN), Spec: clone(p.spec), Closure: closure}
+	return &admin.LaunchPlan{Id: p.identifier(core.ResourceType_LAUNCH_PLAN), Spec: proto.CloneOf(p.spec), Closure: closure}
 }
 
 // column answers for the columns of pkg/repositories/models/launch_plan.go.
@@ -78,13 +78,13 @@ func (s *Server) putPlan(id *core.Identifier, spec *admin.LaunchPlanSpec, expect
 	k, now := keyOf(id), time.Now()
 	p := &plan{
 		rowTimes: rowTimes{id: s.plans.nextID(), created: now, updated: now},
-		key:      k, spec: clone(spec), sent: clone(spec),
-		closure: &admin.LaunchPlanClosure{ExpectedInputs: clone(expected), ExpectedOutputs: clone(wf.GetOutputs())},
+		key:      k, spec: proto.CloneOf(spec), sent: proto.CloneOf(spec),
+		closure: &admin.LaunchPlanClosure{ExpectedInputs: proto.CloneOf(expected), ExpectedOutputs: proto.CloneOf(wf.GetOutputs())},
 	}
 	if w, ok := s.workflows.get(keyOf(spec.GetWorkflowId())); ok {
 		p.workflowID = w.id
 	}
-	p.spec.DefaultInputs = clone(expected)
+	p.spec.DefaultInputs = proto.CloneOf(expected)
 	if old := s.active[k.unversioned()]; old != nil && old.key == k {
 		delete(s.active, k.unversioned())
 	}
@@ -212,8 +212,7 @@ func (s *Server) ListLaunchPlans(_ context.Context, req *admin.ResourceListReque
 func (s *Server) listPlans(q query, keep func(*plan) bool) (*admin.LaunchPlanList, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.page = s.faults.page
-	rows, token, err := find(q, s.plans.all(), keep, s.joinPlan)
+	rows, token, err := find(s.faults.pageOf(q.method), q, s.plans.all(), keep, s.planColumn)
 	if err != nil {
 		return nil, err
 	}
@@ -224,20 +223,25 @@ func (s *Server) listPlans(q query, keep func(*plan) bool) (*admin.LaunchPlanLis
 	return out, nil
 }
 
-func (s *Server) joinPlan(p *plan, of entity) row {
+func (s *Server) planColumn(p *plan, of entity, name string) any {
 	if of == planEntity {
-		return p
+		return p.column(name)
 	}
 	if w, ok := s.workflows.get(keyOf(p.spec.GetWorkflowId())); ok && of == workflowEntity {
-		return w
+		return w.column(name)
 	}
 	return nil
 }
 
 // ListLaunchPlanIds lists the names of the launch plans of a project and domain (launch_plan_manager.go).
-func (s *Server) ListLaunchPlanIds(_ context.Context, req *admin.NamedEntityIdentifierListRequest) (*admin.NamedEntityIdentifierList, error) {
+func (s *Server) ListLaunchPlanIds( //nolint:revive // Flyte's name.
+	_ context.Context, req *admin.NamedEntityIdentifierListRequest,
+) (*admin.NamedEntityIdentifierList, error) {
 	if req.GetLimit() == 0 {
 		return nil, invalidf("missing and/or invalid parameters: limit")
+	}
+	if req.GetProject() == "" && req.GetDomain() == "" {
+		return nil, invalidf("missing and/or invalid parameters: filters")
 	}
 	q, err := newQuery(planEntity, "", req.GetSortBy(), req.GetToken(), req.GetLimit(), "ListLaunchPlanIds")
 	if err != nil {
@@ -245,16 +249,15 @@ func (s *Server) ListLaunchPlanIds(_ context.Context, req *admin.NamedEntityIden
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.page = s.faults.page
 	seen := map[key]bool{}
-	rows, token, err := find(q, s.plans.all(), func(p *plan) bool {
+	rows, token, err := find(s.faults.pageOf(q.method), q, s.plans.all(), func(p *plan) bool {
 		k := p.unversioned()
 		if seen[k] || req.GetProject() != "" && p.project != req.GetProject() || req.GetDomain() != "" && p.domain != req.GetDomain() {
 			return false
 		}
 		seen[k] = true
 		return true
-	}, s.joinPlan)
+	}, s.planColumn)
 	if err != nil {
 		return nil, err
 	}
@@ -432,10 +435,9 @@ func (s *Server) ListProjects(_ context.Context, req *admin.ProjectListRequest) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.page = s.faults.page
-	rows, token, err := find(q, s.projects.all(),
+	rows, token, err := find(s.faults.pageOf(q.method), q, s.projects.all(),
 		func(p *project) bool { return len(q.conditions) > 0 || p.state != admin.Project_ARCHIVED },
-		func(p *project, _ entity) row { return p })
+		func(p *project, _ entity, name string) any { return p.column(name) })
 	if err != nil {
 		return nil, err
 	}
@@ -457,6 +459,3 @@ func (s *Server) GetDomains(context.Context, *admin.GetDomainRequest) (*admin.Ge
 func (s *Server) GetVersion(context.Context, *admin.GetVersionRequest) (*admin.GetVersionResponse, error) {
 	return &admin.GetVersionResponse{ControlPlaneVersion: &admin.Version{Version: "v1.16.8"}}, nil
 }
-
-// equal says whether two messages are the same to flyteadmin, which compares digests of them.
-func equal(a, b proto.Message) bool { return proto.Equal(a, b) }

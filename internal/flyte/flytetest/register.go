@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -66,7 +67,7 @@ func (s *Server) Sent(id *core.Identifier) *admin.LaunchPlanSpec {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p, ok := s.plans.get(keyOf(id)); ok {
-		return clone(p.sent)
+		return proto.CloneOf(p.sent)
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func (s *Server) SentTask(id *core.Identifier) *admin.TaskSpec {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t, ok := s.tasks.get(keyOf(id)); ok {
-		return clone(t.sent)
+		return proto.CloneOf(t.sent)
 	}
 	return nil
 }
@@ -86,7 +87,7 @@ func (s *Server) SentWorkflow(id *core.Identifier) *admin.WorkflowSpec {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w, ok := s.workflows.get(keyOf(id)); ok {
-		return clone(w.sent)
+		return proto.CloneOf(w.sent)
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func (s *Server) CreateTask(_ context.Context, req *admin.TaskCreateRequest) (*a
 		return nil, invalidf("failed to compile task: %v", err)
 	}
 	if old, ok := s.tasks.get(k); ok {
-		if equal(old.compiled, compiled) {
+		if proto.Equal(old.compiled, compiled) {
 			return nil, status.Error(codes.AlreadyExists, "task with identical structure already exists")
 		}
 		return nil, invalidf("%s task with different structure already exists. (Please register a new version of the task):\n", k.name)
@@ -113,7 +114,7 @@ func (s *Server) CreateTask(_ context.Context, req *admin.TaskCreateRequest) (*a
 	now := time.Now()
 	s.tasks.put(k, &task{
 		rowTimes: rowTimes{id: s.tasks.nextID(), created: now, updated: now},
-		key:      k, compiled: compiled, sent: clone(req.GetSpec()),
+		key:      k, compiled: compiled, sent: proto.CloneOf(req.GetSpec()),
 	})
 	return &admin.TaskCreateResponse{}, nil
 }
@@ -153,7 +154,7 @@ func (s *Server) GetTask(_ context.Context, req *admin.ObjectGetRequest) (*admin
 		return nil, noEntity("TASK", k.identifier(core.ResourceType_UNSPECIFIED))
 	}
 	return &admin.Task{Id: k.identifier(core.ResourceType_TASK), Closure: &admin.TaskClosure{
-		CompiledTask: clone(t.compiled), CreatedAt: timestamppb.New(t.created),
+		CompiledTask: proto.CloneOf(t.compiled), CreatedAt: timestamppb.New(t.created),
 	}}, nil
 }
 
@@ -178,12 +179,12 @@ func (s *Server) CreateWorkflow(_ context.Context, req *admin.WorkflowCreateRequ
 		return nil, invalidf("failed to compile workflow for [%v] with err: %v", req.GetId(), err)
 	}
 	if old, ok := s.workflows.get(k); ok {
-		return nil, workflowExists(req.GetId(), equal(old.compiled, compiled))
+		return nil, workflowExists(req.GetId(), proto.Equal(old.compiled, compiled))
 	}
 	now := time.Now()
 	s.workflows.put(k, &workflowRow{
 		rowTimes: rowTimes{id: s.workflows.nextID(), created: now, updated: now},
-		key:      k, compiled: compiled, sent: clone(req.GetSpec()),
+		key:      k, compiled: compiled, sent: proto.CloneOf(req.GetSpec()),
 	})
 	return &admin.WorkflowCreateResponse{}, nil
 }
@@ -209,12 +210,15 @@ func (s *Server) GetWorkflow(_ context.Context, req *admin.ObjectGetRequest) (*a
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := keyOf(req.GetId())
+	if err := checkFields(req.GetId()); err != nil {
+		return nil, err
+	}
 	w, ok := s.workflows.get(k)
 	if !ok {
 		return nil, noEntity("WORKFLOW", k.identifier(core.ResourceType_UNSPECIFIED))
 	}
 	return &admin.Workflow{Id: k.identifier(core.ResourceType_WORKFLOW), Closure: &admin.WorkflowClosure{
-		CompiledWorkflow: clone(w.compiled), CreatedAt: timestamppb.New(w.created),
+		CompiledWorkflow: proto.CloneOf(w.compiled), CreatedAt: timestamppb.New(w.created),
 	}}, nil
 }
 
@@ -242,9 +246,9 @@ func (s *Server) CreateLaunchPlan(_ context.Context, req *admin.LaunchPlanCreate
 		return nil, err
 	}
 	if old, ok := s.plans.get(keyOf(req.GetId())); ok {
-		augmented := clone(spec)
+		augmented := proto.CloneOf(spec)
 		augmented.DefaultInputs = expected
-		if equal(old.spec, augmented) {
+		if proto.Equal(old.spec, augmented) {
 			return nil, status.Error(codes.AlreadyExists, "launch plan with identical structure already exists")
 		}
 		return nil, invalidf("%s launch plan with different structure already exists. (Please register a new version of the launch plan):\n", req.GetId().GetName())
@@ -295,13 +299,13 @@ func checkPlan(spec *admin.LaunchPlanSpec, wf *core.TypedInterface) (*core.Param
 func expectedInputs(spec *admin.LaunchPlanSpec, wf *core.TypedInterface) *core.ParameterMap {
 	out := &core.ParameterMap{Parameters: map[string]*core.Parameter{}}
 	for name, p := range spec.GetDefaultInputs().GetParameters() {
-		out.Parameters[name] = clone(p)
+		out.Parameters[name] = proto.CloneOf(p)
 	}
 	for name, v := range wf.GetInputs().GetVariables() {
 		_, fixed := spec.GetFixedInputs().GetLiterals()[name]
 		if _, ok := out.GetParameters()[name]; !ok && !fixed {
 			out.Parameters[name] = &core.Parameter{
-				Var:      &core.Variable{Type: clone(v.GetType()), Description: v.GetDescription()},
+				Var:      &core.Variable{Type: proto.CloneOf(v.GetType()), Description: v.GetDescription()},
 				Behavior: &core.Parameter_Required{Required: true},
 			}
 		}
@@ -364,6 +368,7 @@ func unixCron(cron string) bool {
 // plans, only.
 type lookup struct{ *Server }
 
+// Task finds a task.
 func (l lookup) Task(id ident.ID) (*core.CompiledTask, error) {
 	if t, ok := l.tasks.get(key{id.Project, id.Domain, id.Name, id.Version}); ok {
 		return t.compiled, nil
@@ -371,6 +376,7 @@ func (l lookup) Task(id ident.ID) (*core.CompiledTask, error) {
 	return nil, store.ErrNotFound
 }
 
+// Workflow finds none.
 func (lookup) Workflow(ident.ID) (*core.CompiledWorkflowClosure, error) {
 	return nil, store.ErrNotFound
 }

@@ -18,21 +18,21 @@ func newTable[K comparable, R any]() *table[K, R] {
 	return &table[K, R]{rows: map[K]*list.Element{}, heap: list.New()}
 }
 
-func (t *table[K, R]) get(k K) (row R, ok bool) {
+func (t *table[K, R]) get(k K) (*R, bool) {
 	e, ok := t.rows[k]
 	if !ok {
-		return row, false
+		return nil, false
 	}
 	return t.row(e), true
 }
 
-func (t *table[K, R]) row(e *list.Element) R {
-	row, _ := e.Value.(R) //nolint:errcheck // Only put adds, and it adds an R.
+func (t *table[K, R]) row(e *list.Element) *R {
+	row, _ := e.Value.(*R) //nolint:errcheck // Only put adds rows.
 	return row
 }
 
 // put inserts a row, or replaces one.
-func (t *table[K, R]) put(k K, row R) {
+func (t *table[K, R]) put(k K, row *R) {
 	if old, ok := t.rows[k]; ok {
 		t.heap.Remove(old)
 	}
@@ -53,8 +53,8 @@ func (t *table[K, R]) nextID() int64 {
 }
 
 // all are the rows as the database finds them.
-func (t *table[K, R]) all() iter.Seq[R] {
-	return func(yield func(R) bool) {
+func (t *table[K, R]) all() iter.Seq[*R] {
+	return func(yield func(*R) bool) {
 		for e := t.heap.Front(); e != nil; e = e.Next() {
 			if !yield(t.row(e)) {
 				return
