@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -236,6 +237,11 @@ func undelivered(err error) bool {
 		return true
 	case codes.Unimplemented: // What answers is no flyteadmin, but a proxy that has none behind it.
 		return true
+	case codes.InvalidArgument:
+		// So flyteadmin answers while its database is down: it cannot look up the
+		// project (project_validator.go). It says "not found" of one that is not there.
+		m := status.Convert(err).Message()
+		return strings.HasPrefix(m, "failed to validate that project") && !strings.Contains(m, "not found")
 	default:
 		return false
 	}

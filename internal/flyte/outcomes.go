@@ -106,9 +106,7 @@ func (l *Launcher) follow(ctx context.Context, xs []*store.Execution, now time.T
 		if x.Phase != store.Aborting {
 			continue
 		}
-		if err := l.end(ctx, x); err != nil {
-			return err
-		}
+		l.end(ctx, x)
 	}
 	seen, err := l.list(ctx, xs)
 	if err != nil {
@@ -149,14 +147,13 @@ func (l *Launcher) follow(ctx context.Context, xs []*store.Execution, now time.T
 	return nil
 }
 
-// end asks Flyte to end an execution.
-func (l *Launcher) end(ctx context.Context, x *store.Execution) error {
+// end asks Flyte to end an execution. It is asked again as long as that has not come about.
+func (l *Launcher) end(ctx context.Context, x *store.Execution) {
 	_, err := l.admin.TerminateExecution(ctx, &admin.ExecutionTerminateRequest{Id: executionIDOf(x), Cause: cmp.Or(x.AbortCause, "ended by tminus")})
 	switch status.Code(err) {
 	case codes.OK, codes.NotFound, codes.FailedPrecondition: // The latter are said of what is not there, or over.
-		return nil
 	default:
-		return fmt.Errorf("terminate execution %s: %w", x, err)
+		l.cfg.Log.WarnContext(ctx, "cannot end an execution on Flyte; trying again", slog.String("execution", x.String()), slog.Any("error", err))
 	}
 }
 

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/gen/flyteidl/service"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/flyte/flytetest"
@@ -20,6 +22,7 @@ import (
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 	"tminus.dev/internal/store/sqlite"
+	"tminus.dev/internal/workflow"
 )
 
 // world is a tminus whose executions run on a Flyte, in a bubble of
@@ -137,6 +140,28 @@ func (w *world) firings(outcome schedule.Outcome) []schedule.Firing {
 		w.Fatal(err)
 	}
 	return fs
+}
+
+// client is a connection to Flyte that is not tminus's.
+func (w *world) client() service.AdminServiceClient {
+	w.Helper()
+	return service.NewAdminServiceClient(w.admin.Pipe(w.T))
+}
+
+// request is what Flyte's own scheduler asks for.
+func (w *world) request(name string, slot time.Time) *admin.ExecutionCreateRequest {
+	id := planID(name)
+	at := &core.Literal{Value: &core.Literal_Scalar{Scalar: &core.Scalar{Value: &core.Scalar_Primitive{
+		Primitive: &core.Primitive{Value: &core.Primitive_Datetime{Datetime: timestamppb.New(slot)}},
+	}}}}
+	return &admin.ExecutionCreateRequest{
+		Project: id.Project, Domain: id.Domain, Name: schedule.ExecutionName(id, slot),
+		Spec: &admin.ExecutionSpec{
+			LaunchPlan: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, id),
+			Metadata:   &admin.ExecutionMetadata{Mode: admin.ExecutionMetadata_SCHEDULED, ScheduledAt: timestamppb.New(slot)},
+		},
+		Inputs: &core.LiteralMap{Literals: map[string]*core.Literal{"at": at}},
+	}
 }
 
 // names are many names.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
 )
 
 // The errors a database answers with. Every other error is a failure of the
@@ -75,6 +76,13 @@ type Plan struct {
 	// ScheduleType is NONE, CRON or FIXED_RATE, for Flyte's filter of that name.
 	ScheduleType         ScheduleType
 	CreatedAt, UpdatedAt time.Time
+}
+
+// Activation is a version of a launch plan that is to be active, and its schedule.
+type Activation struct {
+	Plan
+	// Schedule is nil for a launch plan without one.
+	Schedule *schedule.Spec
 }
 
 // ScheduleType says how a launch plan is timed.

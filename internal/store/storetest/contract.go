@@ -109,6 +109,9 @@ type Plans interface {
 	// and changes nothing else. A spec that cannot be planned is an error, and
 	// then nothing changes.
 	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
+	// ActivateAll does CreatePlan where a version is not there, and Activate, for each of
+	// plans, all or none.
+	ActivateAll(ctx context.Context, plans []store.Activation, c store.Change) error
 	// Deactivate makes id inactive; if it was the active version its schedule
 	// stops, after the slots up to c.At are decided. A version that is not active
 	// stays as it is, and so does the one that is.

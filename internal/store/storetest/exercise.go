@@ -129,6 +129,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"definitions", exerciseDefinitions},
 		{"plans", exercisePlans},
 		{"activation", exerciseActivation},
+		{"activation of many", exerciseActivateAll},
 		{"calendars", exerciseCalendars},
 		{"pause", exercisePause},
 		{"stop", exerciseStop},
