@@ -79,6 +79,7 @@ type Follower struct {
 	db    Catalog
 	cfg   FollowerConfig
 
+	offset    time.Duration // by how much flyteadmin's clock is ahead of ours, at least; Run's own
 	mu        sync.Mutex
 	following Following
 	confirmed map[ident.ID]bool // what a person said may go
@@ -103,7 +104,7 @@ type Following struct {
 // NewFollower makes a follower; Run starts it.
 func NewFollower(conn grpc.ClientConnInterface, db Catalog, cfg FollowerConfig) *Follower {
 	return &Follower{
-		admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg.withDefaults(),
+		admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg.withDefaults(), offset: -skew,
 		following: Following{Refused: make(map[ident.ID]string)}, confirmed: make(map[ident.ID]bool),
 	}
 }
@@ -190,8 +191,10 @@ const (
 	// activateMost is how many launch plans are activated in one transaction.
 	activateMost = 200
 	// overlap is how much of the time that was asked about is asked about again: what
-	// is written by a transaction that ends late, or by a clock that is behind.
-	overlap = time.Minute
+	// was written by a transaction that ended late, or by a clock that is behind.
+	overlap = 15 * time.Second
+	// skew is how much flyteadmin's clock may be behind ours as long as nothing tells its time.
+	skew = 10 * time.Minute
 	// sample is how many launch plans that a list left out are looked at one by one
 	// before the others are.
 	sample = 20
@@ -257,8 +260,8 @@ func (f *Follower) scheduled(ctx context.Context) (map[ident.Key]ident.ID, error
 	return here, err
 }
 
-// list compares all active launch plans of Flyte with what is here. since is when
-// each place was asked, as ask wants it.
+// list compares all active launch plans of Flyte with what is here. since is from
+// when on ask has to ask about each place, by flyteadmin's clock.
 func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 	began := time.Now()
 	places, err := f.places(ctx)
@@ -283,6 +286,7 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 					return fmt.Errorf("list the active launch plans of %s:%s: %w", at.project, at.domain, err)
 				}
 				mu.Lock()
+				f.hear(page)
 				for _, p := range page.GetLaunchPlans() {
 					id := workflow.ID(p.GetId())
 					seen[id.Key] = true
@@ -312,9 +316,10 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 	if err := f.apply(ctx, changes); err != nil {
 		return err
 	}
+	maps.DeleteFunc(since, func(at place, _ time.Time) bool { return !slices.Contains(places, at) })
 	for _, at := range places {
 		if since[at].IsZero() {
-			since[at] = began
+			since[at] = began.Add(f.offset)
 		}
 	}
 	here, err = f.scheduled(ctx)
@@ -326,6 +331,14 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 	}
 	s.Held, s.Omitted, s.Refused, s.Schedules, s.Listed, s.Asked = held, omitted, changes.refused, len(here), time.Now(), time.Now()
 	return err
+}
+
+// hear learns flyteadmin's time: it cannot be earlier than that of a change.
+func (f *Follower) hear(page *admin.LaunchPlanList) {
+	now := time.Now()
+	for _, p := range page.GetLaunchPlans() {
+		f.offset = max(f.offset, p.GetClosure().GetUpdatedAt().AsTime().Sub(now))
+	}
 }
 
 var byID = &admin.Sort{Key: "id", Direction: admin.Sort_ASCENDING}
@@ -500,6 +513,7 @@ func (f *Follower) ask(ctx context.Context, since map[place]time.Time) error {
 			if err != nil {
 				return fmt.Errorf("list what changed in %s:%s: %w", at.project, at.domain, err)
 			}
+			f.hear(page)
 			for _, p := range page.GetLaunchPlans() {
 				id := workflow.ID(p.GetId())
 				if p.GetClosure().GetState() == admin.LaunchPlanState_ACTIVE {
@@ -513,7 +527,7 @@ func (f *Follower) ask(ctx context.Context, since map[place]time.Time) error {
 			}
 			request.Token = page.GetToken()
 		}
-		since[at] = began
+		since[at] = began.Add(f.offset)
 	}
 	if err := f.apply(ctx, to); err != nil {
 		return err
