@@ -116,11 +116,11 @@ func (s *source) discover(ctx context.Context) (discovered, error) {
 		return d, err
 	}
 	d.oauth2.Endpoint = oauth2.Endpoint{
-		TokenURL: cmp.Or(s.TokenURL, m.GetTokenEndpoint()), AuthURL: m.GetAuthorizationEndpoint(), DeviceAuthURL: m.GetDeviceAuthorizationEndpoint(),
+		TokenURL: m.GetTokenEndpoint(), AuthURL: m.GetAuthorizationEndpoint(), DeviceAuthURL: m.GetDeviceAuthorizationEndpoint(),
 		AuthStyle: authStyle(s.person(), m.GetTokenEndpointAuthMethodsSupported()),
 	}
 	if !isHTTP(d.oauth2.Endpoint.TokenURL) {
-		return d, status.Error(codes.Unauthenticated, "flyteadmin wants a token and does not say where they come from (AuthMetadataService); set admin.tokenUrl, or have its administrator configure auth.appAuth")
+		return d, status.Error(codes.Unauthenticated, "flyteadmin does not say where tokens come from (AuthMetadataService); set admin.tokenUrl (authType ClientSecret), or have its administrator configure auth.appAuth")
 	}
 	return d, nil
 }
@@ -239,9 +239,13 @@ func (s *source) commandToken(ctx context.Context, _ *credential) (*credential, 
 func (s *source) proxyToken(ctx context.Context, _ *credential) (*credential, error) {
 	token, err := run(ctx, "admin.proxyCommand", s.ProxyCommand)
 	if err != nil {
-		return nil, err
+		return nil, errProxy{err}
 	}
-	return s.credential("proxy-authorization", token, s.TokenRefreshWindow, "admin.proxyCommand")
+	c, err := s.credential("proxy-authorization", token, s.TokenRefreshWindow, "admin.proxyCommand")
+	if err != nil {
+		return nil, errProxy{err}
+	}
+	return c, nil
 }
 
 // run is the token that a command prints.

@@ -17,6 +17,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -83,6 +84,7 @@ func connect(c Config, gates []gate) (*grpc.ClientConn, error) {
 	}
 	interceptors = append(interceptors, retry.UnaryClientInterceptor(
 		retry.WithMax(uint(c.MaxRetries)+1),
+		retry.WithCodes(codes.Unavailable),
 		retry.WithPerRetryTimeout(c.PerRetryTimeout),
 		retry.WithBackoff(retry.BackoffExponentialWithJitterBounded(firstRetry, 0.2, c.MaxBackoffDelay)),
 	))
