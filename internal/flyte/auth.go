@@ -156,15 +156,15 @@ type gate struct {
 	always bool
 }
 
-// errProxy is that there is no token for the proxy before flyteadmin. No other token would help.
-type errProxy struct{ error }
+// proxyError is that there is no token for the proxy before flyteadmin. No other token would help.
+type proxyError struct{ error }
 
 // GRPCStatus is how the call fails.
-func (e errProxy) GRPCStatus() *status.Status { return status.Convert(e.error) }
+func (e proxyError) GRPCStatus() *status.Status { return status.Convert(e.error) }
 
 // asksForToken says that a call failed for want of a token, or of a better one.
 func asksForToken(err error) bool {
-	_, proxy := errors.AsType[errProxy](err)
+	_, proxy := errors.AsType[proxyError](err)
 	return status.Code(err) == codes.Unauthenticated && !proxy
 }
 

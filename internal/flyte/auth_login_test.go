@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/invalid"
@@ -135,7 +136,7 @@ func TestALoginIsRenewedByItsRefreshToken(t *testing.T) {
 	f.idp.set(func(i *idp) { clear(i.valid); i.down = http.StatusBadGateway })
 	one.fails(codes.Unavailable, "admin.tokenUrl", "502")
 	f.idp.set(func(i *idp) { i.down = 0; i.lost = true })
-	time.Sleep(2 * time.Millisecond) // Longer than the pause after an attempt that fails.
+	one.until(func(err error) bool { return status.Code(err) == codes.Unauthenticated })
 	one.fails(codes.Unauthenticated, "the login is over", "tminus login")
 	if _, err := login(t, c, browser(t, http.StatusOK, "Logged in")); err != nil {
 		t.Fatal(err)

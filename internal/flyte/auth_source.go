@@ -61,8 +61,7 @@ func (s *source) gates() ([]gate, error) {
 		}
 		g.whose, t.fetch = "the one who logged in (`tminus login`)", s.renewLogin
 		if saved, err := s.cache.load(); err == nil {
-			// Its end is told by flyteadmin, if it is over.
-			t.current = newCredential(saved.Header, saved.Token.Type()+" "+saved.Token.AccessToken, time.Now(), saved.Token.Expiry, s.refreshTime())
+			t.current = s.kept(saved)
 		}
 	case ExternalCommand:
 		g.whose, t.fetch = "admin.command", s.commandToken
@@ -239,11 +238,11 @@ func (s *source) commandToken(ctx context.Context, _ *credential) (*credential, 
 func (s *source) proxyToken(ctx context.Context, _ *credential) (*credential, error) {
 	token, err := run(ctx, "admin.proxyCommand", s.ProxyCommand)
 	if err != nil {
-		return nil, errProxy{err}
+		return nil, proxyError{err}
 	}
 	c, err := s.credential("proxy-authorization", token, s.TokenRefreshWindow, "admin.proxyCommand")
 	if err != nil {
-		return nil, errProxy{err}
+		return nil, proxyError{err}
 	}
 	return c, nil
 }

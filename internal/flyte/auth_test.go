@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -120,8 +121,10 @@ func TestATokenEndpointThatIsDownIsUnavailable(t *testing.T) {
 	c := dial(t, f, flyte.Config{ClientSecretLocation: write(t, "s3cret-1"), MaxRetries: 1})
 	for _, code := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusTooManyRequests} {
 		f.idp.set(func(i *idp) { i.down = code })
-		time.Sleep(2 * time.Millisecond) // Longer than the pause after an attempt that fails, MaxBackoffDelay and a bit.
-		c.fails(codes.Unavailable, f.idp.URL+"/token", "admin.tokenUrl", fmt.Sprint(code))
+		c.until(func(err error) bool {
+			check(t, err, codes.Unavailable, f.idp.URL+"/token", "admin.tokenUrl")
+			return strings.Contains(err.Error(), strconv.Itoa(code)) // An answer holds for a while.
+		})
 	}
 	f.idp.set(func(i *idp) { i.down = 0 })
 	c.eventually()

@@ -53,7 +53,7 @@ func Dial(ctx context.Context, c Config, log *slog.Logger) (*grpc.ClientConn, er
 	}
 	c = c.withDefaults()
 	if c.InsecureSkipVerify && !c.Insecure {
-		log.WarnContext(ctx, "admin.insecureSkipVerify is set: whoever answers in flyteadmin's place gets the token")
+		log.WarnContext(ctx, "admin.insecureSkipVerify is set: whoever answers in flyteadmin's place gets the token and, unless admin.tokenUrl is set, says where the client's secret is sent")
 	}
 	s := &source{Config: c, log: log}
 	gates, err := s.gates()
@@ -157,7 +157,7 @@ type explained struct {
 }
 
 // ClientHandshake is TLS's.
-func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) { //nolint:ireturn // As gRPC wants it.
 	conn, info, err := e.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	var (
 		unknown x509.UnknownAuthorityError
@@ -176,7 +176,7 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 }
 
 // Clone is TLS's.
-func (e explained) Clone() credentials.TransportCredentials {
+func (e explained) Clone() credentials.TransportCredentials { //nolint:ireturn // As gRPC wants it.
 	return explained{e.TransportCredentials.Clone()}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/invalid"
@@ -29,6 +30,30 @@ func TestAFlyteadminThatIsDownIsAnErrorOfTheCall(t *testing.T) {
 	c.fails(codes.Unavailable, "connection refused")
 	serve(t, f)
 	c.eventually()
+}
+
+func TestAFlyteadminThatIsUnavailableIsAskedAgain(t *testing.T) {
+	for _, tc := range []struct {
+		failing, retries int
+		want             codes.Code
+	}{{2, 2, codes.OK}, {1, 0, codes.Unavailable}, {3, 2, codes.Unavailable}} {
+		f := serve(t, &flyteadmin{failing: tc.failing})
+		c := dial(t, f, flyte.Config{MaxRetries: tc.retries})
+		if got := status.Code(c.call()); got != tc.want {
+			t.Errorf("%d failures and %d retries: got %s", tc.failing, tc.retries, got)
+		}
+	}
+}
+
+func TestACallThatHangsIsMadeAgain(t *testing.T) {
+	f := serve(t, &flyteadmin{hanging: 1})
+	dial(t, f, flyte.Config{MaxRetries: 1, PerRetryTimeout: 100 * time.Millisecond}).works()
+}
+
+func TestTheSizeOfAnAnswer(t *testing.T) {
+	f := serve(t, &flyteadmin{version: strings.Repeat("x", 20<<20)})
+	dial(t, f, flyte.Config{}).works() // gRPC's own limit is 4 MiB.
+	dial(t, f, flyte.Config{MaxMessageSizeBytes: 10 << 20}).fails(codes.ResourceExhausted, "larger than max")
 }
 
 // authority signs certificates.

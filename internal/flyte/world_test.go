@@ -159,7 +159,9 @@ func (i *idp) token(w http.ResponseWriter, r *http.Request) {
 		answer["refresh_token"] = i.refresh
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer)
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		panic(err) // A map of texts and numbers.
+	}
 }
 
 // authorize sends a browser back at once, as if the person were logged in here already.
@@ -195,8 +197,11 @@ type flyteadmin struct {
 	methods []string // by which clients prove who they are
 	proxy   string   // the proxy's header must have this value; "" means that there is none
 
-	mu    sync.Mutex
-	calls []metadata.MD // those for a version
+	mu      sync.Mutex
+	calls   []metadata.MD // those for a version
+	failing int           // how many calls are Unavailable yet
+	hanging int           // how many calls are never answered yet
+	version string
 }
 
 func serve(t *testing.T, f *flyteadmin, options ...grpc.ServerOption) *flyteadmin {
@@ -289,8 +294,19 @@ func (f *flyteadmin) seen() []metadata.MD {
 	return slices.Clone(f.calls)
 }
 
-func (f *flyteadmin) GetVersion(context.Context, *admin.GetVersionRequest) (*admin.GetVersionResponse, error) {
-	return &admin.GetVersionResponse{ControlPlaneVersion: &admin.Version{Version: "v1.16.8"}}, nil
+func (f *flyteadmin) GetVersion(ctx context.Context, _ *admin.GetVersionRequest) (*admin.GetVersionResponse, error) {
+	f.mu.Lock()
+	fail, hang := f.failing > 0, f.hanging > 0
+	f.failing, f.hanging = f.failing-1, f.hanging-1
+	f.mu.Unlock()
+	if fail {
+		return nil, status.Error(codes.Unavailable, "rolling over")
+	}
+	if hang {
+		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	return &admin.GetVersionResponse{ControlPlaneVersion: &admin.Version{Version: f.version}}, nil
 }
 
 func (f *flyteadmin) GetPublicClientConfig(context.Context, *service.PublicClientAuthConfigRequest) (*service.PublicClientAuthConfigResponse, error) {
@@ -398,20 +414,26 @@ func contains(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// eventually calls until the calls work.
-func (c *caller) eventually() {
+// until calls until the outcome is as it should be.
+func (c *caller) until(good func(error) bool) {
 	c.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		err := c.call()
-		if err == nil {
+		if good(err) {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.Fatal(err)
+			c.Fatalf("still %v", err)
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// eventually calls until the calls work.
+func (c *caller) eventually() {
+	c.Helper()
+	c.until(func(err error) bool { return err == nil })
 }
 
 func write(t *testing.T, content string) string {
