@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"tminus.dev/internal/config"
+	"tminus.dev/internal/flyte"
 )
 
 func write(t *testing.T, content string) string {
@@ -199,6 +202,105 @@ alerts:
 func TestSecretsAreNotInErrors(t *testing.T) {
 	_, err := config.Load(write(t, "alerts: {webhook: {url: [s3cret]}}"), nil, nil)
 	if err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// flytectl is what `flytectl config init` writes, with more of the block.
+const flytectl = `
+admin:
+  # For GRPC endpoints you might want to use dns:///flyte.myexample.com
+  endpoint: dns:///flyte.example.com
+  insecure: false
+  authType: Pkce
+  clientid: from-flytectl
+  scopes: [all, offline]
+  pkceConfig: {timeout: 3m}
+  useAuth: true
+  httpProxyURL: http://user:s3cret@proxy:3128
+console:
+  endpoint: https://flyte.example.com
+logger:
+  show-source: true
+  level: 0
+storage: {type: stow, stow: {kind: s3, config: {auth_type: iam}}}
+`
+
+func TestAFileOfFlytectlIsTakenBelowOurOwn(t *testing.T) {
+	theirs := write(t, flytectl)
+	ours := write(t, "admin: {configFile: \""+theirs+"\", scopes: all}\n")
+	c, err := config.Load(ours, []string{"TMINUS_ADMIN_AUTH_TYPE=DeviceFlow", "TMINUS_ADMIN_COMMAND=get-token,--audience,flyte"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := flyte.Config{
+		Endpoint: "dns:///flyte.example.com", AuthType: flyte.DeviceFlow, ClientID: "from-flytectl", Scopes: []string{"all"},
+		Command: []string{"get-token", "--audience", "flyte"}, ProxyCommand: []string{}, HTTPProxyURL: "http://user:s3cret@proxy:3128",
+		// Flyte's defaults, but for the size.
+		MaxBackoffDelay: 8 * time.Second, PerRetryTimeout: 15 * time.Second, MaxRetries: 4, MaxMessageSizeBytes: 64 << 20,
+		ClientSecretLocation: "/etc/secrets/client_secret", PkceConfig: flyte.PkceConfig{Timeout: 3 * time.Minute, RefreshTime: 5 * time.Minute},
+		DeviceFlowConfig: flyte.DeviceFlowConfig{Timeout: 10 * time.Minute, RefreshTime: 5 * time.Minute, PollInterval: 5 * time.Second},
+	}
+	if diff := cmp.Diff(want, c.Admin); diff != "" {
+		t.Error(diff)
+	}
+	shown := map[string][2]string{
+		"admin.endpoint":     {"dns:///flyte.example.com", theirs},
+		"admin.clientId":     {"from-flytectl", theirs},
+		"admin.scopes":       {"all", ours},
+		"admin.authType":     {"DeviceFlow", "TMINUS_ADMIN_AUTH_TYPE"},
+		"admin.command":      {"get-token,--audience,flyte", "TMINUS_ADMIN_COMMAND"},
+		"admin.proxyCommand": {"", "default"},
+		"admin.httpProxyURL": {"(hidden)", theirs},
+		"admin.useAuth":      {"true", theirs},
+		"admin.maxRetries":   {"4", "default"},
+	}
+	for _, v := range c.Values() {
+		if w, listed := shown[v.Key]; listed && w != [2]string{v.Value, v.Origin} {
+			t.Errorf("%s: got %q from %q, want %q from %q", v.Key, v.Value, v.Origin, w[0], w[1])
+		}
+	}
+}
+
+func TestAFileOfFlytectlIsNoneOfOurs(t *testing.T) {
+	_, err := config.Load(write(t, flytectl), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "clientid") {
+		t.Errorf("got %v", err)
+	}
+	_, err = config.Load(write(t, "admin: {endpoint: \"flyteadmin:81\"}\nlogger: {level: 5}\n"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "logger.level is a key of Flyte's own configuration") || !strings.Contains(err.Error(), "admin.configFile") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFileOfFlytesThatCannotBeTaken(t *testing.T) {
+	for _, tc := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"no admin block", "logger: {level: 5}", []string{"admin.configFile (TMINUS_ADMIN_CONFIG_FILE)", "no admin block"}},
+		{"an unknown key", "admin: {endpoit: x}", []string{"admin.configFile", "admin.endpoit", "did you mean admin.endpoint?"}},
+		{"a file that names another", "admin: {configFile: x}", []string{"admin.configFile", "unknown key"}},
+		{"no duration", "admin: {maxBackoffDelay: soon}", []string{"admin.configFile", "admin.maxBackoffDelay", "duration"}},
+		{"no list", "admin: {scopes: {all: true}}", []string{"admin.scopes.all"}},
+		{"a list of lists", "admin: {command: [[a]]}", []string{"admin.command", "list of texts"}},
+		{"broken YAML", "admin: {", []string{"admin.configFile", "yaml"}},
+		{"an endpoint of the web", "admin: {endpoint: \"http://localhost:30080\"}", []string{"admin.endpoint (", "tminus.yaml", "dns:///"}},
+		{"a way that Flyte does not have", "admin: {authType: pkce}", []string{"admin.authType", "Pkce"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Load("", []string{"TMINUS_ADMIN_CONFIG_FILE=" + write(t, tc.file)}, nil)
+			if err == nil {
+				t.Fatal("taken")
+			}
+			for _, w := range tc.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("got %q, want %q in it", err, w)
+				}
+			}
+		})
+	}
+	if _, err := config.Load("", []string{"TMINUS_ADMIN_CONFIG_FILE=/nowhere"}, nil); err == nil || !strings.Contains(err.Error(), "admin.configFile (TMINUS_ADMIN_CONFIG_FILE)") {
 		t.Errorf("got %v", err)
 	}
 }

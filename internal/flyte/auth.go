@@ -2,6 +2,7 @@ package flyte
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -155,6 +156,18 @@ type gate struct {
 	always bool
 }
 
+// proxyError is that there is no token for the proxy before flyteadmin. No other token would help.
+type proxyError struct{ error }
+
+// GRPCStatus is how the call fails.
+func (e proxyError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
+// asksForToken says that a call failed for want of a token, or of a better one.
+func asksForToken(err error) bool {
+	_, proxy := errors.AsType[proxyError](err)
+	return status.Code(err) == codes.Unauthenticated && !proxy
+}
+
 // intercept makes a call with a token. When that is refused it gets another, and makes the call once more.
 func (g gate) intercept(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	send := func(c *credential) error {
@@ -174,14 +187,14 @@ func (g gate) intercept(ctx context.Context, method string, request, answer any,
 	if err != nil {
 		return err
 	}
-	if err = send(c); status.Code(err) != codes.Unauthenticated {
+	if err = send(c); !asksForToken(err) {
 		g.took(c)
 		return err
 	}
 	if c, err = g.next(ctx, c); err != nil {
 		return err
 	}
-	if err = send(c); status.Code(err) != codes.Unauthenticated {
+	if err = send(c); !asksForToken(err) {
 		g.took(c)
 		return err
 	}

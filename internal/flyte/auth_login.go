@@ -258,11 +258,17 @@ func (s *source) renewLogin(ctx context.Context, refused *credential) (*credenti
 
 // fresh is a saved token, if it is another than refused, and not over.
 func (s *source) fresh(in saved, refused *credential) *credential {
-	c := newCredential(in.Header, in.Token.Type()+" "+in.Token.AccessToken, time.Now(), in.Token.Expiry, s.refreshTime())
+	c := s.kept(in)
 	if refused != nil && c.value == refused.value || c.over(time.Now()) {
 		return nil
 	}
 	return c
+}
+
+// kept is a saved token as it is sent.
+func (s *source) kept(in saved) *credential {
+	header := cmp.Or(s.AuthorizationHeader, in.Header)
+	return newCredential(header, in.Token.Type()+" "+in.Token.AccessToken, time.Now(), in.Token.Expiry, s.refreshTime())
 }
 
 func (s *source) notLoggedIn(why string) error {

@@ -61,8 +61,7 @@ func (s *source) gates() ([]gate, error) {
 		}
 		g.whose, t.fetch = "the one who logged in (`tminus login`)", s.renewLogin
 		if saved, err := s.cache.load(); err == nil {
-			// Its end is told by flyteadmin, if it is over.
-			t.current = newCredential(saved.Header, saved.Token.Type()+" "+saved.Token.AccessToken, time.Now(), saved.Token.Expiry, s.refreshTime())
+			t.current = s.kept(saved)
 		}
 	case ExternalCommand:
 		g.whose, t.fetch = "admin.command", s.commandToken
@@ -116,11 +115,11 @@ func (s *source) discover(ctx context.Context) (discovered, error) {
 		return d, err
 	}
 	d.oauth2.Endpoint = oauth2.Endpoint{
-		TokenURL: cmp.Or(s.TokenURL, m.GetTokenEndpoint()), AuthURL: m.GetAuthorizationEndpoint(), DeviceAuthURL: m.GetDeviceAuthorizationEndpoint(),
+		TokenURL: m.GetTokenEndpoint(), AuthURL: m.GetAuthorizationEndpoint(), DeviceAuthURL: m.GetDeviceAuthorizationEndpoint(),
 		AuthStyle: authStyle(s.person(), m.GetTokenEndpointAuthMethodsSupported()),
 	}
 	if !isHTTP(d.oauth2.Endpoint.TokenURL) {
-		return d, status.Error(codes.Unauthenticated, "flyteadmin wants a token and does not say where they come from (AuthMetadataService); set admin.tokenUrl, or have its administrator configure auth.appAuth")
+		return d, status.Error(codes.Unauthenticated, "flyteadmin does not say where tokens come from (AuthMetadataService); set admin.tokenUrl (authType ClientSecret), or have its administrator configure auth.appAuth")
 	}
 	return d, nil
 }
@@ -239,9 +238,13 @@ func (s *source) commandToken(ctx context.Context, _ *credential) (*credential, 
 func (s *source) proxyToken(ctx context.Context, _ *credential) (*credential, error) {
 	token, err := run(ctx, "admin.proxyCommand", s.ProxyCommand)
 	if err != nil {
-		return nil, err
+		return nil, proxyError{err}
 	}
-	return s.credential("proxy-authorization", token, s.TokenRefreshWindow, "admin.proxyCommand")
+	c, err := s.credential("proxy-authorization", token, s.TokenRefreshWindow, "admin.proxyCommand")
+	if err != nil {
+		return nil, proxyError{err}
+	}
+	return c, nil
 }
 
 // run is the token that a command prints.

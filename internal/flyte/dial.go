@@ -17,6 +17,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
@@ -52,7 +53,7 @@ func Dial(ctx context.Context, c Config, log *slog.Logger) (*grpc.ClientConn, er
 	}
 	c = c.withDefaults()
 	if c.InsecureSkipVerify && !c.Insecure {
-		log.WarnContext(ctx, "admin.insecureSkipVerify is set: whoever answers in flyteadmin's place gets the token")
+		log.WarnContext(ctx, "admin.insecureSkipVerify is set: whoever answers in flyteadmin's place gets the token and, unless admin.tokenUrl is set, says where the client's secret is sent")
 	}
 	s := &source{Config: c, log: log}
 	gates, err := s.gates()
@@ -83,6 +84,7 @@ func connect(c Config, gates []gate) (*grpc.ClientConn, error) {
 	}
 	interceptors = append(interceptors, retry.UnaryClientInterceptor(
 		retry.WithMax(uint(c.MaxRetries)+1),
+		retry.WithCodes(codes.Unavailable),
 		retry.WithPerRetryTimeout(c.PerRetryTimeout),
 		retry.WithBackoff(retry.BackoffExponentialWithJitterBounded(firstRetry, 0.2, c.MaxBackoffDelay)),
 	))
@@ -155,7 +157,7 @@ type explained struct {
 }
 
 // ClientHandshake is TLS's.
-func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (e explained) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) { //nolint:ireturn // As gRPC wants it.
 	conn, info, err := e.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	var (
 		unknown x509.UnknownAuthorityError
@@ -174,7 +176,7 @@ func (e explained) ClientHandshake(ctx context.Context, authority string, raw ne
 }
 
 // Clone is TLS's.
-func (e explained) Clone() credentials.TransportCredentials {
+func (e explained) Clone() credentials.TransportCredentials { //nolint:ireturn // As gRPC wants it.
 	return explained{e.TransportCredentials.Clone()}
 }
 
