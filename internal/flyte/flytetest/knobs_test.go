@@ -266,12 +266,12 @@ func TestCrowd(t *testing.T) {
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		callers  int
-		launched int
-		list     codes.Code
+		callers     int
+		least, most int // Launched.
+		list        codes.Code
 	}{
-		{99, 99, codes.OK},
-		{200, 0, codes.DeadlineExceeded},
+		{99, 99, 99, codes.OK},
+		{200, 0, 20, codes.DeadlineExceeded}, // A few have luck before the connections are all held.
 	} {
 		t.Run(fmt.Sprint(test.callers, " callers"), func(t *testing.T) {
 			t.Parallel()
@@ -292,8 +292,8 @@ func TestConnections(t *testing.T) {
 				_, err := c.ListActiveLaunchPlans(within(t, 10*time.Second), &admin.ActiveLaunchPlanListRequest{Project: "sales", Domain: "production", Limit: 1})
 				wantCode(t, err, test.list)
 				wg.Wait()
-				if n := len(s.Executions()); n != test.launched {
-					t.Errorf("%d launched, want %d", n, test.launched)
+				if n := len(s.Executions()); n < test.least || n > test.most {
+					t.Errorf("%d launched, want %d to %d", n, test.least, test.most)
 				}
 			})
 		})
