@@ -195,14 +195,15 @@ type fate struct {
 // intercept is what stands before every method, for as long as the life of a server lasts.
 func (s *Server) intercept(life context.Context) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		f := s.begin(ctx, path.Base(info.FullMethod), req)
+		method := path.Base(info.FullMethod)
+		f := s.begin(ctx, method, req)
 		defer s.turn(func(f *faults) { f.inFlight-- })
 		if f.refuse != nil {
 			return nil, f.refuse
 		}
 		pause(life, f.latency)
 		if f.load != nil {
-			f.load.serve(life)
+			f.load.serve(ctx, life, method)
 		}
 		switch {
 		case life.Err() != nil:

@@ -260,3 +260,42 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 }
+
+// TestConnections: launches hold a database connection each while they wait for another. As many as there are connections wait for
+// each other, and a list waits for them; with fewer all goes well.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		callers     int
+		least, most int // Launched.
+		list        codes.Code
+	}{
+		{99, 99, 99, codes.OK},
+		{200, 0, 20, codes.DeadlineExceeded}, // A few have luck before the connections are all held.
+	} {
+		t.Run(fmt.Sprint(test.callers, " callers"), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.Work(flytetest.Load{PerSecond: 200, Connections: 100})
+				c := service.NewAdminServiceClient(s.Pipe(t))
+				var wg sync.WaitGroup
+				for i := range test.callers {
+					wg.Go(func() {
+						_, err := c.CreateExecution(within(t, 15*time.Second), launch(fmt.Sprintf("f%d", i)))
+						if code := status.Code(err); code != codes.OK && code != codes.DeadlineExceeded {
+							t.Error(err)
+						}
+					})
+				}
+				time.Sleep(3 * time.Second) // More than it takes to serve them all.
+				_, err := c.ListActiveLaunchPlans(within(t, 10*time.Second), &admin.ActiveLaunchPlanListRequest{Project: "sales", Domain: "production", Limit: 1})
+				wantCode(t, err, test.list)
+				wg.Wait()
+				if n := len(s.Executions()); n < test.least || n > test.most {
+					t.Errorf("%d launched, want %d to %d", n, test.least, test.most)
+				}
+			})
+		})
+	}
+}
