@@ -138,7 +138,9 @@ const (
 )
 
 // Pause is how long the next attempt waits after so many, which failed.
-func Pause(attempts int) time.Duration { return min(firstPause<<min(max(attempts-1, 0), 20), lastPause) }
+func Pause(attempts int) time.Duration {
+	return min(firstPause<<min(max(attempts-1, 0), 20), lastPause)
+}
 
 // Found is the firing of a slot of s that should have one and has none: it
 // launches late, behind live firings, where catch-up allows a slot of its age, and
