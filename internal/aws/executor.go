@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ type Executor struct {
 	Delivered func(store.Delivered)
 
 	received chan []*held // what workers took
-	recorded chan []*held // what the ledger has, at most deletions each
+	recorded chan []*held // what is to be deleted, at most deletions each
 	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
 	heard    atomic.Int64 // in microseconds; 0 is never
 	open     *gate        // while the database answers
@@ -433,12 +434,15 @@ func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
 	}
 	done, early := split(batch, d.Early)
 	e.release(ctx, early, earlyAgain)
-	for len(done) > 0 {
-		n := min(len(done), deletions)
-		e.recorded <- done[:n:n]
-		done = done[n:]
-	}
+	e.delete(done)
 	return nil
+}
+
+// delete has messages deleted, as many at once as one request does.
+func (e *Executor) delete(batch []*held) {
+	for some := range slices.Chunk(batch, deletions) {
+		e.recorded <- some
+	}
 }
 
 // earlyAgain is when a message is taken again whose slot has not come by the database's clock.
@@ -512,7 +516,7 @@ func (e *Executor) release(ctx context.Context, batch []*held, after time.Durati
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	for some := range chunks(batch, deletions) {
+	for some := range slices.Chunk(batch, deletions) {
 		if err := e.hide(ctx, some, after); err != nil {
 			e.log.DebugContext(ctx, "cannot give messages back; they come again when they are visible", slog.Any("error", err))
 		}
@@ -539,7 +543,7 @@ func (e *Executor) extend(ctx context.Context) {
 	every := e.cfg.Visibility / 3
 	for sleep(ctx, every/2) == nil {
 		now := time.Now()
-		for some := range chunks(e.hands.since(now.Add(-every)), deletions) {
+		for some := range slices.Chunk(e.hands.since(now.Add(-every)), deletions) {
 			if err := e.hide(ctx, some, e.cfg.Visibility); err != nil {
 				e.log.WarnContext(ctx, "cannot keep messages hidden that are worked on; others may take them too, which is harmless", slog.Any("error", err))
 				break
@@ -573,12 +577,8 @@ func (e *Executor) leaveProbes(ctx context.Context, batch []*held) []*held {
 			old = append(old, h)
 		}
 	}
-	if len(young) > 0 {
-		e.release(ctx, young, probeAgain)
-	}
-	if len(old) > 0 {
-		e.recorded <- old
-	}
+	e.release(ctx, young, probeAgain)
+	e.delete(old)
 	return rest
 }
 

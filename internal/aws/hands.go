@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"iter"
 	"strconv"
 	"sync"
 	"time"
@@ -61,19 +60,6 @@ func (h *hands) extended(some []*held, now time.Time) {
 	defer h.mu.Unlock()
 	for _, m := range some {
 		m.extended = now
-	}
-}
-
-// chunks are parts of a batch, of at most so many.
-func chunks(batch []*held, most int) iter.Seq[[]*held] {
-	return func(yield func([]*held) bool) {
-		for len(batch) > 0 {
-			n := min(most, len(batch))
-			if !yield(batch[:n:n]) {
-				return
-			}
-			batch = batch[n:]
-		}
 	}
 }
 

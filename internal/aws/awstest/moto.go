@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,11 +162,10 @@ func NewQueue(tb testing.TB, url string, attributes map[string]string) *Queue {
 // Send puts bodies into the queue, in order, and returns the IDs of the messages.
 func (q *Queue) Send(tb testing.TB, bodies ...string) (ids []string) {
 	tb.Helper()
-	for len(bodies) > 0 {
-		n := min(10, len(bodies))
-		var entries []types.SendMessageBatchRequestEntry
-		for i := range n {
-			entries = append(entries, types.SendMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), MessageBody: &bodies[i]})
+	for some := range slices.Chunk(bodies, mostEntries) {
+		entries := make([]types.SendMessageBatchRequestEntry, len(some))
+		for i := range some {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), MessageBody: &some[i]}
 		}
 		out, err := q.Client.SendMessageBatch(tb.Context(), &sqs.SendMessageBatchInput{QueueUrl: &q.URL, Entries: entries})
 		if err != nil || len(out.Failed) > 0 {
@@ -174,7 +174,6 @@ func (q *Queue) Send(tb testing.TB, bodies ...string) (ids []string) {
 		for _, s := range out.Successful {
 			ids = append(ids, *s.MessageId)
 		}
-		bodies = bodies[n:]
 	}
 	return ids
 }
