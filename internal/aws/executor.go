@@ -223,17 +223,17 @@ func (e *Executor) connect(ctx context.Context) error {
 			return explain("find the queue "+e.cfg.ScheduleQueueName, err)
 		}
 		e.url = *queue.QueueUrl
-		return e.syncClock(ctx)
+		_, err = e.syncClock(ctx)
+		return err
 	})
 }
 
 // syncClock learns the database's time.
-func (e *Executor) syncClock(ctx context.Context) error {
-	now, err := e.intake.Now(ctx)
-	if err == nil {
+func (e *Executor) syncClock(ctx context.Context) (now time.Time, err error) {
+	if now, err = e.intake.Now(ctx); err == nil {
 		e.offset.Store(int64(time.Until(now)))
 	}
-	return err
+	return now, err
 }
 
 // now is about the database's time.
@@ -365,8 +365,8 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 		e.release(ctx, []*held{h}, min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff))
 	}
 	wait := 100 * time.Millisecond
-	for e.syncClock(ctx) != nil {
-		if sleep(ctx, wait) != nil {
+	for {
+		if _, err := e.syncClock(ctx); err == nil || sleep(ctx, wait) != nil {
 			break
 		}
 		wait = min(2*wait, 2*time.Second)
@@ -385,7 +385,7 @@ func (e *Executor) deliver(ctx context.Context, batch []*held) (failed []*held, 
 		if err = e.deliverOnce(ctx, batch); err == nil {
 			return nil, nil
 		}
-		if e.syncClock(ctx) != nil || ctx.Err() != nil {
+		if _, down := e.syncClock(ctx); down != nil || ctx.Err() != nil {
 			return batch, err // It is not about the messages.
 		}
 	}
@@ -416,11 +416,10 @@ func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
 	for i, h := range batch {
 		messages[i] = h.Message
 	}
-	now, err := e.intake.Now(ctx)
+	now, err := e.syncClock(ctx)
 	if err != nil {
 		return err
 	}
-	e.offset.Store(int64(time.Until(now)))
 	d, err := e.intake.Deliver(ctx, now, messages)
 	if err != nil {
 		return err
@@ -489,23 +488,9 @@ func (e *Executor) remove(ctx context.Context, batch []*held) {
 		if len(left) == 0 {
 			return
 		}
-		e.hands.drop(without(batch, left))
+		e.hands.drop(slices.DeleteFunc(slices.Clone(batch), func(h *held) bool { return slices.Contains(left, h) }))
 		batch = left
 	}
-}
-
-func without(batch, left []*held) []*held {
-	var rest []*held
-	for _, h := range batch {
-		keep := false
-		for _, l := range left {
-			keep = keep || l == h
-		}
-		if !keep {
-			rest = append(rest, h)
-		}
-	}
-	return rest
 }
 
 // release gives messages back to the queue, to be taken again after a while.
