@@ -361,8 +361,13 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 	}
 	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
 	e.open.close()
+	after := make(map[time.Duration][]*held)
 	for _, h := range failed {
-		e.release(ctx, []*held{h}, min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff))
+		backoff := min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff)
+		after[backoff] = append(after[backoff], h)
+	}
+	for backoff, some := range after {
+		e.release(ctx, some, backoff)
 	}
 	wait := 100 * time.Millisecond
 	for {
