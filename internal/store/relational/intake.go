@@ -394,11 +394,7 @@ func (db *DB) DropDeadLetters(ctx context.Context, ids []int64) (dropped int, er
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	return db.change(ctx, "drop dead letters", "DELETE FROM dead_letters WHERE id IN "+Values(1, len(args)), args...)
+	return db.change(ctx, "drop dead letters", "DELETE FROM dead_letters WHERE id IN "+Values(1, len(ids)), arguments(ids)...)
 }
 
 // RedriveDeadLetter launches the slot that a dead letter is about, and drops it.

@@ -178,11 +178,7 @@ func (db *DB) RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, e
 	if len(ids) == 0 {
 		return byID, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id IN "+Values(1, len(args)), args...)
+	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id IN "+Values(1, len(ids)), arguments(ids)...)
 	for _, r := range rules {
 		byID[r.ScheduleID] = r
 	}
@@ -218,9 +214,7 @@ func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renew
 			return 0, nil
 		}
 		statement += ` AND schedule_id IN ` + Values(1, len(ids))
-		for _, id := range ids {
-			args = append(args, id)
-		}
+		args = append(args, arguments(ids)...)
 	}
 	return db.change(ctx, "renew rules", statement, args...)
 }
