@@ -187,23 +187,7 @@ func (db *DB) RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, e
 
 // EachRule visits all rules.
 func (db *DB) EachRule(ctx context.Context, visit func(store.Rule) error) error {
-	rows, err := db.reading().query(ctx, selectRules+" ORDER BY r.schedule_id")
-	if err != nil {
-		return db.failed(ctx, "list rules", err)
-	}
-	var stopped error
-	err = Each(rows, func(rows *sql.Rows) error {
-		r, err := scanRule(rows)
-		if err != nil {
-			return err
-		}
-		stopped = visit(r)
-		return stopped
-	})
-	if stopped != nil {
-		return stopped
-	}
-	return db.failed(ctx, "list rules", err)
+	return visitEach(ctx, db, "list rules", scanRule, visit, selectRules+" ORDER BY r.schedule_id")
 }
 
 // RenewRules makes rules due that nobody is at.
