@@ -161,15 +161,8 @@ func (db *DB) NextRule(ctx context.Context) (next time.Time, err error) {
 
 // Rule is what is to be held for the schedule of a launch plan.
 func (db *DB) Rule(ctx context.Context, key ident.Key) (store.Rule, error) {
-	operation := "read the rule of " + key.String()
-	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id = "+scheduleID, key.Project, key.Domain, key.Name)
-	if err == nil && len(rules) == 0 {
-		err = store.ErrNotFound
-	}
-	if err != nil {
-		return store.Rule{}, db.failed(ctx, operation, err)
-	}
-	return rules[0], nil
+	r, err := first(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id = "+scheduleID, key.Project, key.Domain, key.Name)
+	return r, db.failed(ctx, "read the rule of "+key.String(), err)
 }
 
 // RulesOf are the rules of schedules, by their numbers.
