@@ -45,9 +45,9 @@ var (
 	}
 )
 
-// intake is the word of one schedule.
+// intake is the word of one schedule, and what it came to.
 type intake struct {
-	*scheduleRow
+	plannedRow
 	*schedule.Intake
 	words []*store.Message
 }
@@ -84,7 +84,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			return err
 		}
 		all := make([]plannedRow, 0, len(intakes))
-		for _, in := range intakes {
+		for i := range intakes {
+			in := &intakes[i]
 			take := func() error {
 				for _, m := range in.words {
 					early, problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] })
@@ -99,7 +100,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			if err := in.planning(take); err != nil {
 				return fmt.Errorf("%s: %w", in.LaunchPlan, err)
 			}
-			all = append(all, plannedRow{in.scheduleRow, in.Planned(), nil})
+			in.planned = in.Planned()
+			all = append(all, in.plannedRow)
 		}
 		slices.Sort(d.Early)
 		d.Dropped = dropped(nil, all, now)
@@ -170,7 +172,7 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 			continue
 		}
 		slices.SortFunc(those, func(a, b *store.Message) int { return a.Time.Compare(b.Time) })
-		intakes = append(intakes, intake{s, in, those})
+		intakes = append(intakes, intake{plannedRow{scheduleRow: s}, in, those})
 	}
 	for key, those := range words {
 		for _, m := range those {
@@ -250,7 +252,6 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 		return fmt.Errorf("record from when rates count: %w", err)
 	}
 	for _, in := range intakes {
-		planned := in.Planned()
 		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
 			s.Anchor, s.Cursor = in.Anchor, in.From
@@ -259,7 +260,7 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 				return err
 			}
 		}
-		if planned.Next.IsZero() && !in.Next.IsZero() {
+		if in.planned.Next.IsZero() && !in.Next.IsZero() {
 			if err := unrule(ctx, tx, in.ID, now); err != nil {
 				return err
 			}
