@@ -251,6 +251,7 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 	if _, err := tx.bulk(ctx, anchorSchedules, anchors, nil); err != nil {
 		return fmt.Errorf("record from when rates count: %w", err)
 	}
+	var ended []int64
 	for _, in := range intakes {
 		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
@@ -261,12 +262,10 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 			}
 		}
 		if in.planned.Next.IsZero() && !in.Next.IsZero() {
-			if err := unrule(ctx, tx, in.ID, now); err != nil {
-				return err
-			}
+			ended = append(ended, in.ID)
 		}
 	}
-	return nil
+	return unrule(ctx, tx, ended, now)
 }
 
 // actionAnchor is the action of a revision with which a rate counts from another instant.
@@ -298,6 +297,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			return err
 		}
 		all := make([]plannedRow, 0, len(due))
+		var ended []int64
 		firings := 0
 		for i := range due {
 			s := &due[i]
@@ -315,9 +315,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			})
 			all = append(all, r)
 			if r.err == nil && r.planned.Next.IsZero() {
-				if err := unrule(ctx, tx, s.ID, now); err != nil {
-					return err
-				}
+				ended = append(ended, s.ID)
 			}
 			if firings += len(r.planned.Firings); firings >= maxBatch {
 				break
@@ -327,7 +325,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			return err
 		}
 		a.Dropped = dropped(due, all, now)
-		return nil
+		return unrule(ctx, tx, ended, now)
 	})
 	if err != nil {
 		return store.Advanced{}, err

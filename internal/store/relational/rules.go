@@ -84,9 +84,12 @@ func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) er
 	return nil
 }
 
-// unrule has whoever keeps time look at a schedule again that does not fire any more.
-func unrule(ctx context.Context, tx transaction, id int64, now time.Time) error {
-	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE schedule_id = ? AND leased_until IS NULL`, micros(now), id)
+// unrule has whoever keeps time look at schedules again that do not fire any more.
+func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
 }
 
