@@ -74,7 +74,7 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 		}
 	}
 	var extra []string
-	if err := s.list(ctx, r.cfg.ScheduleNamePrefix, func(name, _ string) {
+	if err := s.list(ctx, r.cfg.ScheduleNamePrefix, func(name string) {
 		if !ours[name] && ownForm(r.cfg.ScheduleNamePrefix, name) {
 			extra = append(extra, name)
 		}

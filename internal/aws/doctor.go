@@ -272,7 +272,7 @@ func (d *doctor) putRule(ctx context.Context, e entry) {
 	} else {
 		d.pass("look at rules", "allowed")
 	}
-	if err := r.list(ctx, e.name, func(string, string) {}); err != nil {
+	if err := r.list(ctx, e.name, func(string) {}); err != nil {
 		d.unknown("list rules", said(err), "without events:ListRules tminus aws diff does not find what is there too much")
 	} else {
 		d.pass("list rules", "allowed")

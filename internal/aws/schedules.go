@@ -97,7 +97,7 @@ func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err
 	return e, true, nil
 }
 
-func (s schedules) list(ctx context.Context, prefix string, visit func(name, description string)) error {
+func (s schedules) list(ctx context.Context, prefix string, visit func(name string)) error {
 	in := &scheduler.ListSchedulesInput{GroupName: &s.group, MaxResults: sdk.Int32(100)}
 	if prefix != "" {
 		in.NamePrefix = &prefix
@@ -108,7 +108,7 @@ func (s schedules) list(ctx context.Context, prefix string, visit func(name, des
 			return err
 		}
 		for _, x := range page.Schedules {
-			visit(sdk.ToString(x.Name), "") // Lists have no descriptions.
+			visit(sdk.ToString(x.Name))
 		}
 		if in.NextToken = page.NextToken; in.NextToken == nil {
 			return nil
