@@ -16,7 +16,6 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,11 +40,8 @@ func main() {
 	workers := flag.Int("workers", 4, "requests for messages that are open at once")
 	profile := flag.String("profile", "", "file for a profile of the executor's runs; none if empty")
 	flag.Parse()
-	for _, e := range awstest.Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil {
-			fail(err)
-		}
+	if err := awstest.Setenv(); err != nil {
+		fail(err)
 	}
 	if err := run(context.Background(), os.Stdout, *messages, *runs, *workers, *profile); err != nil {
 		fail(err)

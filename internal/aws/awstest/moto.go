@@ -35,19 +35,24 @@ const (
 	Role    = "arn:aws:iam::" + Account + ":role/flyte-schedules"
 )
 
-// Environ are variables from which the SDK takes credentials that moto takes,
-// and without which it would look for others.
-func Environ() []string {
-	return []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null"}
+// Setenv gives this process, and those that it starts, credentials that moto
+// takes, in the variables of the SDK, and keeps the SDK from looking for others.
+func Setenv() error {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Main runs the tests of a package with Environ set; its TestMain calls it.
+// Main runs the tests of a package after Setenv; its TestMain calls it.
 func Main(m *testing.M) {
-	for _, e := range Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
+	if err := Setenv(); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
