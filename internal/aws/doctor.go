@@ -292,17 +292,15 @@ func (d *doctor) cleanUp(ctx context.Context, s service, name string) {
 
 // reads tries what the executor does, and looks at the queue to which AWS sends.
 func (d *doctor) reads(ctx context.Context) {
-	name, account, base := "", "", ""
+	var name, account string
+	var base *string
 	if d.e != nil {
-		name, account, base = d.e.ScheduleQueueName, d.e.AccountID, d.e.Endpoint
+		name, account, base = d.e.ScheduleQueueName, d.e.AccountID, endpoint(d.e.Endpoint)
 	} else {
 		target, _ := parseARN(d.s.TargetName)
-		name, account, base = target.resource, target.account, d.s.Endpoint
+		name, account, base = target.resource, target.account, standIn(d.s.Endpoint)
 	}
-	d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = standIn(base) })
-	if d.e != nil {
-		d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = endpoint(base) })
-	}
+	d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = base })
 	queue, err := d.queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: &account})
 	switch {
 	case err != nil && kindOf(err) == gone:
