@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -96,18 +95,14 @@ func said(err error) string {
 
 func (d *doctor) configuration(ctx context.Context) bool {
 	const check = "configuration"
-	var err error
-	region := ""
-	if d.s != nil {
-		err, region = d.s.Validate(), d.s.Region
-	}
-	if err == nil && d.e != nil {
-		err, region = d.e.Validate(), cmp.Or(region, d.e.Region)
-	}
-	if err == nil && d.s != nil && d.e != nil {
-		err = ValidateBoth(*d.s, *d.e)
-	}
+	err := Validate(d.s, d.e)
 	if err == nil {
+		var region string
+		if d.s != nil {
+			region = d.s.Region
+		} else {
+			region = d.e.Region
+		}
 		d.cfg, err = session(ctx, region, httpClient(2, longPoll+callTime), slog.New(slog.DiscardHandler))
 	}
 	if err != nil {
