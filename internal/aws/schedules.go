@@ -54,17 +54,16 @@ func (s schedules) put(ctx context.Context, e entry) error {
 		end = &t
 	}
 	// What is there is updated, as most changes are of what was there before; what is not is created.
-	_, err := s.client.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{
+	update := scheduler.UpdateScheduleInput{
 		Name: &e.name, GroupName: &s.group, Description: &e.description, ScheduleExpression: &e.expression.Expression, ScheduleExpressionTimezone: &zone,
 		StartDate: start, EndDate: end, State: state, FlexibleTimeWindow: window, Target: target,
-	})
+	}
+	_, err := s.client.UpdateSchedule(ctx, &update)
 	if err == nil || kindOf(err) != gone {
 		return err
 	}
-	_, err = s.client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
-		Name: &e.name, GroupName: &s.group, Description: &e.description, ScheduleExpression: &e.expression.Expression, ScheduleExpressionTimezone: &zone,
-		StartDate: start, EndDate: end, State: state, FlexibleTimeWindow: window, Target: target,
-	})
+	create := scheduler.CreateScheduleInput(update)
+	_, err = s.client.CreateSchedule(ctx, &create)
 	return err // A conflict is somebody who was faster: again.
 }
 
