@@ -1,6 +1,8 @@
 package aws
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -41,7 +43,11 @@ func (h *hands) empty() bool {
 	return len(h.held) == 0
 }
 
-func (h *hands) all() []*held { return h.since(time.Now().AddDate(1, 0, 0)) }
+func (h *hands) all() []*held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.held))
+}
 
 // since are those that were hidden last before an instant.
 func (h *hands) since(before time.Time) (some []*held) {
