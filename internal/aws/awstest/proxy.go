@@ -187,7 +187,6 @@ var (
 	Expired     = Answer(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	Limit       = Answer(http.StatusBadRequest, "LimitExceededException", "The requested resource exceeds the maximum number allowed.")
 	Concurrent  = Answer(http.StatusBadRequest, "ConcurrentModificationException", "There is concurrent modification on a rule, target, archive, or replay.")
-	NotFound    = Answer(http.StatusBadRequest, "ResourceNotFoundException", "Rule does not exist on EventBus default.")
 
 	tooMany = Answer(http.StatusBadRequest, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
 )
