@@ -198,10 +198,7 @@ func (d *doctor) probe() ident.Key {
 
 // probeName is the name of what is put into AWS to try it: one that the policies of rules allow.
 func (d *doctor) probeName() string {
-	if d.s.ScheduleNamePrefix == "" {
-		return "doctor-" + d.nonce
-	}
-	return d.s.ScheduleNamePrefix + "_doctor-" + d.nonce
+	return prefixed(d.s.ScheduleNamePrefix, "doctor-"+d.nonce)
 }
 
 const permit = "give the identity of tminus the policy that `tminus aws policy` prints"
@@ -334,9 +331,8 @@ func (d *doctor) attributes(ctx context.Context) {
 	if d.s == nil || d.s.api() == Scheduler {
 		return // EventBridge Scheduler sends with the role.
 	}
-	target, _ := parseARN(d.s.TargetName)
 	const check, fix = "queue policy", "set the access policy of the queue that `tminus aws policy` prints"
-	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things(target)); {
+	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things()); {
 	case !allowed:
 		d.fail(check, "it does not let rules of these names send to the queue", fix)
 	case !narrow:

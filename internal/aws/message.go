@@ -27,7 +27,10 @@ import (
 func RuleName(prefix string, plan ident.Key) string {
 	h := fnv.New64()
 	fmt.Fprintf(h, "%s:%s:%s", plan.Project, plan.Domain, plan.Name)
-	name := strconv.FormatUint(h.Sum64(), 10)
+	return prefixed(prefix, strconv.FormatUint(h.Sum64(), 10))
+}
+
+func prefixed(prefix, name string) string {
 	if prefix == "" {
 		return name
 	}

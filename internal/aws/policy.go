@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -29,7 +30,7 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		if !ok {
 			return nil, s.Validate()
 		}
-		things := s.things(target)
+		things := s.things()
 		if s.api() == Scheduler {
 			process = append(process,
 				statement{Sid: "Schedules", Action: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"}, Resource: []string{things}},
@@ -92,17 +93,11 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 }
 
 // things are the ARNs of what tminus puts, with a * for what it does not know.
-func (c SchedulerConfig) things(target arn) string {
-	name := "*"
-	if c.ScheduleNamePrefix != "" {
-		name = c.ScheduleNamePrefix + "_*"
-	}
+func (c SchedulerConfig) things() string {
+	target, _ := parseARN(c.TargetName)
+	name := prefixed(c.ScheduleNamePrefix, "*")
 	if c.api() == Scheduler {
-		group := c.Group
-		if group == "" {
-			group = defaultGroup
-		}
-		return fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule/%s/%s", target.partition, target.region, target.account, group, name)
+		return fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule/%s/%s", target.partition, target.region, target.account, cmp.Or(c.Group, defaultGroup), name)
 	}
 	return fmt.Sprintf("arn:%s:events:%s:%s:rule/%s", target.partition, target.region, target.account, name)
 }
