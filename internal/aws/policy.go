@@ -19,10 +19,8 @@ type Policy struct {
 // with which AWS sends, and of the queue. A half that is nil is another process's.
 func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 	var all []Policy
-	add := func(name, where string, d document) error {
-		text, err := d.text()
-		all = append(all, Policy{name, where, text})
-		return err
+	add := func(name, where string, statements ...statement) {
+		all = append(all, Policy{name, where, document(statements)})
 	}
 	var process []statement
 	if s != nil {
@@ -30,8 +28,9 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		if !ok {
 			return nil, s.Validate()
 		}
-		things := s.things()
+		things, sender := s.things(), "events.amazonaws.com"
 		if s.api() == Scheduler {
+			sender = "scheduler.amazonaws.com"
 			process = append(process,
 				statement{Sid: "Schedules", Action: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"}, Resource: []string{things}},
 				statement{Sid: "SchedulesList", Action: []string{"scheduler:ListSchedules"}, Resource: []string{"*"}})
@@ -41,34 +40,24 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 				statement{Sid: "RulesOptional", Action: []string{"events:DescribeRule", "events:ListTargetsByRule"}, Resource: []string{things}},
 				statement{Sid: "RulesListOptional", Action: []string{"events:ListRules"}, Resource: []string{"*"}})
 		}
-		sender := "events.amazonaws.com"
-		if s.api() == Scheduler {
-			sender = "scheduler.amazonaws.com"
-		}
 		process = append(process, statement{
 			Sid: "PassRole", Action: []string{"iam:PassRole"}, Resource: []string{s.ScheduleRole},
 			Condition: condition{"StringEquals": {"iam:PassedToService": sender}},
 		})
-		if err := add("trust policy", "the role "+s.ScheduleRole, document{[]statement{{
+		add("trust policy", "the role "+s.ScheduleRole, statement{
 			Sid: "Assume", Principal: map[string]string{"Service": sender}, Action: []string{"sts:AssumeRole"},
 			Condition: condition{"StringEquals": {"aws:SourceAccount": target.account}},
-		}}}); err != nil {
-			return nil, err
-		}
+		})
 		send := statement{Sid: "Send", Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName}}
 		if s.DeadLetterQueue != "" {
 			send.Resource = append(send.Resource, s.DeadLetterQueue)
 		}
-		if err := add("policy", "the role "+s.ScheduleRole, document{[]statement{send}}); err != nil {
-			return nil, err
-		}
+		add("policy", "the role "+s.ScheduleRole, send)
 		if s.api() != Scheduler { // EventBridge Scheduler sends with the role alone.
-			if err := add("access policy", "the queue "+s.TargetName, document{[]statement{{
+			add("access policy", "the queue "+s.TargetName, statement{
 				Sid: "FromRules", Principal: map[string]string{"Service": sender}, Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName},
 				Condition: condition{"ArnLike": {"aws:SourceArn": things}, "StringEquals": {"aws:SourceAccount": target.account}},
-			}}}); err != nil {
-				return nil, err
-			}
+			})
 		}
 	}
 	if e != nil {
@@ -85,9 +74,7 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 			statement{Sid: "QueueOptional", Action: []string{"sqs:GetQueueAttributes"}, Resource: []string{queue}})
 	}
 	if len(process) > 0 {
-		if err := add("policy", "the identity that tminus runs as", document{process}); err != nil {
-			return nil, err
-		}
+		add("policy", "the identity that tminus runs as", process...)
 	}
 	return all, nil
 }
@@ -102,8 +89,6 @@ func (c SchedulerConfig) things() string {
 	return fmt.Sprintf("arn:%s:events:%s:%s:rule/%s", target.partition, target.region, target.account, name)
 }
 
-type document struct{ statements []statement }
-
 // condition is operators, with the keys and values that each compares.
 type condition map[string]map[string]string
 
@@ -116,17 +101,18 @@ type statement struct {
 	Condition condition         `json:"Condition,omitempty"`
 }
 
-func (d document) text() (string, error) {
-	for i := range d.statements {
-		d.statements[i].Effect = "Allow"
+// document is a policy with statements, each of which allows something.
+func document(statements []statement) string {
+	for i := range statements {
+		statements[i].Effect = "Allow"
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	err := encoder.Encode(struct {
+	_ = encoder.Encode(struct { //nolint:errcheck,errchkjson // Texts, into memory.
 		Version   string
 		Statement []statement
-	}{"2012-10-17", d.statements})
-	return strings.TrimSuffix(b.String(), "\n"), err
+	}{"2012-10-17", statements})
+	return strings.TrimSuffix(b.String(), "\n")
 }

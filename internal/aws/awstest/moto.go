@@ -38,7 +38,7 @@ const (
 // Setenv gives this process, and those that it starts, credentials that moto
 // takes, in the variables of the SDK, and keeps the SDK from looking for others.
 func Setenv() error {
-	for name, value := range map[string]string{
+	for name, value := range map[string]string{ //nolint:gosec // They open nothing.
 		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
 	} {
