@@ -152,8 +152,7 @@ func plan(i int) ident.Key {
 func receiveAndDelete(ctx context.Context, queue *awstest.Stub, all []string, workers int) (float64, error) {
 	messages := len(all)
 	queue.Put(all...)
-	cfg := awstest.Config()
-	client := sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &queue.URL })
+	client := sqs.NewFromConfig(awstest.Config(), func(o *sqs.Options) { o.BaseEndpoint = &queue.URL })
 	url := queue.URL + "/queue"
 	begin := time.Now()
 	var left atomic.Int64
