@@ -85,14 +85,6 @@ func (d *doctor) fail(check, seen, fix string) {
 	d.tell(Finding{check, Fail, seen, fix})
 }
 
-// said is what AWS said, without advice.
-func said(err error) string {
-	text := explain("", err).Error()
-	text, _, _ = strings.Cut(text, "; see that")
-	text, _, _ = strings.Cut(text, "; have the quota")
-	return strings.TrimPrefix(text, ": ")
-}
-
 func (d *doctor) configuration(ctx context.Context) bool {
 	const check = "configuration"
 	err := Validate(d.s, d.e)
