@@ -62,6 +62,14 @@ func Input(plan ident.Key, kickoffInput string) (string, error) {
 // scheduledTime is an attribute of EventBridge Scheduler.
 const scheduledTime = "<aws.scheduler.scheduled-time>"
 
+// compose is what an API is told to send.
+func compose(api string, plan ident.Key, kickoffInput string) (string, error) {
+	if api == Scheduler {
+		return Input(plan, kickoffInput)
+	}
+	return Template(plan, kickoffInput)
+}
+
 func body(time string, plan ident.Key, kickoffInput string) (string, error) {
 	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(&admin.NamedEntityIdentifier{Project: plan.Project, Domain: plan.Domain, Name: plan.Name})
 	if err != nil {

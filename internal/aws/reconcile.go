@@ -340,11 +340,7 @@ func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
 	if e.expression, err = Express(rule.Spec, r.cfg.API); err != nil {
 		return e, err
 	}
-	compose := Template
-	if r.cfg.API == Scheduler {
-		compose = Input
-	}
-	e.body, err = compose(plan, rule.Spec.KickoffInput)
+	e.body, err = compose(r.cfg.API, plan, rule.Spec.KickoffInput)
 	return e, err
 }
 
