@@ -188,7 +188,7 @@ func TestNothingIsDeactivatedByAccident(t *testing.T) {
 		{"down", func(a *flytetest.Server) { down(t, a, true) }, func(a *flytetest.Server) { down(t, a, false) }, 0},
 		{"without a database", func(a *flytetest.Server) { a.DatabaseDown(true) }, func(a *flytetest.Server) { a.DatabaseDown(false) }, 0},
 		{"slow", func(a *flytetest.Server) { a.Latency(func(string) time.Duration { return 5 * time.Minute }) }, func(a *flytetest.Server) { a.Latency(nil) }, 0},
-		{"empty lists", page(flytetest.PageEmpty, "ListActiveLaunchPlans"), page(flytetest.PageWell), 2000},
+		{"empty lists", page(flytetest.PageEmpty, "ListLaunchPlans"), page(flytetest.PageWell), 2000},
 		{"no projects", page(flytetest.PageEmpty, "ListProjects"), page(flytetest.PageWell), 2000},
 		{"half of all", page(flytetest.PageHalf), page(flytetest.PageWell), 2000},
 		{"short pages", page(flytetest.PageShort), page(flytetest.PageWell), 0},
@@ -237,7 +237,7 @@ func TestADisappearanceIsHeld(t *testing.T) {
 		}
 		time.Sleep(15 * time.Second)
 		s.admin.Refuse(status.Error(codes.NotFound, "missing entity"), "GetLaunchPlan")
-		s.admin.PageBadly(flytetest.PageEmpty, "ListActiveLaunchPlans", "ListLaunchPlans")
+		s.admin.PageBadly(flytetest.PageEmpty, "ListLaunchPlans")
 		time.Sleep(time.Hour)
 		if n := len(s.active()); n != 50 {
 			t.Errorf("%d are active before it is confirmed", n)

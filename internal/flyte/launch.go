@@ -216,7 +216,7 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 		l.pace.fail(explain(err))
 		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
 	case err != nil:
-		l.pace.leave(began)
+		l.pace.leave(began, false)
 		return fmt.Errorf("create execution %s: %w", r.GetName(), err)
 	}
 	if l.pace.doubts() {
@@ -225,7 +225,7 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 			return nil
 		}
 	}
-	l.pace.leave(began)
+	l.pace.leave(began, true)
 	return nil
 }
 

@@ -164,15 +164,18 @@ func (p *pace) admit() {
 	}
 }
 
-// leave ends a call that was answered, whatever the answer.
-func (p *pace) leave(began time.Time) {
+// leave ends a call that was answered. Refusals come quicker than anything else,
+// and tell nothing of how fast the server is: they do not count.
+func (p *pace) leave(began time.Time, counts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight--
 	p.lost, p.pause = 0, 0
 	p.shut, p.problem, p.suspect = time.Time{}, "", false
-	p.answers++
-	p.took += time.Since(began)
+	if counts {
+		p.answers++
+		p.took += time.Since(began)
+	}
 	if p.answers >= max(window, int(p.limit)) {
 		p.look()
 	}
