@@ -146,6 +146,42 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 	return errs
 }
 
+// Find says of firings that were tried whether their executions are on Flyte, as
+// engine.Config.Find wants it.
+func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error {
+	errs := make([]error, len(firings))
+	now, err := l.db.Now(ctx)
+	if err != nil {
+		return all(errs, err)
+	}
+	made := make([]*store.Execution, len(firings))
+	for i, f := range firings {
+		p := l.plan(ctx, f.LaunchPlan)
+		if p.err != nil {
+			errs[i] = p.err
+			continue
+		}
+		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
+		switch {
+		case status.Code(err) == codes.NotFound:
+			errs[i] = store.ErrNotFound
+		case err != nil:
+			errs[i] = errors.New(explain(err))
+		case isSame(there, request) != nil:
+			errs[i] = store.ErrNotFound
+		default:
+			made[i] = &x
+		}
+	}
+	l.record(ctx, made, errs)
+	return errs
+}
+
 func all(errs []error, err error) []error {
 	for i := range errs {
 		errs[i] = err
@@ -210,6 +246,11 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	_, err := l.admin.CreateExecution(ctx, r)
 	if status.Code(err) == codes.AlreadyExists {
 		err = l.same(ctx, f, r)
+	} else if err != nil && f.Reason != "" && !undelivered(err) {
+		// An attempt before may have come through, and this one be refused for good.
+		if found := l.same(ctx, f, r); found == nil || undelivered(found) {
+			err = found
+		}
 	}
 	switch {
 	case undelivered(err):
@@ -264,6 +305,11 @@ func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.Executi
 	case err != nil:
 		return err
 	}
+	return isSame(there, r)
+}
+
+// isSame says why an execution is not that which is asked for.
+func isSame(there *admin.Execution, r *admin.ExecutionCreateRequest) error {
 	want, got := r.GetSpec(), there.GetSpec()
 	if a, b := want.GetLaunchPlan(), got.GetLaunchPlan(); a.GetProject() != b.GetProject() || a.GetDomain() != b.GetDomain() || a.GetName() != b.GetName() {
 		return fmt.Errorf("%w: the name %s is taken on Flyte by an execution of %s", schedule.ErrRefused, r.GetName(), b)

@@ -55,7 +55,7 @@ func newWorld(t *testing.T, rate engine.Rate) *world {
 			t.Error(err)
 		}
 	}})
-	w.engine = engine.New(db, w.launcher, engine.Config{Room: w.launcher.Room, Rate: rate, Lease: time.Minute})
+	w.engine = engine.New(db, w.launcher, engine.Config{Room: w.launcher.Room, Find: w.launcher.Find, Rate: rate, Lease: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
