@@ -198,8 +198,8 @@ func TestPausesAreLongWhileItFailsAndShortOnceItWorked(t *testing.T) {
 				t.Errorf("the pause was %s, want %s to %s", got, least, most)
 			}
 		}
-		for _, want := range []time.Duration{1, 2, 4, 8, 8, 8} {
-			within(pause(nil), want*time.Second)
+		for _, seconds := range []int{1, 2, 4, 8, 8, 8} {
+			within(pause(nil), time.Duration(seconds)*time.Second)
 		}
 		m.failure.Store(nil)
 		time.Sleep(10 * time.Second)

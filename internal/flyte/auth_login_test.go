@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,15 +47,14 @@ func visit(ctx context.Context, page string) (int, string, error) {
 // browser is one that somebody sits before. Its page comes once the login is through.
 func browser(t *testing.T, wantStatus int, wantText string) func(context.Context, string) error {
 	t.Helper()
-	done := make(chan struct{})
-	t.Cleanup(func() { <-done })
+	var visits sync.WaitGroup
+	t.Cleanup(visits.Wait)
 	return func(_ context.Context, page string) error {
-		go func() {
-			defer close(done)
+		visits.Go(func() {
 			if code, text, err := visit(context.Background(), page); err != nil || code != wantStatus || !strings.Contains(text, wantText) {
 				t.Errorf("the page is %d %q, %v", code, text, err)
 			}
-		}()
+		})
 		return nil
 	}
 }
