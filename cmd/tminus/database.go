@@ -15,6 +15,7 @@ import (
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
+	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/runner"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
@@ -31,6 +32,8 @@ type database interface {
 	alert.Store
 	alert.Ledger
 	timeKeeping
+	flyte.Executions
+	flyte.Catalog
 	io.Closer
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +29,11 @@ type keeper struct {
 	events config.EventScheduler
 	queue  config.WorkflowExecutor
 
-	engine  *engine.Engine
-	dropped func([]schedule.Firing) // is told of slots that never launch
-	rules   *aws.Reconciler
-	reader  *aws.Executor
+	engine    *engine.Engine
+	launching func() string           // says why nothing is launched at present; empty means that all is
+	dropped   func([]schedule.Firing) // is told of slots that never launch
+	rules     *aws.Reconciler
+	reader    *aws.Executor
 
 	unread  atomic.Pointer[string]   // why nobody reads what AWS sends; nil while somebody does
 	waiting atomic.Pointer[[]string] // what waits for people or for another process
@@ -181,7 +183,7 @@ func (k *keeper) Wake() {
 // Problem says why nothing fires at present that should.
 func (k *keeper) Problem() string {
 	if k.fires() {
-		if p := k.engine.Problem(); p != "" {
+		if p := cmp.Or(k.engine.Problem(), k.launching()); p != "" {
 			return p
 		}
 	}

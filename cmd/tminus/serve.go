@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"tminus.dev/internal/cli"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
+	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/manifest"
 	"tminus.dev/internal/runner"
 	"tminus.dev/internal/schedule"
@@ -89,17 +91,32 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	}
 	screen := newScreen(stdout)
 	defer screen.close()
+	finished := func(x store.Execution) {
+		screen.finished(x)
+		watcher.Finished(x)
+		if err := keeper.engine.Ended(context.WithoutCancel(ctx), x); err != nil {
+			log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.String()), slog.Any("error", err))
+		}
+	}
+	settled := func(firings []schedule.Firing) {
+		screen.settled(firings)
+		watcher.Settled(firings)
+	}
 	run := runner.New(db, runner.Config{
 		Dir: c.Data, Mode: runner.Mode(c.Runner.Mode), Parallel: c.Runner.Parallel, Grace: c.Runner.Grace, Drain: c.Runner.Drain,
-		Shared: c.Database.URL != "", Log: log,
-		Finished: func(x store.Execution) {
-			screen.finished(x)
-			watcher.Finished(x)
-			if err := keeper.engine.Ended(context.WithoutCancel(ctx), x); err != nil {
-				log.Error("cannot apply the policies that follow an execution", slog.String("execution", x.String()), slog.Any("error", err))
-			}
-		},
+		Shared: c.Database.URL != "", Log: log, Finished: finished,
 	})
+	settings := server.Config{Version: version(), Data: c.Data, Silent: keeper.silence, Log: log, TestAlerts: alerter.Test}
+	keeper.serve(&settings)
+	where, err := newPlaces(ctx, c, db, run, log, flyte.LauncherConfig{Finished: finished, Settled: settled},
+		flyte.FollowerConfig{Express: settings.Express, Changed: func() { keeper.Wake() }})
+	if err != nil {
+		return errors.Join(err, grpcListener.Close(), httpListener.Close())
+	}
+	defer func() { err = errors.Join(err, where.close()) }()
+	where.serve(&settings)
+	keeper.launching = where.problem
+	settings.Warnings = func() []string { return slices.Concat(untold(alerter.Problems()), keeper.warnings(), where.warnings()) }
 	tuned := shared(c)
 	tuned.Rate = engine.Rate{
 		PerSecond: c.Launches.PerSecond, Burst: c.Launches.Burst,
@@ -109,19 +126,10 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		Every: c.Sweep.Every, Firings: c.Retention.Firings, Executions: c.Retention.Executions, Keep: c.Retention.Keep, Pruned: run.Forget,
 	}
 	tuned.Log, tuned.Paused = log, watcher.Paused
-	tuned.Settled = func(firings []schedule.Firing) {
-		screen.settled(firings)
-		watcher.Settled(firings)
-	}
-	tuned.Heard, keeper.dropped = keeper.heard(), tuned.Settled
-	keeper.engine = engine.New(db, run, tuned)
-	settings := server.Config{
-		Version: version(), Data: c.Data, Silent: keeper.silence, Log: log,
-		Warnings:   func() []string { return append(untold(alerter.Problems()), keeper.warnings()...) },
-		TestAlerts: alerter.Test,
-	}
-	keeper.serve(&settings)
-	srv := server.New(db, run, keeper, settings)
+	tuned.Settled, tuned.Heard, keeper.dropped = settled, keeper.heard(), settled
+	where.tune(c, &tuned)
+	keeper.engine = engine.New(db, where, tuned)
+	srv := server.New(db, where, keeper, settings)
 
 	stopped := ctx
 	defer context.AfterFunc(stopped, func() { screen.stopping(c.Runner.Drain) })()
@@ -139,7 +147,8 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 	g.Go(func() error { return srv.Serve(ctx, grpcListener, httpListener) })
 	g.Go(func() error { return run.Run(ctx) })
 	g.Go(func() error { return keeper.run(ctx) })
-	g.Go(func() error { return listening(ctx, func() { keeper.Wake(); run.Wake() }) })
+	g.Go(func() error { return where.run(ctx) })
+	g.Go(func() error { return listening(ctx, func() { keeper.Wake(); where.Wake() }) })
 	g.Go(func() error {
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), keeper.silence())
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)

@@ -67,6 +67,7 @@ Exit codes: 0 done; 1 failed, or the answer is no; 2 misused (unknown command or
 		c.alertsCommand(),
 		c.deadLettersCommand(),
 		c.awsCommand(),
+		c.flyteCommand(),
 		c.executionsCommand(),
 		c.cronCommand(),
 		c.versionCommand(version),

@@ -45,6 +45,7 @@ type connection struct {
 	logs      tminusv1.LogServiceClient
 	alerts    tminusv1.AlertServiceClient
 	keepers   tminusv1.KeeperServiceClient
+	flyte     tminusv1.FlyteServiceClient
 }
 
 // errNoServer says that nobody answers.
@@ -74,6 +75,7 @@ func (c *client) with(do func(*connection) error) error {
 		logs:       tminusv1.NewLogServiceClient(conn),
 		alerts:     tminusv1.NewAlertServiceClient(conn),
 		keepers:    tminusv1.NewKeeperServiceClient(conn),
+		flyte:      tminusv1.NewFlyteServiceClient(conn),
 	}))
 }
 

@@ -43,9 +43,33 @@ type Config struct {
 	Alerts alert.Config `koanf:"alerts"`
 	// Admin says how to reach a remote flyteadmin; without an endpoint, there is none.
 	Admin flyte.Config `koanf:"admin"`
+	// Launcher is where executions run, and Source where launch plans are registered.
+	Launcher Place `koanf:"launcher"`
+	Source   Place `koanf:"source"`
+	Flyte    Flyte `koanf:"flyte"`
 
 	values  map[string]any
 	origins map[string]string
+}
+
+// Place is this tminus, or the flyteadmin of Admin.
+type Place string
+
+// The places.
+const (
+	Here    Place = "local"
+	OnFlyte Place = "flyte"
+)
+
+// Flyte tunes what is done with a remote flyteadmin.
+type Flyte struct {
+	// Concurrency is the most calls for executions that are open at once.
+	Concurrency int `koanf:"concurrency"`
+	// FollowEvery is how often it is asked what changed, ListEvery how often for all active launch plans.
+	FollowEvery time.Duration `koanf:"followEvery"`
+	ListEvery   time.Duration `koanf:"listEvery"`
+	// Projects are those that are followed; none means all.
+	Projects []string `koanf:"projects"`
 }
 
 // Database says where everything is kept.
@@ -96,6 +120,17 @@ type WorkflowExecutor struct {
 	Workers               int `koanf:"workers"`
 	// Visibility is how long a message that was taken stays hidden from others.
 	Visibility time.Duration `koanf:"visibility"`
+	// Local is about executions that are kicked off on a flyteadmin.
+	Local LocalExecutor `koanf:"local"`
+}
+
+// LocalExecutor is the block of Flyte's native scheduler.
+type LocalExecutor struct {
+	AdminRateLimit struct {
+		// TPS is the most launches a second, and Burst how many of them at once; a TPS of 0 means no limit.
+		TPS   float64 `koanf:"tps"`
+		Burst int     `koanf:"burst"`
+	} `koanf:"adminRateLimit"`
 }
 
 // Scheme picks an implementation of a scheduler block.
@@ -180,6 +215,14 @@ var settings = []setting{
 	{"scheduler.workflowExecutor.reconnectDelaySeconds", 30, "most seconds between two attempts to reach a queue that fails", atLeast1},
 	{"scheduler.workflowExecutor.workers", 4, "how many requests for messages are open at once", atLeast1},
 	{"scheduler.workflowExecutor.visibility", time.Minute, "how long a message that was taken stays hidden from others, 10s to 12h", nil},
+	{"scheduler.workflowExecutor.local.adminRateLimit.tps", 100.0, "most launches a second on Flyte, of all replicas together (launcher flyte); 0 means no limit; launches.perSecond goes over it", notNegative},
+	{"scheduler.workflowExecutor.local.adminRateLimit.burst", 10, "launches that may be made at once under tps", atLeast0},
+	{"launcher", string(Here), "where executions run: local, on this machine, or flyte, on the flyteadmin of admin.endpoint", oneOf(string(Here), string(OnFlyte))},
+	{"source", string(Here), "where launch plans are registered: local, here, or flyte, where those that are active are followed", oneOf(string(Here), string(OnFlyte))},
+	{"flyte.concurrency", 64, "most calls for executions on Flyte at once; how many there are follows how fast it answers", atLeast1},
+	{"flyte.followEvery", 10 * time.Second, "how often Flyte is asked which launch plans changed (source flyte)", positive},
+	{"flyte.listEvery", time.Minute, "how often Flyte is asked for all active launch plans (source flyte)", positive},
+	{"flyte.projects", []string{}, "projects whose launch plans are followed (source flyte); none means all", nil},
 	{"runner.mode", "process", "how tasks run: process, docker or podman", oneOf("process", "docker", "podman")},
 	{"runner.parallel", 0, "most task processes at once; 0 means as many as there are CPUs, at least 2", atLeast0},
 	{"runner.grace", 5 * time.Second, "time a task has to end between SIGTERM and SIGKILL", positive},
@@ -295,7 +338,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate(), c.checkAdmin()} {
+	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate(), c.checkAdmin(), c.checkPlaces()} {
 		if err := c.named(err); err != nil {
 			return nil, err
 		}
@@ -348,6 +391,17 @@ func (c *Config) checkAdmin() error {
 		return nil
 	}
 	return c.Admin.Validate()
+}
+
+// checkPlaces refuses a Flyte that is not there, or that is followed and launches nothing.
+func (c *Config) checkPlaces() error {
+	switch {
+	case c.Launcher == OnFlyte && c.Admin.Endpoint == "":
+		return invalid.Field("admin.endpoint", "is empty, and launcher is flyte: set it to the address of flyteadmin, dns:///host:port")
+	case c.Source == OnFlyte && c.Launcher != OnFlyte:
+		return invalid.Field("launcher", "is local, and source is flyte: the launch plans of Flyte launch there, so set launcher to flyte")
+	}
+	return nil
 }
 
 // AWS is what the block says of rules.

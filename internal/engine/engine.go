@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,7 +63,8 @@ type History interface {
 type Launcher interface {
 	// Launch answers for each firing, in the same place: nil when the execution
 	// is accepted (or was before), an error wrapping schedule.ErrRefused or with a
-	// gRPC code that says so when no retry can help, and any other error when one can.
+	// gRPC code that says so when no retry can help, one wrapping schedule.ErrSkipped
+	// or schedule.ErrHeld, and any other error when a retry can help.
 	Launch(ctx context.Context, firings []schedule.Firing) []error
 	// Terminate asks an execution to end; one that has ended is left as it is.
 	Terminate(ctx context.Context, execution ident.Key, cause, by string) error
@@ -89,6 +91,10 @@ type Config struct {
 	Heard func() time.Time
 	// Rate shapes launches.
 	Rate Rate
+	// Room is how many launches it makes sense to ask for at once at present; where
+	// that is none, wait is when to look again. Firings that there is no room for
+	// stay as they are. nil means that there is room for all.
+	Room func() (launches int, wait time.Duration)
 	// Sweep says how the ledger is checked and kept small.
 	Sweep Sweep
 	// Log takes what operators should know; nil means none of it.
@@ -121,6 +127,9 @@ func (c Config) withDefaults() Config {
 	c.Sweep = c.Sweep.withDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Room == nil {
+		c.Room = func() (int, time.Duration) { return math.MaxInt, 0 }
 	}
 	if c.Settled == nil {
 		c.Settled = func([]schedule.Firing) {}
@@ -280,7 +289,8 @@ func (e *Engine) planDue(ctx context.Context) (time.Duration, error) {
 	}
 	claim := 0
 	if !e.shaper.limits() && e.live.free(ctx) {
-		claim = e.cfg.Batch
+		room, _ := e.cfg.Room()
+		claim = min(e.cfg.Batch, room)
 	}
 	now, err := e.ledger.Now(ctx)
 	if err != nil {

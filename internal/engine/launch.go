@@ -152,7 +152,8 @@ func due(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 // fill records the next slots of catch-up and backfills, and launches what it may
 // launch at once.
 func (e *Engine) fill(ctx context.Context, l *lane, session int64, now time.Time) error {
-	claim := l.most
+	room, _ := e.cfg.Room()
+	claim := min(l.most, room)
 	if e.shaper.limits() {
 		claim = 0
 	}
@@ -171,7 +172,11 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 	if l.behind && e.shaper.limits() && e.live.loaded.Load() {
 		return crowded, nil
 	}
-	claimed, wait, err := e.shaper.claim(l.most, func(share func([]string) []int) (store.Claimed, error) {
+	room, wait := e.cfg.Room()
+	if room == 0 {
+		return max(wait, firstPause), nil
+	}
+	claimed, wait, err := e.shaper.claim(min(l.most, room), func(share func([]string) []int) (store.Claimed, error) {
 		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share})
 	})
 	if err != nil {
@@ -272,26 +277,30 @@ func (e *Engine) ask(ctx context.Context, fs []schedule.Firing) (errs []error) {
 	return e.launcher.Launch(ctx, fs)
 }
 
-// The pause before a failed launch is tried again doubles from the first to the
-// last of these, and varies by a quarter so that many do not come back at once.
-const (
-	firstRetry = time.Second
-	lastRetry  = 5 * time.Minute
-)
-
 // settle is what becomes of f after a launch that returned err.
 func settle(f schedule.Firing, err error, now time.Time) schedule.Firing {
 	if err == nil {
 		f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", now
 		return f
 	}
-	f.Attempts++
 	f.Reason = err.Error()
-	if refused(err) || !now.Before(f.Deadline) {
+	if errors.Is(err, schedule.ErrSkipped) {
+		f.Outcome, f.SettledAt = schedule.Skipped, now
+		return f
+	}
+	held := errors.Is(err, schedule.ErrHeld)
+	if !held {
+		f.Attempts++
+	}
+	if !held && refused(err) || !now.Before(f.Deadline) {
 		f.Outcome, f.SettledAt = schedule.Dead, now
 		return f
 	}
-	pause := min(firstRetry<<min(f.Attempts-1, 20), lastRetry)
+	pause := schedule.Pause(1) // Launches are asked for again when there is room.
+	if !held {
+		pause = schedule.Pause(f.Attempts)
+	}
+	// It varies by a quarter, so that many do not come back at once.
 	pause += rand.N(pause/2) - pause/4 //nolint:gosec // Spreads load; nothing depends on its being secret.
 	f.AttemptAt = now.Add(pause)
 	if f.AttemptAt.After(f.Deadline) {

@@ -2,6 +2,7 @@ package launchplan
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -24,21 +25,79 @@ func NewScheduled(plan store.Plan, slot, now time.Time) (store.Execution, error)
 	if err != nil {
 		return store.Execution{}, err
 	}
-	given := &core.LiteralMap{Literals: map[string]*core.Literal{}}
-	if kickoff := spec.GetEntityMetadata().GetSchedule().GetKickoffTimeInputArg(); kickoff != "" {
-		t := closure.GetExpectedInputs().GetParameters()[kickoff].GetVar().GetType()
-		l, err := literal.FromValue(t, slot)
-		if err != nil {
-			return store.Execution{}, invalid.Field(inputField(kickoff), "cannot take the kickoff time: %v", err)
-		}
-		given.Literals[kickoff] = l
+	given, err := kickoff(spec, closure, slot)
+	if err != nil {
+		return store.Execution{}, err
 	}
-	e := &admin.ExecutionSpec{Metadata: &admin.ExecutionMetadata{
-		Mode:        admin.ExecutionMetadata_SCHEDULED,
-		ScheduledAt: timestamppb.New(slot),
-	}}
+	e := &admin.ExecutionSpec{Metadata: scheduledAt(slot)}
 	key := ident.Key{Project: plan.Project, Domain: plan.Domain, Name: schedule.ExecutionName(plan.ID, slot)}
 	return newExecution(key, plan, spec, closure, e, given, now)
+}
+
+// scheduledAt says that an execution is that of a slot.
+func scheduledAt(slot time.Time) *admin.ExecutionMetadata {
+	return &admin.ExecutionMetadata{Mode: admin.ExecutionMetadata_SCHEDULED, ScheduledAt: timestamppb.New(slot)}
+}
+
+// kickoff are the inputs that a slot gives: itself, where the schedule names an input for it.
+func kickoff(spec *admin.LaunchPlanSpec, closure *admin.LaunchPlanClosure, slot time.Time) (*core.LiteralMap, error) {
+	given := &core.LiteralMap{Literals: map[string]*core.Literal{}}
+	name := spec.GetEntityMetadata().GetSchedule().GetKickoffTimeInputArg()
+	if name == "" {
+		return given, nil
+	}
+	l, err := literal.FromValue(closure.GetExpectedInputs().GetParameters()[name].GetVar().GetType(), slot)
+	if err != nil {
+		return nil, invalid.Field(inputField(name), "cannot take the kickoff time: %v", err)
+	}
+	given.Literals[name] = l
+	return given, nil
+}
+
+// The annotations of executions on a Flyte that say what they are of.
+const (
+	slotAnnotation = schedule.AnnotationPrefix + "slot" // RFC 3339
+	kindAnnotation = schedule.AnnotationPrefix + "kind" // scheduled, catch-up, backfill or manual
+)
+
+// NewElsewhere is the execution of a firing on a Flyte, and what is asked for
+// there. Flyte resolves the inputs. Annotations that a request has take the place
+// of the launch plan's, so those come along; labels are left to the launch plan,
+// since flyteadmin keeps those of a request that failed and refuses the next one.
+func NewElsewhere(plan store.Plan, f schedule.Firing, now time.Time) (store.Execution, *admin.ExecutionCreateRequest, error) {
+	spec, closure, err := decode(plan)
+	if err != nil {
+		return store.Execution{}, nil, err
+	}
+	inputs, err := kickoff(spec, closure, f.Slot)
+	if err != nil {
+		return store.Execution{}, nil, err
+	}
+	annotations := maps.Clone(spec.GetAnnotations().GetValues())
+	if annotations == nil {
+		annotations = make(map[string]string, 2)
+	}
+	annotations[slotAnnotation], annotations[kindAnnotation] = f.Slot.UTC().Format(time.RFC3339), string(f.Kind)
+	key := ident.Key{Project: plan.Project, Domain: plan.Domain, Name: f.Execution()}
+	request := &admin.ExecutionCreateRequest{
+		Project: key.Project, Domain: key.Domain, Name: key.Name, Inputs: inputs,
+		Spec: &admin.ExecutionSpec{
+			LaunchPlan: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, plan.ID), Metadata: scheduledAt(f.Slot),
+			Annotations: &admin.Annotations{Values: annotations},
+		},
+	}
+	x := store.Execution{
+		Key: key, LaunchPlan: plan.ID, Kind: store.LaunchPlan, Workflow: plan.Workflow, Phase: store.Queued, Runner: store.Elsewhere,
+		Mode: int32(admin.ExecutionMetadata_SCHEDULED), Slot: f.Slot, CreatedAt: now, UpdatedAt: now,
+	}
+	deterministic := proto.MarshalOptions{Deterministic: true}
+	if x.Spec, err = deterministic.Marshal(request.GetSpec()); err == nil {
+		x.Inputs, err = deterministic.Marshal(inputs)
+	}
+	if err != nil {
+		return store.Execution{}, nil, fmt.Errorf("encode execution %s: %w", key, err)
+	}
+	return x, request, nil
 }
 
 // NewExecution is the execution key that principal asks for by CreateExecution,

@@ -54,6 +54,9 @@ type Firing struct {
 	Stopped string
 	// Attempts counts failed launches.
 	Attempts int
+	// Relaunches counts executions that were accepted and could not be started; each
+	// has used up a name.
+	Relaunches int
 	// AttemptAt is when a pending firing is launched or tried again.
 	AttemptAt time.Time
 	// Deadline is when a launch that keeps failing is given up.
@@ -70,7 +73,7 @@ type Firing struct {
 }
 
 // Execution is the name of the execution that the firing launches.
-func (f Firing) Execution() string { return ExecutionName(f.LaunchPlan, f.Slot) }
+func (f Firing) Execution() string { return executionName(f.LaunchPlan, f.Slot, f.Relaunches) }
 
 // Lateness is how long after its slot a launched firing was accepted.
 func (f Firing) Lateness() time.Duration { return f.SettledAt.Sub(f.Slot) }
@@ -87,9 +90,17 @@ func pending(s Schedule, kind Kind, slot, now time.Time) Firing {
 	}
 }
 
-// ErrRefused marks the error of a launch that no retry can help: the firing
-// becomes dead with the error's text as its reason.
-var ErrRefused = errors.New("launch refused")
+// What the error of a launch may be marked with, by wrapping one of these; its
+// text is the reason that the firing then has.
+var (
+	// ErrRefused says that no retry can help: the firing becomes dead.
+	ErrRefused = errors.New("launch refused")
+	// ErrSkipped says that a policy of whoever launches left the slot out: the firing is skipped.
+	ErrSkipped = errors.New("launch skipped")
+	// ErrHeld says that the launch was put off because of all launches, not of this
+	// one: the firing waits, and none of its attempts is used up.
+	ErrHeld = errors.New("launch held back")
+)
 
 // RunNow is the firing that launches slot at once because somebody asked for it.
 func RunNow(s Schedule, slot, now time.Time) Firing { return pending(s, KindManual, slot, now) }
@@ -99,8 +110,36 @@ func RunNow(s Schedule, slot, now time.Time) Firing { return pending(s, KindManu
 func Again(s Schedule, f Firing, now time.Time) Firing {
 	again := pending(s, f.Kind, f.Slot, now)
 	again.LaunchPlan, again.Overlap, again.MaxRunning, again.Buffer, again.Priority = f.LaunchPlan, f.Overlap, f.MaxRunning, f.Buffer, f.Priority
-	again.Behind, again.Tried, again.RecordedAt = true, f.Tried, f.RecordedAt
+	again.Behind, again.Tried, again.RecordedAt, again.Relaunches = true, f.Tried, f.RecordedAt, f.Relaunches
 	return again
+}
+
+// Relaunch is f, which was launched, when its execution could not be started, as
+// reason says: it launches again, under another name, a while after now; or is
+// dead where its deadline is over or stopped says why it is not to launch any more.
+func (f Firing) Relaunch(reason, stopped string, now time.Time) Firing {
+	f.Outcome, f.Reason, f.Tried, f.SettledAt = Pending, reason, false, time.Time{}
+	f.Relaunches++
+	f.Attempts++
+	f.AttemptAt = now.Add(Pause(f.Attempts))
+	if stopped != "" || f.AttemptAt.After(f.Deadline) {
+		f.Outcome, f.SettledAt = Dead, now
+	}
+	if stopped != "" {
+		f.Reason += "; it is not launched again: " + stopped
+	}
+	return f
+}
+
+// The pause before a failed launch is tried again doubles from the first to the last of these.
+const (
+	firstPause = time.Second
+	lastPause  = 5 * time.Minute
+)
+
+// Pause is how long the next attempt waits after so many, which failed.
+func Pause(attempts int) time.Duration {
+	return min(firstPause<<min(max(attempts-1, 0), 20), lastPause)
 }
 
 // Found is the firing of a slot of s that should have one and has none: it

@@ -179,9 +179,15 @@ func (tt Timetable) next(slots cron.Schedule, t time.Time) time.Time {
 // launch plan for a slot. It equals the name that Flyte's native scheduler
 // gives, so the two can run side by side without a double: "f" and the first 19
 // hexadecimal digits of a UUID made of an FNV-1 hash and zeros.
-func ExecutionName(plan ident.ID, slot time.Time) string {
+func ExecutionName(plan ident.ID, slot time.Time) string { return executionName(plan, slot, 0) }
+
+// executionName is the name after so many others were used up.
+func executionName(plan ident.ID, slot time.Time, used int) string {
 	h := fnv.New64()
 	fmt.Fprintf(h, "%s:%s:%s:%s:%d", plan.Project, plan.Domain, plan.Name, plan.Version, slot.Unix())
+	if used > 0 {
+		fmt.Fprintf(h, ":%d", used)
+	}
 	var uuid [16]byte
 	binary.LittleEndian.PutUint64(uuid[:], h.Sum64())
 	return "f" + hex.EncodeToString(uuid[:])[:19]

@@ -57,6 +57,9 @@ func (a *adminService) CreateExecution(ctx context.Context, r *admin.ExecutionCr
 
 // executionPlace checks where an execution is to run, and its name; it makes a name for one that has none.
 func (s *Server) executionPlace(ctx context.Context, key ident.Key) (ident.Key, error) {
+	if s.cfg.LaunchesOn != "" {
+		return key, status.Errorf(codes.FailedPrecondition, "executions run on the Flyte at %s: create this one there; or have a slot of a schedule launch with tminus schedules run", s.cfg.LaunchesOn)
+	}
 	if key.Name == "" {
 		key.Name = generateName()
 	}

@@ -49,6 +49,7 @@ func (s *Server) newGateway(ctx context.Context, conn *grpc.ClientConn) (*runtim
 		tminusv1.RegisterLogServiceHandler,
 		tminusv1.RegisterAlertServiceHandler,
 		tminusv1.RegisterKeeperServiceHandler,
+		tminusv1.RegisterFlyteServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register the gateway: %w", err)

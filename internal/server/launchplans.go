@@ -26,6 +26,9 @@ func (a *adminService) CreateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 	if r.GetSpec() == nil {
 		return nil, invalid.Field("spec", "is missing")
 	}
+	if err := a.unfollowed(); err != nil {
+		return nil, err
+	}
 	if err := a.openPlace(ctx, "id.", id.Project, id.Domain); err != nil {
 		return nil, err
 	}
@@ -126,6 +129,9 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 		return nil, err
 	}
 	if err := checkEnum("state", r.GetState()); err != nil {
+		return nil, err
+	}
+	if err := a.unfollowed(); err != nil {
 		return nil, err
 	}
 	plan, err := a.store.Plan(ctx, id)

@@ -63,6 +63,12 @@ type Config struct {
 	Decode func(body []byte) (plan ident.Key, at time.Time, err error)
 	// Rules is what they hold; nil means nothing.
 	Rules Rules
+	// LaunchesOn is the address of the flyteadmin on which executions are created;
+	// empty means that they run here. Then nobody creates any through this server.
+	LaunchesOn string
+	// Follows is the Flyte whose launch plans are active here; nil means that they
+	// are registered here, and that nobody else's are.
+	Follows Follows
 	// Warnings says what does not work that leaves schedules firing, such as a
 	// channel for alerts; nil means that nothing does.
 	Warnings func() []string
@@ -197,6 +203,7 @@ func (s *Server) newGRPC() (*grpc.Server, *health.Server) {
 	tminusv1.RegisterLogServiceServer(strict, &logs{Server: s})
 	tminusv1.RegisterAlertServiceServer(strict, &alerts{Server: s})
 	tminusv1.RegisterKeeperServiceServer(strict, &keepers{Server: s})
+	tminusv1.RegisterFlyteServiceServer(strict, &follows{Server: s})
 
 	// "flyteadmin" is the name that Flyte's own server answers to.
 	h := health.NewServer()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
 )
 
 // The errors a database answers with. Every other error is a failure of the
@@ -75,6 +76,13 @@ type Plan struct {
 	// ScheduleType is NONE, CRON or FIXED_RATE, for Flyte's filter of that name.
 	ScheduleType         ScheduleType
 	CreatedAt, UpdatedAt time.Time
+}
+
+// Activation is a version of a launch plan that is to be active, and its schedule.
+type Activation struct {
+	Plan
+	// Schedule is nil for a launch plan without one.
+	Schedule *schedule.Spec
 }
 
 // ScheduleType says how a launch plan is timed.
@@ -152,13 +160,18 @@ type Execution struct {
 	Slot time.Time
 	// Principal is who created it.
 	Principal string
-	// Runner is the runner that took it up; empty while it is queued.
+	// Runner is the runner that took it up, empty while it is queued; or Elsewhere.
 	Runner string
+	// LookAt is when to look next what became of an open execution Elsewhere; otherwise zero.
+	LookAt time.Time
 	// Archived hides it from ordinary lists (flyteidl.admin.ExecutionState).
 	Archived bool
 	// StartedAt and EndedAt are zero until then.
 	CreatedAt, UpdatedAt, StartedAt, EndedAt time.Time
 }
+
+// Elsewhere is the Runner of executions that no runner runs: those on a Flyte.
+const Elsewhere = "flyte"
 
 // Launches says that x is the execution of a slot of a launch plan. A slot's
 // identity is the launch plan's name and the time, not the version.

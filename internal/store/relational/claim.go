@@ -35,7 +35,7 @@ func (db *DB) Claim(ctx context.Context, c store.Claim) (claimed store.Claimed, 
 // selectPending reads what a pending firing has. Every column costs a million
 // rows a noticeable part of a second.
 const selectPending = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.kind, f.queue, f.owner, f.tried, f.attempt_at, f.deadline,
-	f.recorded_at, f.attempts, f.overlap, f.max_running, f.buffer, f.reason, f.stopped
+	f.recorded_at, f.attempts, f.relaunches, f.overlap, f.max_running, f.buffer, f.reason, f.stopped
 	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id`
 
 const selectDueFirings = selectPending + `
@@ -46,7 +46,7 @@ func scanPending(rows *sql.Rows) (f schedule.Firing, err error) {
 	var queue int64
 	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &f.LaunchPlan.Project, &f.LaunchPlan.Domain, &f.LaunchPlan.Name, &f.LaunchPlan.Version,
 		&kind, &queue, &f.Owner, &f.Tried, instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt},
-		&f.Attempts, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
+		&f.Attempts, &f.Relaunches, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
 	if err == nil && (kind < 0 || kind >= len(kinds)) {
 		err = fmt.Errorf("%d is no kind", kind)
 	}

@@ -19,7 +19,7 @@ var executionEntity = entity{
 	noun: "executions", prefix: "execution",
 	columns: "project, domain, name, kind, launched_project, launched_domain, launched_name, launched_version," +
 		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, mode, slot, principal, archived," +
-		" abort_cause, aborted_by, created_at, updated_at, started_at, ended_at, runner, spec, inputs, outputs, error",
+		" abort_cause, aborted_by, created_at, updated_at, started_at, ended_at, look_at, runner, spec, inputs, outputs, error",
 	from: "executions",
 	fields: map[string]field{
 		"project":              {column: "project"},
@@ -61,7 +61,7 @@ func scanExecution(rows *sql.Rows) (e store.Execution, err error) {
 	err = rows.Scan(&e.Project, &e.Domain, &e.Name, &e.Kind, &l.Project, &l.Domain, &l.Name, &l.Version,
 		&w.Project, &w.Domain, &w.Name, &w.Version, &e.Phase, &e.Mode, instant{&e.Slot}, &e.Principal, &e.Archived,
 		&e.AbortCause, &e.AbortedBy, instant{&e.CreatedAt}, instant{&e.UpdatedAt}, instant{&e.StartedAt}, instant{&e.EndedAt},
-		&e.Runner, &e.Spec, &e.Inputs, &e.Outputs, &e.Error)
+		instant{&e.LookAt}, &e.Runner, &e.Spec, &e.Inputs, &e.Outputs, &e.Error)
 	return e, err
 }
 
@@ -69,7 +69,7 @@ func scanExecution(rows *sql.Rows) (e store.Execution, err error) {
 var stored = slices.Concat(
 	columns(Text, "kind, launched_project, launched_domain, launched_name, launched_version,"+
 		" workflow_project, workflow_domain, workflow_name, workflow_version, phase, principal, abort_cause, aborted_by, runner"),
-	columns(Int, "open, mode, archived, slot, created_at, updated_at, started_at, ended_at"),
+	columns(Int, "open, mode, archived, slot, created_at, updated_at, started_at, ended_at, look_at"),
 	columns(Bytes, "spec, inputs, outputs, error"))
 
 // storedOf are those of stored.
@@ -79,7 +79,7 @@ func storedOf(e *store.Execution) []any {
 		string(e.Kind), l.Project, l.Domain, l.Name, l.Version,
 		w.Project, w.Domain, w.Name, w.Version, string(e.Phase), e.Principal, e.AbortCause, e.AbortedBy, e.Runner,
 		flag(!e.Phase.Terminal()), int64(e.Mode), flag(e.Archived), optional(e.Slot),
-		micros(e.CreatedAt), micros(e.UpdatedAt), optional(e.StartedAt), optional(e.EndedAt),
+		micros(e.CreatedAt), micros(e.UpdatedAt), optional(e.StartedAt), optional(e.EndedAt), optional(e.LookAt),
 		blob(e.Spec), blob(e.Inputs), blob(e.Outputs), blob(e.Error),
 	}
 }

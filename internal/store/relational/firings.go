@@ -20,7 +20,7 @@ var kindValues = map[string]any{
 var firingEntity = entity{
 	noun: "firings", prefix: "firing",
 	columns: "f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.outcome, f.kind, f.queue, f.owner, f.tried, f.attempt_at, f.deadline," +
-		" f.recorded_at, f.settled_at, f.last, f.count, f.attempts, f.overlap, f.max_running, f.buffer, f.reason, f.stopped",
+		" f.recorded_at, f.settled_at, f.last, f.count, f.attempts, f.relaunches, f.overlap, f.max_running, f.buffer, f.reason, f.stopped",
 	// CROSS keeps firings the outer loop, in the order of its key.
 	from: "firings f {outer} JOIN launch_plans p ON p.id = f.plan_id",
 	fields: map[string]field{
@@ -47,7 +47,7 @@ func scanFiring(rows *sql.Rows) (f schedule.Firing, err error) {
 	var queue int64
 	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &f.LaunchPlan.Project, &f.LaunchPlan.Domain, &f.LaunchPlan.Name, &f.LaunchPlan.Version,
 		&outcome, &kind, &queue, &f.Owner, &f.Tried, instant{&f.AttemptAt}, instant{&f.Deadline}, instant{&f.RecordedAt}, instant{&f.SettledAt},
-		instant{&f.Last}, &f.Count, &f.Attempts, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
+		instant{&f.Last}, &f.Count, &f.Attempts, &f.Relaunches, &f.Overlap, &f.MaxRunning, &f.Buffer, &f.Reason, &f.Stopped)
 	if err != nil {
 		return f, err
 	}

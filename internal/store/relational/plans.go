@@ -3,6 +3,9 @@ package relational
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
@@ -41,20 +44,22 @@ func scanPlan(rows *sql.Rows) (p store.Plan, err error) {
 
 // CreatePlan stores an inactive version of a launch plan.
 func (db *DB) CreatePlan(ctx context.Context, p store.Plan) error {
-	return db.update(ctx, "create launch plan "+p.String(), func(tx transaction) error {
-		var row int64
-		if err := tx.row(ctx, `INSERT INTO launch_plans (project, domain, name, version,
-				workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id`,
-			p.Project, p.Domain, p.Name, p.Version,
-			p.Workflow.Project, p.Workflow.Domain, p.Workflow.Name, p.Workflow.Version,
-			string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt)).Scan(&row); err != nil {
-			return err
-		}
-		_, err := tx.exec(ctx, `INSERT INTO launch_plan_messages (plan_id, spec, closure) VALUES (?, ?, ?)`,
-			row, blob(p.Spec), blob(p.Closure))
+	return db.update(ctx, "create launch plan "+p.String(), func(tx transaction) error { return createPlan(ctx, tx, p) })
+}
+
+func createPlan(ctx context.Context, tx transaction, p store.Plan) error {
+	var row int64
+	if err := tx.row(ctx, `INSERT INTO launch_plans (project, domain, name, version,
+			workflow_project, workflow_domain, workflow_name, workflow_version, active, schedule_type, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?) RETURNING id`,
+		p.Project, p.Domain, p.Name, p.Version,
+		p.Workflow.Project, p.Workflow.Domain, p.Workflow.Name, p.Workflow.Version,
+		string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt)).Scan(&row); err != nil {
 		return err
-	})
+	}
+	_, err := tx.exec(ctx, `INSERT INTO launch_plan_messages (plan_id, spec, closure) VALUES (?, ?, ?)`,
+		row, blob(p.Spec), blob(p.Closure))
+	return err
 }
 
 // Plan reads a version of a launch plan.
@@ -78,48 +83,74 @@ func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
 
 // Activate makes id the active version of its launch plan, and spec its schedule.
 func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error {
-	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error {
-		spec, err := resolve(ctx, tx, spec)
-		if err != nil {
-			return err
-		}
-		plan, active, old, err := lockPlan(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if err := tx.notify(ctx); err != nil {
-			return err
-		}
-		if active {
-			switch {
-			case old.Active && (old.Paused != "" || old.Problem != ""):
-				return resume(ctx, tx, &old, c)
-			case old.Active || spec == nil:
-				return nil
+	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error { return activate(ctx, tx, id, spec, c) })
+}
+
+// ActivateAll registers versions that are not there, and activates them, in one transaction.
+func (db *DB) ActivateAll(ctx context.Context, plans []store.Activation, c store.Change) error {
+	plans = slices.Clone(plans)
+	slices.SortFunc(plans, func(a, b store.Activation) int { return strings.Compare(a.Key.String(), b.Key.String()) }) // As others lock them.
+	return db.update(ctx, fmt.Sprintf("activate %d launch plans", len(plans)), func(tx transaction) error {
+		for _, p := range plans {
+			if err := tx.lock(ctx, p.Key); err != nil {
+				return err
 			}
-			return start(ctx, tx, id, plan, *spec, old, c)
+			_, _, err := planRow(ctx, tx, p.ID)
+			if isMissing(err) {
+				err = createPlan(ctx, tx, p.Plan)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.ID, err)
+			}
+			if err := activate(ctx, tx, p.ID, p.Schedule, c); err != nil {
+				return fmt.Errorf("%s: %w", p.ID, err)
+			}
 		}
-		since, err := sinceWhen(ctx, tx, c.At)
-		if err != nil {
-			return err
-		}
-		if err := finish(ctx, tx, &old, c.At, since); err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
-			WHERE project = ? AND domain = ? AND name = ? AND active = 1`,
-			micros(c.At), id.Project, id.Domain, id.Name); err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
-			micros(c.At), plan); err != nil {
-			return err
-		}
-		if spec == nil {
-			return stop(ctx, tx, &old, c)
+		return nil
+	})
+}
+
+func activate(ctx context.Context, tx transaction, id ident.ID, spec *schedule.Spec, c store.Change) error {
+	spec, err := resolve(ctx, tx, spec)
+	if err != nil {
+		return err
+	}
+	plan, active, old, err := lockPlan(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if err := tx.notify(ctx); err != nil {
+		return err
+	}
+	if active {
+		switch {
+		case old.Active && (old.Paused != "" || old.Problem != ""):
+			return resume(ctx, tx, &old, c)
+		case old.Active || spec == nil:
+			return nil
 		}
 		return start(ctx, tx, id, plan, *spec, old, c)
-	})
+	}
+	since, err := sinceWhen(ctx, tx, c.At)
+	if err != nil {
+		return err
+	}
+	if err := finish(ctx, tx, &old, c.At, since); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, updated_at = ?
+			WHERE project = ? AND domain = ? AND name = ? AND active = 1`,
+		micros(c.At), id.Project, id.Domain, id.Name); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 1, updated_at = ? WHERE id = ?`,
+		micros(c.At), plan); err != nil {
+		return err
+	}
+	if spec == nil {
+		return stop(ctx, tx, &old, c)
+	}
+	return start(ctx, tx, id, plan, *spec, old, c)
 }
 
 // Deactivate makes id inactive; if it was active it stops its schedule and skips

@@ -54,9 +54,9 @@ func (db *DB) RetireRunner(ctx context.Context, runner string) error {
 const inProgress = `open = 1 AND phase NOT IN ('QUEUED', 'UNDEFINED')`
 
 const (
-	selectAbandoned = `SELECT id FROM executions WHERE ` + inProgress + ` AND runner <> ?
+	selectAbandoned = `SELECT id FROM executions WHERE ` + inProgress + ` AND runner <> ? AND runner <> '` + store.Elsewhere + `'
 		AND NOT EXISTS (SELECT 1 FROM runners r WHERE r.id = executions.runner AND r.expires_at > ?) ORDER BY created_at, id LIMIT ?`
-	selectQueued = `SELECT id FROM executions WHERE open = 1 AND phase IN ('QUEUED', 'UNDEFINED') ORDER BY created_at, id LIMIT ?`
+	selectQueued = `SELECT id FROM executions WHERE open = 1 AND phase IN ('QUEUED', 'UNDEFINED') AND runner <> '` + store.Elsewhere + `' ORDER BY created_at, id LIMIT ?`
 )
 
 // take sets columns of the executions that a query finds, and reads them.

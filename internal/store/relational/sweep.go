@@ -399,14 +399,14 @@ func (db *DB) orphans(ctx context.Context) (repairs []store.Repair, err error) {
 	return repairs, err
 }
 
-const selectGivenUp = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.settled_at
+const selectGivenUp = `SELECT f.slot, f.schedule_id, p.project, p.domain, p.name, p.version, f.relaunches, f.settled_at
 	FROM firings f {outer} JOIN launch_plans p ON p.id = f.plan_id
 	WHERE f.outcome > 1 AND f.outcome IN (2, 4) AND f.tried = 1 AND (f.settled_at, f.slot, f.schedule_id) > (?, ?, ?)
 	ORDER BY f.settled_at, f.slot, f.schedule_id LIMIT ?`
 
 func scanGivenUp(rows *sql.Rows) (f schedule.Firing, err error) {
 	id := &f.LaunchPlan
-	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &id.Project, &id.Domain, &id.Name, &id.Version, instant{&f.SettledAt})
+	err = rows.Scan(instant{&f.Slot}, &f.ScheduleID, &id.Project, &id.Domain, &id.Name, &id.Version, &f.Relaunches, instant{&f.SettledAt})
 	f.Tried = true
 	return f, err
 }

@@ -196,7 +196,7 @@ func TestOpenLeavesANewerDatabaseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := contents(t, dir)
-	refused(t, dir, "version 99", "up to 8", dir)
+	refused(t, dir, "version 99", "up to 9", dir)
 	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
 		t.Errorf("the files changed (-before +after):\n%s", diff)
 	}

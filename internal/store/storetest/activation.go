@@ -580,3 +580,34 @@ func exerciseRevisions(t *testing.T, open func(t *testing.T) Store) {
 	same(t, "the newest", newest, want[len(want)-1:])
 	same(t, "of a launch plan without any", must(s.Revisions(ctx, key("unknown"), store.Query{Limit: 1}))(t), []store.Revision(nil))
 }
+
+func exerciseActivateAll(t *testing.T, open func(t *testing.T) Store) {
+	s, ctx := open(t), t.Context()
+	there := scheduled(t, s, "there", spec("* * * * *"))
+	register(t, s, id("known", "v1"))
+	plans := []store.Activation{
+		{Plan: planOf(id("new", "v1")), Schedule: spec("*/5 * * * *")},
+		{Plan: planOf(id("known", "v1")), Schedule: spec("*/6 * * * *")},
+		{Plan: planOf(id("there", "v2")), Schedule: spec("*/7 * * * *")},
+		{Plan: planOf(id("bare", "v1"))},
+	}
+	check(t, s.ActivateAll(ctx, plans, ada(at(1))))
+	for _, p := range plans {
+		same(t, p.Name, must(s.ActivePlan(ctx, p.Key))(t).ID, p.ID)
+		got, err := s.Schedule(ctx, p.Key)
+		if p.Schedule == nil {
+			wantError(t, err, store.ErrNotFound)
+			continue
+		}
+		check(t, err)
+		same(t, p.Name, []string{got.LaunchPlan.Version, got.Spec.Expression}, []string{p.Version, p.Schedule.Expression})
+	}
+	same(t, "the version before", must(s.Plan(ctx, there))(t).Active, false)
+
+	bad := []store.Activation{{Plan: planOf(id("good", "v1")), Schedule: spec("* * * * *")}, {Plan: planOf(id("bad", "v1")), Schedule: spec("every now and then")}}
+	if err := s.ActivateAll(ctx, bad, ada(at(2))); err == nil {
+		t.Error("what cannot be planned was activated")
+	}
+	_, err := s.Plan(ctx, id("good", "v1"))
+	wantError(t, err, store.ErrNotFound)
+}

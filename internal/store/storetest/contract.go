@@ -53,6 +53,7 @@ type Firing interface {
 type Runs interface {
 	Executions
 	Runners
+	Elsewhere
 	Parts
 	Alerts
 	Lateness
@@ -108,6 +109,9 @@ type Plans interface {
 	// and changes nothing else. A spec that cannot be planned is an error, and
 	// then nothing changes.
 	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
+	// ActivateAll does CreatePlan where a version is not there, and Activate, for each of
+	// plans, all or none.
+	ActivateAll(ctx context.Context, plans []store.Activation, c store.Change) error
 	// Deactivate makes id inactive; if it was the active version its schedule
 	// stops, after the slots up to c.At are decided. A version that is not active
 	// stays as it is, and so does the one that is.
@@ -405,6 +409,27 @@ type Runners interface {
 	TakeExecutions(ctx context.Context, runner string, now time.Time, limit int) ([]store.Execution, error)
 	// HeldExecutions lists the executions in progress that are a runner's, oldest first.
 	HeldExecutions(ctx context.Context, runner string) ([]store.Held, error)
+}
+
+// Elsewhere keeps executions that run on a Flyte, with the Runner of that name:
+// no runner takes them up.
+type Elsewhere interface {
+	// ClaimElsewhere takes up to limit executions whose LookAt has come, those first
+	// whose came first: nobody else has them for the lease.
+	ClaimElsewhere(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Execution, error)
+	// SettleElsewhere records, of those that have not ended, the phase, LookAt, when
+	// they started and ended, the error and, unless there is one, the cause of an
+	// abort. One that is to be ended stays ABORTING until it has, and is looked at no
+	// later than was asked for. It returns those that have ended by that; the firings that wait for
+	// it are due.
+	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
+	// Relaunch makes the firing that launched x, which could not be started, pending
+	// again with schedule.Firing.Relaunch, and x ABORTED for that reason. It returns
+	// the firing; store.ErrNotFound, and nothing changes, where x is not what a
+	// firing launched last, or has ended.
+	Relaunch(ctx context.Context, now time.Time, x store.Execution, reason string) (schedule.Firing, error)
+	// NextElsewhere is when the next LookAt comes; zero means never.
+	NextElsewhere(ctx context.Context) (time.Time, error)
 }
 
 // Parts keeps what executions are made of.

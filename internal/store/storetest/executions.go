@@ -19,7 +19,7 @@ func fullExecution() store.Execution {
 		Key: key("f0"), LaunchPlan: id("plan", "v1"), Kind: store.LaunchPlan, Workflow: id("workflow", "v2"),
 		Spec: []byte("spec"), Inputs: []byte("inputs"), Outputs: []byte("outputs"), Phase: store.Failed, Error: []byte("error"),
 		AbortCause: "cause", AbortedBy: "somebody", Mode: 1, Slot: at(1), Principal: "principal", Runner: "web-1", Archived: true,
-		CreatedAt: at(2), UpdatedAt: at(3), StartedAt: at(4), EndedAt: at(5),
+		CreatedAt: at(2), UpdatedAt: at(3), StartedAt: at(4), EndedAt: at(5), LookAt: at(6),
 	}
 }
 

@@ -1,0 +1,280 @@
+package flyte_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/flyte"
+	"tminus.dev/internal/flyte/flytetest"
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+	"tminus.dev/internal/store/sqlite"
+	"tminus.dev/internal/workflow"
+)
+
+// shadow is a tminus that follows a Flyte.
+type shadow struct {
+	*testing.T
+	db       *sqlite.DB
+	admin    *flytetest.Server
+	follower *flyte.Follower
+}
+
+func follow(t *testing.T, cfg flyte.FollowerConfig) *shadow {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shadow{T: t, db: db, admin: flytetest.New()}
+	s.admin.AddProject("shop")
+	s.follower = flyte.NewFollower(s.admin.Pipe(t), db, cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.follower.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func version(name, version string) *core.Identifier {
+	return workflow.Identifier(core.ResourceType_LAUNCH_PLAN, ident.ID{Key: planID(name).Key, Version: version})
+}
+
+func cronSpec(expression string) *admin.LaunchPlanSpec {
+	spec := &admin.LaunchPlanSpec{
+		WorkflowId:     &core.Identifier{ResourceType: core.ResourceType_WORKFLOW, Project: "shop", Domain: "production", Name: "report", Version: "v1"},
+		EntityMetadata: &admin.LaunchPlanMetadata{},
+	}
+	if expression != "" {
+		spec.EntityMetadata.Schedule = &admin.Schedule{ScheduleExpression: &admin.Schedule_CronSchedule{CronSchedule: &admin.CronSchedule{Schedule: expression}}}
+	}
+	return spec
+}
+
+// put registers a version on Flyte and activates it.
+func (s *shadow) put(id *core.Identifier, spec *admin.LaunchPlanSpec) {
+	s.Helper()
+	s.admin.PutLaunchPlan(id, spec, nil)
+	if !s.admin.Activate(id) {
+		s.Errorf("%v is not there", id)
+	}
+}
+
+// active are the schedules that are active here, "name version expression".
+func (s *shadow) active() []string {
+	s.Helper()
+	var all []string
+	err := s.db.EachSchedule(s.Context(), store.Query{Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}}}, func(x schedule.Schedule) error {
+		all = append(all, x.LaunchPlan.Name+" "+x.LaunchPlan.Version+" "+x.Spec.Expression)
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (s *shadow) want(when string, active ...string) {
+	s.Helper()
+	synctest.Wait()
+	got := s.active()
+	if slices.Equal(got, active) {
+		return
+	}
+	lacks := slices.DeleteFunc(slices.Clone(active), func(x string) bool { return slices.Contains(got, x) })
+	s.Errorf("%s there are %d, want %d; it lacks %.200q; %.500s", when, len(got), len(active), lacks, fmt.Sprintf("%+v", s.follower.Following()))
+}
+
+// TestLaunchPlansAreFollowed changes things on Flyte, one after the other.
+func TestLaunchPlansAreFollowed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		s.want("at first")
+		s.put(version("a", "v1"), cronSpec("0 10 * * ? *"))
+		s.put(version("b", "v1"), cronSpec("@hourly"))
+		s.put(version("none", "v1"), cronSpec(""))
+		time.Sleep(15 * time.Second)
+		s.want("after a registration", "a v1 0 10 * * ? *", "b v1 @hourly")
+
+		s.put(version("a", "v2"), cronSpec("0 11 * * ? *"))
+		time.Sleep(15 * time.Second)
+		s.want("after another version", "a v2 0 11 * * ? *", "b v1 @hourly")
+
+		s.admin.Deactivate(version("b", "v1"))
+		time.Sleep(15 * time.Second)
+		s.want("after a deactivation", "a v2 0 11 * * ? *")
+
+		s.admin.Activate(version("a", "v1")) // Nothing says when.
+		time.Sleep(75 * time.Second)
+		s.want("after the version before is back", "a v1 0 10 * * ? *")
+
+		s.put(version("a", "v3"), cronSpec("every now and then"))
+		time.Sleep(75 * time.Second)
+		s.want("after a version that cannot fire")
+		if got := s.follower.Following().Refused[ident.ID{Key: planID("a").Key, Version: "v3"}]; !strings.Contains(got, "every now and then") {
+			t.Errorf("it is refused as %q", got)
+		}
+		revisions, err := s.db.Revisions(t.Context(), planID("a").Key, store.Query{Limit: 1})
+		if err != nil || len(revisions) != 1 || revisions[0].By != "flyte" || !strings.Contains(revisions[0].Why, "v3, which cannot fire here") {
+			t.Errorf("the last change is %+v, %v", revisions, err)
+		}
+
+		s.put(version("a", "v4"), cronSpec("0 12 * * ? *"))
+		time.Sleep(15 * time.Second)
+		s.want("after a version that can", "a v4 0 12 * * ? *")
+		s.put(version("a", "v5"), cronSpec(""))
+		time.Sleep(75 * time.Second)
+		s.want("after one without a schedule")
+
+		s.put(version("c", "v1"), cronSpec("@daily"))
+		time.Sleep(15 * time.Second)
+		s.admin.ArchiveProject("shop")
+		time.Sleep(75 * time.Second)
+		s.want("after the project is archived")
+	})
+}
+
+// TestAPauseHereStays has a schedule paused by a person while its launch plan stays active on Flyte.
+func TestAPauseHereStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		s.put(version("a", "v1"), cronSpec("@hourly"))
+		time.Sleep(75 * time.Second)
+		if err := s.db.Pause(t.Context(), planID("a").Key, "looking into it", time.Time{}, store.Change{By: "ada", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if got, err := s.db.Schedule(t.Context(), planID("a").Key); err != nil || got.Paused != "looking into it" {
+			t.Errorf("it is paused as %q, %v", got.Paused, err)
+		}
+	})
+}
+
+// TestNothingIsDeactivatedByAccident has a flyteadmin that is down, slow, or
+// lies, for an hour; everything stays as it is, and goes on afterwards.
+func TestNothingIsDeactivatedByAccident(t *testing.T) {
+	t.Parallel()
+	page := func(mode flytetest.Page, methods ...string) func(*flytetest.Server) {
+		return func(a *flytetest.Server) { a.PageBadly(mode, methods...) }
+	}
+	for _, tc := range []struct {
+		name  string
+		begin func(a *flytetest.Server)
+		end   func(a *flytetest.Server)
+		calls int // of GetLaunchPlan, at most
+	}{
+		{"down", func(a *flytetest.Server) { down(t, a, true) }, func(a *flytetest.Server) { down(t, a, false) }, 0},
+		{"without a database", func(a *flytetest.Server) { a.DatabaseDown(true) }, func(a *flytetest.Server) { a.DatabaseDown(false) }, 0},
+		{"slow", func(a *flytetest.Server) { a.Latency(func(string) time.Duration { return 5 * time.Minute }) }, func(a *flytetest.Server) { a.Latency(nil) }, 0},
+		{"empty lists", page(flytetest.PageEmpty, "ListActiveLaunchPlans"), page(flytetest.PageWell), 2000},
+		{"no projects", page(flytetest.PageEmpty, "ListProjects"), page(flytetest.PageWell), 2000},
+		{"half of all", page(flytetest.PageHalf), page(flytetest.PageWell), 2000},
+		{"short pages", page(flytetest.PageShort), page(flytetest.PageWell), 0},
+		{"rows twice", page(flytetest.PageRepeat), page(flytetest.PageWell), 0},
+		{"bad tokens", page(flytetest.PageBadToken), page(flytetest.PageWell), 0},
+		{"an empty last page", page(flytetest.PageEmptyLast), page(flytetest.PageWell), 0},
+		{"some calls fail", func(a *flytetest.Server) { a.FailBefore(0.3) }, func(a *flytetest.Server) { a.FailBefore(0) }, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := follow(t, flyte.FollowerConfig{})
+				var want []string
+				for i := range 200 {
+					name := fmt.Sprintf("plan-%03d", i)
+					s.put(version(name, "v1"), cronSpec("@hourly"))
+					want = append(want, name+" v1 @hourly")
+				}
+				time.Sleep(15 * time.Second)
+				s.want("at first", want...)
+				tc.begin(s.admin)
+				time.Sleep(time.Hour)
+				s.want("meanwhile", want...)
+				if n := s.admin.Calls()["GetLaunchPlan"]; n > tc.calls {
+					t.Errorf("it was asked for %d launch plans", n)
+				}
+				tc.end(s.admin)
+				s.admin.Deactivate(version("plan-000", "v1"))
+				time.Sleep(6 * time.Minute)
+				s.want("in the end", want[1:]...)
+				if f := s.follower.Following(); f.Problem != "" || f.Omitted != 0 {
+					t.Errorf("in the end it follows as %+v", f)
+				}
+			})
+		})
+	}
+}
+
+// TestADisappearanceIsHeld replaces Flyte by another, which knows nothing.
+func TestADisappearanceIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		for i := range 50 {
+			s.put(version(fmt.Sprintf("plan-%03d", i), "v1"), cronSpec("@hourly"))
+		}
+		time.Sleep(15 * time.Second)
+		s.admin.Refuse(status.Error(codes.NotFound, "missing entity"), "GetLaunchPlan")
+		s.admin.PageBadly(flytetest.PageEmpty, "ListActiveLaunchPlans", "ListLaunchPlans")
+		time.Sleep(time.Hour)
+		if n := len(s.active()); n != 50 {
+			t.Errorf("%d are active before it is confirmed", n)
+		}
+		if f := s.follower.Following(); len(f.Held) != 50 {
+			t.Errorf("held are %v", f.Held)
+		}
+		if n := s.follower.Confirm(); n != 50 {
+			t.Errorf("%d were confirmed", n)
+		}
+		time.Sleep(2 * time.Minute)
+		s.want("after it was confirmed")
+		if f := s.follower.Following(); len(f.Held) != 0 || f.Schedules != 0 {
+			t.Errorf("in the end it follows as %+v", f)
+		}
+	})
+}
+
+// TestManyAreFollowedWithFewRequests follows 10,000 launch plans.
+func TestManyAreFollowedWithFewRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		for i := range 10000 {
+			s.put(version(fmt.Sprint("plan-", i), "v1"), cronSpec("@hourly"))
+		}
+		time.Sleep(75 * time.Second)
+		synctest.Wait()
+		if n := len(s.active()); n != 10000 {
+			t.Errorf("%d are followed", n)
+		}
+		calls := 0
+		for _, n := range s.admin.Calls() {
+			calls += n
+		}
+		if calls > 80 {
+			t.Errorf("it took %d requests: %v", calls, s.admin.Calls())
+		}
+	})
+}

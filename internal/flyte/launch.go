@@ -1,0 +1,315 @@
+package flyte
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tminus.dev/gen/flyteidl/admin"
+	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/gen/flyteidl/service"
+	"tminus.dev/internal/ident"
+	"tminus.dev/internal/launchplan"
+	"tminus.dev/internal/schedule"
+	"tminus.dev/internal/store"
+)
+
+// Executions is the database as a Launcher sees it; package storetest says what
+// each method promises.
+type Executions interface {
+	Now(ctx context.Context) (time.Time, error)
+	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
+	CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error)
+	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
+	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
+	ClaimElsewhere(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Execution, error)
+	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
+	NextElsewhere(ctx context.Context) (time.Time, error)
+	Relaunch(ctx context.Context, now time.Time, x store.Execution, reason string) (schedule.Firing, error)
+}
+
+// LauncherConfig tunes a Launcher; its zero value is what most want.
+type LauncherConfig struct {
+	// Concurrency is the most calls in flight; how many there are up to that follows
+	// how fast flyteadmin answers. 0 means 64.
+	Concurrency int
+	// CallTime bounds one call; 0 means 15 s, as in Flyte's clients.
+	CallTime time.Duration
+	// Finished is told of each execution that ended, as runner.Config.Finished is; nil means nobody is.
+	Finished func(store.Execution)
+	// Settled is told of firings that launch again, or are dead, since Flyte could
+	// not start what it had accepted. It must not block; nil means nobody is.
+	Settled func([]schedule.Firing)
+	// Log takes what operators should know; nil means none of it.
+	Log *slog.Logger
+}
+
+func (c LauncherConfig) withDefaults() LauncherConfig {
+	if c.Concurrency == 0 {
+		c.Concurrency = 64
+	}
+	if c.CallTime == 0 {
+		c.CallTime = 15 * time.Second
+	}
+	if c.Finished == nil {
+		c.Finished = func(store.Execution) {}
+	}
+	if c.Settled == nil {
+		c.Settled = func([]schedule.Firing) {}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Launcher creates executions on a flyteadmin, and follows what becomes of them.
+// What it launched is in the database as well, with store.Elsewhere as its Runner.
+type Launcher struct {
+	admin service.AdminServiceClient
+	db    Executions
+	cfg   LauncherConfig
+	pace  *pace
+	wake  chan struct{} // Run has something to do
+}
+
+// NewLauncher makes a launcher over a connection to a flyteadmin. The connection should
+// not repeat calls by itself.
+func NewLauncher(conn grpc.ClientConnInterface, db Executions, cfg LauncherConfig) *Launcher {
+	cfg = cfg.withDefaults()
+	return &Launcher{admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg, pace: newPace(cfg.Concurrency), wake: make(chan struct{}, 1)}
+}
+
+// Room is how many launches make sense at present; see engine.Config.
+func (l *Launcher) Room() (launches int, wait time.Duration) { return l.pace.room() }
+
+// Problem says why launches are held back; empty means that they are not.
+func (l *Launcher) Problem() string { return l.pace.why() }
+
+// Wake has Run look whether there is something to do. It never blocks.
+func (l *Launcher) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Launch creates the executions of firings. For each the answer is in the same
+// place: nil when its execution is there, from now on or since before; an error
+// that wraps schedule.ErrRefused when no retry can help, schedule.ErrSkipped when
+// the launch plan's concurrency policy on Flyte left it out, schedule.ErrHeld while
+// flyteadmin cannot be reached; and any other error when a retry can help.
+func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []error {
+	errs := make([]error, len(firings))
+	now, err := l.db.Now(ctx)
+	if err != nil {
+		return all(errs, err)
+	}
+	plans := make(map[ident.ID]planned)
+	made := make([]*store.Execution, len(firings))
+	var calls sync.WaitGroup
+	for i, f := range firings {
+		p, known := plans[f.LaunchPlan]
+		if !known {
+			p = l.plan(ctx, f.LaunchPlan)
+			plans[f.LaunchPlan] = p
+		}
+		if p.err != nil {
+			errs[i] = p.err
+			continue
+		}
+		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+		if err != nil {
+			errs[i] = fmt.Errorf("%w: launch plan %s: %w", schedule.ErrRefused, f.LaunchPlan, err)
+			continue
+		}
+		if err := l.pace.enter(ctx, f.Behind); err != nil {
+			all(errs[i:], err)
+			break
+		}
+		calls.Go(func() {
+			if errs[i] = l.create(ctx, f, request); errs[i] == nil {
+				made[i] = &x
+			}
+		})
+	}
+	calls.Wait()
+	l.record(ctx, made, errs)
+	return errs
+}
+
+func all(errs []error, err error) []error {
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+type planned struct {
+	store.Plan
+	err error
+}
+
+func (l *Launcher) plan(ctx context.Context, id ident.ID) planned {
+	plan, err := l.db.Plan(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = fmt.Errorf("%w: launch plan %s is not registered", schedule.ErrRefused, id)
+	case err != nil:
+		err = fmt.Errorf("read launch plan %s: %w", id, err)
+	}
+	return planned{plan, err}
+}
+
+const (
+	// firstLook is how soon it is looked what became of an execution: Flyte may have
+	// accepted what it could not start.
+	firstLook = time.Second
+	// recordTime bounds the recording of what was launched while ctx ended.
+	recordTime = 5 * time.Second
+)
+
+// record keeps what was launched, so that policies know what runs. What it
+// cannot keep is launched again, which comes to nothing on Flyte.
+func (l *Launcher) record(ctx context.Context, made []*store.Execution, errs []error) {
+	var es []store.Execution
+	for _, x := range made {
+		if x != nil {
+			x.LookAt = x.CreatedAt.Add(firstLook)
+			es = append(es, *x)
+		}
+	}
+	if len(es) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	if _, err := l.db.CreateExecutions(ctx, es); err != nil {
+		for i, x := range made {
+			if x != nil {
+				errs[i] = fmt.Errorf("%w: record what was launched: %w", schedule.ErrHeld, err)
+			}
+		}
+	}
+	l.Wake()
+}
+
+// create asks for the execution of f, for which the caller has entered.
+func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
+	defer cancel()
+	_, err := l.admin.CreateExecution(ctx, r)
+	if status.Code(err) == codes.AlreadyExists {
+		err = l.same(ctx, f, r)
+	}
+	switch {
+	case undelivered(err):
+		l.pace.fail(explain(err))
+		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
+	case err != nil:
+		l.pace.leave(began)
+		return fmt.Errorf("create execution %s: %w", r.GetName(), err)
+	}
+	if l.pace.doubts() {
+		if x, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)}); err != nil || stillborn(x) {
+			l.pace.fail(stillbornReason(x)) // Run has its firing launch again.
+			return nil
+		}
+	}
+	l.pace.leave(began)
+	return nil
+}
+
+// undelivered says that a call did not get to what it is about, or that nobody
+// knows whether it did.
+func undelivered(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted, codes.Unauthenticated:
+		return true
+	case codes.Unimplemented: // What answers is no flyteadmin, but a proxy that has none behind it.
+		return true
+	case codes.InvalidArgument:
+		// So flyteadmin answers while its database is down: it cannot look up the
+		// project (project_validator.go). It says "not found" of one that is not there.
+		m := status.Convert(err).Message()
+		return strings.HasPrefix(m, "failed to validate that project") && !strings.Contains(m, "not found")
+	default:
+		return false
+	}
+}
+
+// explain is an answer for people.
+func explain(err error) string {
+	s := status.Convert(err)
+	return fmt.Sprintf("Flyte: %s: %s", s.Code(), s.Message())
+}
+
+// same finds out whether an execution that is there is the one that was asked for.
+func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
+	switch {
+	case status.Code(err) == codes.NotFound && f.MaxRunning > 0:
+		return fmt.Errorf("%w by Flyte: the launch plan's concurrency_policy lets no more executions run at once", schedule.ErrSkipped)
+	case status.Code(err) == codes.NotFound:
+		return errors.New("Flyte says that it exists, and that it does not")
+	case err != nil:
+		return err
+	}
+	want, got := r.GetSpec(), there.GetSpec()
+	if a, b := want.GetLaunchPlan(), got.GetLaunchPlan(); a.GetProject() != b.GetProject() || a.GetDomain() != b.GetDomain() || a.GetName() != b.GetName() {
+		return fmt.Errorf("%w: the name %s is taken on Flyte by an execution of %s", schedule.ErrRefused, r.GetName(), b)
+	}
+	if at := got.GetMetadata().GetScheduledAt(); at != nil && !at.AsTime().Equal(want.GetMetadata().GetScheduledAt().AsTime()) {
+		return fmt.Errorf("%w: the name %s is taken on Flyte by the execution of the slot %s", schedule.ErrRefused, r.GetName(), at.AsTime().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func executionID(r *admin.ExecutionCreateRequest) *core.WorkflowExecutionIdentifier {
+	return &core.WorkflowExecutionIdentifier{Project: r.GetProject(), Domain: r.GetDomain(), Name: r.GetName()}
+}
+
+// stillborn says that an execution was accepted, and never given to Kubernetes:
+// it has failed from its beginning (flyteadmin, CreateExecutionModel).
+func stillborn(x *admin.Execution) bool {
+	c := x.GetClosure()
+	return c.GetPhase() == core.WorkflowExecution_FAILED && c.GetStartedAt() == nil && c.GetUpdatedAt().AsTime().Equal(c.GetCreatedAt().AsTime())
+}
+
+func stillbornReason(x *admin.Execution) string {
+	return "Flyte accepted the execution " + x.GetId().GetName() + " and could not start it: " + x.GetClosure().GetError().GetMessage()
+}
+
+var errEnded = errors.New("it has ended")
+
+// Terminate has an execution ended: Run asks Flyte to. One that has ended is left as it is.
+func (l *Launcher) Terminate(ctx context.Context, key ident.Key, cause, by string) error {
+	now, err := l.db.Now(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = l.db.UpdateExecution(ctx, key, func(x *store.Execution) error {
+		if x.Phase.Terminal() || x.Phase == store.Aborting {
+			return errEnded
+		}
+		x.Phase, x.AbortCause, x.AbortedBy, x.UpdatedAt, x.LookAt = store.Aborting, cause, by, now, now
+		return nil
+	})
+	if errors.Is(err, errEnded) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("terminate execution %s: %w", key, err)
+	}
+	l.Wake()
+	return nil
+}
