@@ -10,7 +10,6 @@ import (
 
 	"tminus.dev/internal/aws"
 	"tminus.dev/internal/cli"
-	"tminus.dev/internal/config"
 )
 
 // addAWS adds what of `tminus aws` needs the configuration, and no server.
@@ -34,11 +33,7 @@ and see how many messages wait; it works without.`,
 		Example: "  tminus aws policy --config tminus.yaml",
 		Args:    cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, environ)
-			if err != nil {
-				return err
-			}
-			s, e, err := halves(c)
+			s, e, err := halves(cmd, environ)
 			if err != nil {
 				return err
 			}
@@ -60,17 +55,13 @@ and see how many messages wait; it works without.`,
 	return cmd
 }
 
-// halves are those of a configuration that AWS does.
-func halves(c *config.Config) (s *aws.SchedulerConfig, e *aws.ExecutorConfig, err error) {
-	if events := c.Scheduler.EventScheduler; events.Scheme == config.AWS {
-		a := events.AWS()
-		s = &a
+// halves are those of the configuration in force that AWS does.
+func halves(cmd *cobra.Command, environ []string) (s *aws.SchedulerConfig, e *aws.ExecutorConfig, err error) {
+	c, err := load(cmd, environ)
+	if err != nil {
+		return nil, nil, err
 	}
-	if executor := c.Scheduler.WorkflowExecutor; executor.Scheme == config.AWS {
-		a := executor.AWS()
-		e = &a
-	}
-	if s == nil && e == nil {
+	if s, e = c.Scheduler.AWS(); s == nil && e == nil {
 		return nil, nil, errNoAWS
 	}
 	return s, e, nil
@@ -93,11 +84,7 @@ leaves it alone. It exits with 1 when a check fails.`,
 		Example: "  tminus aws doctor --config tminus.yaml --end-to-end",
 		Args:    cli.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := load(cmd, environ)
-			if err != nil {
-				return err
-			}
-			s, e, err := halves(c)
+			s, e, err := halves(cmd, environ)
 			if err != nil {
 				return err
 			}

@@ -79,13 +79,11 @@ func (c cloud) rule(t *testing.T) (r awstest.Rule) {
 	return r
 }
 
-// inTheCloud gives this process credentials that the AWS of tests takes.
+func TestMain(m *testing.M) { awstest.Main(m) }
+
+// inTheCloud is an AWS with a queue, and a place for a tminus.
 func inTheCloud(t *testing.T) cloud {
 	t.Helper()
-	for _, e := range awstest.Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		t.Setenv(name, value)
-	}
 	moto := awstest.Moto(t)
 	return cloud{url: moto, data: filepath.Join(t.TempDir(), "data"), queue: awstest.NewQueue(t, moto, nil)}
 }

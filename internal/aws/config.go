@@ -159,13 +159,29 @@ const (
 	mostVisibility  = 12 * time.Hour
 )
 
-// ValidateBoth checks that two halves belong together: the executor reads the
-// queue that the event scheduler sends to.
-func ValidateBoth(s SchedulerConfig, e ExecutorConfig) error {
-	target, ok := parseARN(s.TargetName)
+// Validate checks each half, and that they belong together. One that is nil is
+// another process's. Its error is that of each half's Validate.
+func Validate(s *SchedulerConfig, e *ExecutorConfig) error {
+	if s != nil {
+		if err := s.Validate(); err != nil {
+			return err
+		}
+	}
+	if e != nil {
+		if err := e.Validate(); err != nil {
+			return err
+		}
+	}
+	if s == nil || e == nil {
+		return nil
+	}
+	return together(s, e)
+}
+
+// together checks that the executor reads the queue that the event scheduler sends to.
+func together(s *SchedulerConfig, e *ExecutorConfig) error {
+	target, _ := parseARN(s.TargetName)
 	switch {
-	case !ok:
-		return nil // Validate says so.
 	case target.resource != e.ScheduleQueueName:
 		return invalid.Field(executor+"scheduleQueueName", "is %s, and eventScheduler.targetName is the queue %s; what is sent to the one is not read from the other", e.ScheduleQueueName, target.resource)
 	case target.account != e.AccountID:

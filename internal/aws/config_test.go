@@ -74,13 +74,7 @@ func TestConfigurationIsCheckedByKey(t *testing.T) {
 			t.Parallel()
 			h := halves{scheduler(), executor()}
 			c.change(&h)
-			err := h.s.Validate()
-			if err == nil {
-				err = h.e.Validate()
-			}
-			if err == nil {
-				err = aws.ValidateBoth(h.s, h.e)
-			}
+			err := aws.Validate(&h.s, &h.e)
 			if c.key == "" {
 				if err != nil {
 					t.Error(err)

@@ -74,7 +74,7 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 		}
 	}
 	var extra []string
-	if err := s.list(ctx, r.cfg.ScheduleNamePrefix, func(name, _ string) {
+	if err := s.list(ctx, r.cfg.ScheduleNamePrefix, func(name string) {
 		if !ours[name] && ownForm(r.cfg.ScheduleNamePrefix, name) {
 			extra = append(extra, name)
 		}
@@ -88,8 +88,8 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 	slices.Sort(extra)
 	for _, name := range extra {
 		there, ok, err := s.look(ctx, name)
-		if err == nil && ok && RuleName(r.cfg.ScheduleNamePrefix, describes(there.description)) == name {
-			c.Differences = append(c.Differences, Difference{name, describes(there.description), Extra, "its launch plan is not active here: remove it if no other installation uses the prefix"})
+		if plan := describes(there.description); err == nil && ok && RuleName(r.cfg.ScheduleNamePrefix, plan) == name {
+			c.Differences = append(c.Differences, Difference{name, plan, Extra, "its launch plan is not active here: remove it if no other installation uses the prefix"})
 		}
 	}
 	return c, nil
@@ -107,27 +107,14 @@ func ownForm(prefix, name string) bool {
 }
 
 // describes is the launch plan of which a description speaks; zero if of none.
-func describes(description string) (plan ident.Key) {
-	rest, ok := strings.CutPrefix(description, "Schedule for Project:")
-	if rest, ok = cut(rest, ok, " launch plan"); !ok {
-		return plan
+func describes(description string) ident.Key {
+	project, rest, _ := strings.Cut(strings.TrimPrefix(description, "Schedule for Project:"), " Domain:")
+	domain, name, _ := strings.Cut(strings.TrimSuffix(rest, " launch plan"), " Name:")
+	plan := ident.Key{Project: project, Domain: domain, Name: name}
+	if Description(plan) != description {
+		return ident.Key{}
 	}
-	project, rest, ok := strings.Cut(rest, " Domain:")
-	if !ok {
-		return plan
-	}
-	domain, name, ok := strings.Cut(rest, " Name:")
-	if !ok {
-		return plan
-	}
-	return ident.Key{Project: project, Domain: domain, Name: name}
-}
-
-func cut(s string, ok bool, suffix string) (string, bool) {
-	if !ok {
-		return s, false
-	}
-	return strings.CutSuffix(s, suffix)
+	return plan
 }
 
 // compare is the difference of one rule; its What is empty where there is none.

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -79,6 +78,15 @@ func (d *doctor) pass(check, format string, args ...any) {
 	d.tell(Finding{check, Pass, fmt.Sprintf(format, args...), ""})
 }
 
+// optional tells whether something works that tminus can do without.
+func (d *doctor) optional(check string, err error, without string) {
+	if err != nil {
+		d.unknown(check, said(err), without)
+		return
+	}
+	d.pass(check, "allowed")
+}
+
 func (d *doctor) unknown(check, seen, fix string) { d.tell(Finding{check, CannotTell, seen, fix}) }
 
 func (d *doctor) fail(check, seen, fix string) {
@@ -86,28 +94,16 @@ func (d *doctor) fail(check, seen, fix string) {
 	d.tell(Finding{check, Fail, seen, fix})
 }
 
-// said is what AWS said, without advice.
-func said(err error) string {
-	text := explain("", err).Error()
-	text, _, _ = strings.Cut(text, "; see that")
-	text, _, _ = strings.Cut(text, "; have the quota")
-	return strings.TrimPrefix(text, ": ")
-}
-
 func (d *doctor) configuration(ctx context.Context) bool {
 	const check = "configuration"
-	var err error
-	region := ""
-	if d.s != nil {
-		err, region = d.s.Validate(), d.s.Region
-	}
-	if err == nil && d.e != nil {
-		err, region = d.e.Validate(), cmp.Or(region, d.e.Region)
-	}
-	if err == nil && d.s != nil && d.e != nil {
-		err = ValidateBoth(*d.s, *d.e)
-	}
+	err := Validate(d.s, d.e)
 	if err == nil {
+		var region string
+		if d.s != nil {
+			region = d.s.Region
+		} else {
+			region = d.e.Region
+		}
 		d.cfg, err = session(ctx, region, httpClient(2, longPoll+callTime), slog.New(slog.DiscardHandler))
 	}
 	if err != nil {
@@ -201,22 +197,25 @@ func (d *doctor) probe() ident.Key {
 	return ident.Key{Project: probeProject, Domain: probeDomain, Name: d.nonce}
 }
 
-// probeName is the name of what is put into AWS to try it: one that the policies of rules allow.
-func (d *doctor) probeName() string {
-	if d.s.ScheduleNamePrefix == "" {
-		return "doctor-" + d.nonce
-	}
-	return d.s.ScheduleNamePrefix + "_doctor-" + d.nonce
+// probeEntry is what is put into AWS to try it, under a name that the policies of rules allow.
+func (d *doctor) probeEntry(expression string) (entry, error) {
+	body, err := compose(d.s.api(), d.probe(), "")
+	return entry{
+		name: prefixed(d.s.ScheduleNamePrefix, "doctor-"+d.nonce), description: "a probe of tminus aws doctor",
+		expression: Expression{Expression: expression}, target: d.s.TargetName, role: d.s.ScheduleRole, body: body,
+	}, err
 }
 
 const permit = "give the identity of tminus the policy that `tminus aws policy` prints"
 
 // puts tries what the event scheduler does, with something that never fires.
 func (d *doctor) puts(ctx context.Context) {
-	e := entry{
-		name: d.probeName(), description: "a probe of tminus aws doctor", disabled: true, target: d.s.TargetName, role: d.s.ScheduleRole,
-		expression: Expression{Expression: "rate(1 day)"},
+	e, err := d.probeEntry("rate(1 day)")
+	if err != nil {
+		d.fail("probe", err.Error(), "")
+		return
 	}
+	e.disabled = true
 	if d.s.api() == Scheduler {
 		d.putSchedule(ctx, e)
 		return
@@ -226,22 +225,14 @@ func (d *doctor) puts(ctx context.Context) {
 
 func (d *doctor) putSchedule(ctx context.Context, e entry) {
 	s := newSchedules(d.cfg, d.s.Endpoint, d.s.Group, d.s.DeadLetterQueue)
-	var err error
-	if e.body, err = Input(d.probe(), ""); err != nil {
-		d.fail("schedules", err.Error(), "")
-		return
-	}
 	if err := s.put(ctx, e); err != nil {
 		d.fail("schedules", said(err), permit+"; the role has to trust scheduler.amazonaws.com, and the schedule group has to be there")
 		return
 	}
 	defer d.cleanUp(ctx, s, e.name)
 	d.pass("schedules", "can be created with the role")
-	if _, _, err := s.look(ctx, e.name); err != nil {
-		d.unknown("look at schedules", said(err), "without scheduler:GetSchedule tminus overwrites without looking whose a schedule is, and cannot compare")
-	} else {
-		d.pass("look at schedules", "allowed")
-	}
+	_, _, err := s.look(ctx, e.name)
+	d.optional("look at schedules", err, "without scheduler:GetSchedule tminus overwrites without looking whose a schedule is, and cannot compare")
 }
 
 func (d *doctor) putRule(ctx context.Context, e entry) {
@@ -258,25 +249,15 @@ func (d *doctor) putRule(ctx context.Context, e entry) {
 	}
 	defer d.cleanUp(ctx, r, e.name)
 	d.pass("rules", "events:PutRule is allowed, with the role")
-	template, err := Template(d.probe(), "")
-	if err == nil {
-		e.body, err = template, r.put(ctx, e)
-	}
-	if err != nil {
+	if err := r.put(ctx, e); err != nil {
 		d.fail("targets", said(err), permit)
 		return
 	}
 	d.pass("targets", "events:PutTargets is allowed")
-	if _, _, err := r.look(ctx, e.name); err != nil {
-		d.unknown("look at rules", said(err), "without events:DescribeRule and ListTargetsByRule tminus overwrites without looking whose a rule is, and cannot compare")
-	} else {
-		d.pass("look at rules", "allowed")
-	}
-	if err := r.list(ctx, e.name, func(string, string) {}); err != nil {
-		d.unknown("list rules", said(err), "without events:ListRules tminus aws diff does not find what is there too much")
-	} else {
-		d.pass("list rules", "allowed")
-	}
+	_, _, err := r.look(ctx, e.name)
+	d.optional("look at rules", err, "without events:DescribeRule and ListTargetsByRule tminus overwrites without looking whose a rule is, and cannot compare")
+	err = r.list(ctx, e.name, func(string) {})
+	d.optional("list rules", err, "without events:ListRules tminus aws diff does not find what is there too much")
 }
 
 // cleanUp takes out what was put, however the check ended.
@@ -292,17 +273,15 @@ func (d *doctor) cleanUp(ctx context.Context, s service, name string) {
 
 // reads tries what the executor does, and looks at the queue to which AWS sends.
 func (d *doctor) reads(ctx context.Context) {
-	name, account, base := "", "", ""
+	var name, account string
+	var base *string
 	if d.e != nil {
-		name, account, base = d.e.ScheduleQueueName, d.e.AccountID, d.e.Endpoint
+		name, account, base = d.e.ScheduleQueueName, d.e.AccountID, endpoint(d.e.Endpoint)
 	} else {
 		target, _ := parseARN(d.s.TargetName)
-		name, account, base = target.resource, target.account, d.s.Endpoint
+		name, account, base = target.resource, target.account, standIn(d.s.Endpoint)
 	}
-	d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = standIn(base) })
-	if d.e != nil {
-		d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = endpoint(base) })
-	}
+	d.queue = sqs.NewFromConfig(d.cfg, func(o *sqs.Options) { o.BaseEndpoint = base })
 	queue, err := d.queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: &account})
 	switch {
 	case err != nil && kindOf(err) == gone:
@@ -341,9 +320,8 @@ func (d *doctor) attributes(ctx context.Context) {
 	if d.s == nil || d.s.api() == Scheduler {
 		return // EventBridge Scheduler sends with the role.
 	}
-	target, _ := parseARN(d.s.TargetName)
 	const check, fix = "queue policy", "set the access policy of the queue that `tminus aws policy` prints"
-	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things(target)); {
+	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things()); {
 	case !allowed:
 		d.fail(check, "it does not let rules of these names send to the queue", fix)
 	case !narrow:
@@ -461,17 +439,12 @@ func (d *doctor) endToEnd(ctx context.Context) {
 		d.unknown(check, "one half is not in this configuration", "run it with both")
 		return
 	}
-	e := entry{
-		name: d.probeName(), description: "a probe of tminus aws doctor", target: d.s.TargetName, role: d.s.ScheduleRole,
-		expression: Expression{Expression: "rate(1 minute)"},
-	}
 	var s service = newRules(d.cfg, d.s.Endpoint)
-	compose := Template
 	if d.s.api() == Scheduler {
-		s, compose = newSchedules(d.cfg, d.s.Endpoint, d.s.Group, d.s.DeadLetterQueue), Input
+		s = newSchedules(d.cfg, d.s.Endpoint, d.s.Group, d.s.DeadLetterQueue)
 	}
-	var err error
-	if e.body, err = compose(d.probe(), ""); err == nil {
+	e, err := d.probeEntry("rate(1 minute)")
+	if err == nil {
 		err = s.put(ctx, e)
 	}
 	defer d.cleanUp(ctx, s, e.name)

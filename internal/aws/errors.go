@@ -68,15 +68,6 @@ func explain(operation string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	said := err.Error()
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		said = api.ErrorCode()
-		if m := api.ErrorMessage(); m != "" {
-			said += ": " + m
-		}
-	} else if request, ok := errors.AsType[*url.Error](err); ok {
-		said = fmt.Sprintf("cannot reach %s: %v", request.URL, request.Err)
-	}
 	advice := ""
 	switch kindOf(err) {
 	case denied:
@@ -85,7 +76,21 @@ func explain(operation string, err error) error {
 		advice = "; have the quota raised in the AWS console (Service Quotas), or set scheduler.eventScheduler.api to scheduler, which takes millions of schedules"
 	case refuse, gone, again:
 	}
-	return &failure{fmt.Sprintf("%s: %s%s", operation, said, advice), err}
+	return &failure{fmt.Sprintf("%s: %s%s", operation, said(err), advice), err}
+}
+
+// said is what AWS said, or why it could not be asked.
+func said(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		if m := api.ErrorMessage(); m != "" {
+			return api.ErrorCode() + ": " + m
+		}
+		return api.ErrorCode()
+	}
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Sprintf("cannot reach %s: %v", request.URL, request.Err)
+	}
+	return err.Error()
 }
 
 // failure is an error of AWS with what to do about it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ type Executor struct {
 	Delivered func(store.Delivered)
 
 	received chan []*held // what workers took
-	recorded chan []*held // what the ledger has, at most deletions each
+	recorded chan []*held // what is to be deleted, at most deletions each
 	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
 	heard    atomic.Int64 // in microseconds; 0 is never
 	open     *gate        // while the database answers
@@ -222,17 +223,17 @@ func (e *Executor) connect(ctx context.Context) error {
 			return explain("find the queue "+e.cfg.ScheduleQueueName, err)
 		}
 		e.url = *queue.QueueUrl
-		return e.syncClock(ctx)
+		_, err = e.syncClock(ctx)
+		return err
 	})
 }
 
 // syncClock learns the database's time.
-func (e *Executor) syncClock(ctx context.Context) error {
-	now, err := e.intake.Now(ctx)
-	if err == nil {
+func (e *Executor) syncClock(ctx context.Context) (now time.Time, err error) {
+	if now, err = e.intake.Now(ctx); err == nil {
 		e.offset.Store(int64(time.Until(now)))
 	}
-	return err
+	return now, err
 }
 
 // now is about the database's time.
@@ -360,12 +361,17 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 	}
 	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
 	e.open.close()
+	after := make(map[time.Duration][]*held)
 	for _, h := range failed {
-		e.release(ctx, []*held{h}, min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff))
+		backoff := min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff)
+		after[backoff] = append(after[backoff], h)
+	}
+	for backoff, some := range after {
+		e.release(ctx, some, backoff)
 	}
 	wait := 100 * time.Millisecond
-	for e.syncClock(ctx) != nil {
-		if sleep(ctx, wait) != nil {
+	for {
+		if _, err := e.syncClock(ctx); err == nil || sleep(ctx, wait) != nil {
 			break
 		}
 		wait = min(2*wait, 2*time.Second)
@@ -384,7 +390,7 @@ func (e *Executor) deliver(ctx context.Context, batch []*held) (failed []*held, 
 		if err = e.deliverOnce(ctx, batch); err == nil {
 			return nil, nil
 		}
-		if e.syncClock(ctx) != nil || ctx.Err() != nil {
+		if _, down := e.syncClock(ctx); down != nil || ctx.Err() != nil {
 			return batch, err // It is not about the messages.
 		}
 	}
@@ -415,11 +421,10 @@ func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
 	for i, h := range batch {
 		messages[i] = h.Message
 	}
-	now, err := e.intake.Now(ctx)
+	now, err := e.syncClock(ctx)
 	if err != nil {
 		return err
 	}
-	e.offset.Store(int64(time.Until(now)))
 	d, err := e.intake.Deliver(ctx, now, messages)
 	if err != nil {
 		return err
@@ -433,12 +438,15 @@ func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
 	}
 	done, early := split(batch, d.Early)
 	e.release(ctx, early, earlyAgain)
-	for len(done) > 0 {
-		n := min(len(done), deletions)
-		e.recorded <- done[:n:n]
-		done = done[n:]
-	}
+	e.delete(done)
 	return nil
+}
+
+// delete has messages deleted, as many at once as one request does.
+func (e *Executor) delete(batch []*held) {
+	for some := range slices.Chunk(batch, deletions) {
+		e.recorded <- some
+	}
 }
 
 // earlyAgain is when a message is taken again whose slot has not come by the database's clock.
@@ -485,23 +493,9 @@ func (e *Executor) remove(ctx context.Context, batch []*held) {
 		if len(left) == 0 {
 			return
 		}
-		e.hands.drop(without(batch, left))
+		e.hands.drop(slices.DeleteFunc(slices.Clone(batch), func(h *held) bool { return slices.Contains(left, h) }))
 		batch = left
 	}
-}
-
-func without(batch, left []*held) []*held {
-	var rest []*held
-	for _, h := range batch {
-		keep := false
-		for _, l := range left {
-			keep = keep || l == h
-		}
-		if !keep {
-			rest = append(rest, h)
-		}
-	}
-	return rest
 }
 
 // release gives messages back to the queue, to be taken again after a while.
@@ -512,7 +506,7 @@ func (e *Executor) release(ctx context.Context, batch []*held, after time.Durati
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	for some := range chunks(batch, deletions) {
+	for some := range slices.Chunk(batch, deletions) {
 		if err := e.hide(ctx, some, after); err != nil {
 			e.log.DebugContext(ctx, "cannot give messages back; they come again when they are visible", slog.Any("error", err))
 		}
@@ -539,7 +533,7 @@ func (e *Executor) extend(ctx context.Context) {
 	every := e.cfg.Visibility / 3
 	for sleep(ctx, every/2) == nil {
 		now := time.Now()
-		for some := range chunks(e.hands.since(now.Add(-every)), deletions) {
+		for some := range slices.Chunk(e.hands.since(now.Add(-every)), deletions) {
 			if err := e.hide(ctx, some, e.cfg.Visibility); err != nil {
 				e.log.WarnContext(ctx, "cannot keep messages hidden that are worked on; others may take them too, which is harmless", slog.Any("error", err))
 				break
@@ -573,12 +567,8 @@ func (e *Executor) leaveProbes(ctx context.Context, batch []*held) []*held {
 			old = append(old, h)
 		}
 	}
-	if len(young) > 0 {
-		e.release(ctx, young, probeAgain)
-	}
-	if len(old) > 0 {
-		e.recorded <- old
-	}
+	e.release(ctx, young, probeAgain)
+	e.delete(old)
 	return rest
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -346,6 +348,41 @@ func TestProbesAreLeftToTheDoctor(t *testing.T) {
 	if r.empty() || len(r.letters()) > 0 {
 		t.Error("the doctor's message is gone")
 	}
+}
+
+// TestManyOldProbesAreDeleted takes more of them at once than one request deletes.
+func TestManyOldProbesAreDeleted(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, nil)
+	const n = 45
+	var taken atomic.Int64
+	sent := regexp.MustCompile(`("SentTimestamp": ?)"\d+"`)
+	ago := strconv.FormatInt(time.Now().Add(-time.Hour).UnixMilli(), 10)
+	r.proxy.Always("sqs:ReceiveMessage", awstest.Changed(func(answer []byte) []byte {
+		taken.Add(int64(len(sent.FindAll(answer, -1))))
+		return sent.ReplaceAll(answer, []byte(`$1"`+ago+`"`))
+	}))
+	proceed := make(chan struct{})
+	r.refuses = func([]store.Message) error { // Until they are taken.
+		<-proceed
+		return nil
+	}
+	slot := r.plans(1)
+	r.queue.Send(t, body(t, "p000", slot))
+	_, stop := r.run()
+	r.until("held up", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.took) > 0
+	})
+	template, err := aws.Template(ident.Key{Project: "tminus-doctor", Domain: "doctor", Name: "1234"}, "")
+	r.must(err)
+	r.queue.Send(t, slices.Repeat([]string{awstest.Rule{Template: template}.Body(time.Now())}, n)...)
+	r.until("taken", func() bool { return taken.Load() == n+1 })
+	close(proceed)
+	r.until("empty", r.empty)
+	r.must(stop())
+	r.check(r.want(1)...)
 }
 
 var _ aws.Intake = (*sqlite.DB)(nil)

@@ -58,11 +58,11 @@ func Express(spec schedule.Spec, api string) (Expression, error) {
 	if err != nil {
 		return Expression{}, unexpressed(err)
 	}
-	if text := strings.TrimSpace(spec.Expression); s.Dialect() == cron.AWS { // As it was written: AWS may know it, whatever we make of it.
-		x.Expression = "cron(" + strings.TrimSuffix(strings.TrimPrefix(text, "cron("), ")") + ")"
-	} else {
-		x.Expression = "cron(" + strings.TrimSuffix(strings.TrimPrefix(converted.String(), "cron("), ")") + ")"
+	text := converted.String()
+	if s.Dialect() == cron.AWS { // As it was written: AWS may know it, whatever we make of it.
+		text = strings.TrimSpace(spec.Expression)
 	}
+	x.Expression = "cron(" + strings.TrimSuffix(strings.TrimPrefix(text, "cron("), ")") + ")"
 	return x, nil
 }
 

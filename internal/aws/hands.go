@@ -1,7 +1,8 @@
 package aws
 
 import (
-	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,7 +43,11 @@ func (h *hands) empty() bool {
 	return len(h.held) == 0
 }
 
-func (h *hands) all() []*held { return h.since(time.Now().AddDate(1, 0, 0)) }
+func (h *hands) all() []*held {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.held))
+}
 
 // since are those that were hidden last before an instant.
 func (h *hands) since(before time.Time) (some []*held) {
@@ -61,19 +66,6 @@ func (h *hands) extended(some []*held, now time.Time) {
 	defer h.mu.Unlock()
 	for _, m := range some {
 		m.extended = now
-	}
-}
-
-// chunks are parts of a batch, of at most so many.
-func chunks(batch []*held, most int) iter.Seq[[]*held] {
-	return func(yield func([]*held) bool) {
-		for len(batch) > 0 {
-			n := min(most, len(batch))
-			if !yield(batch[:n:n]) {
-				return
-			}
-			batch = batch[n:]
-		}
 	}
 }
 

@@ -27,7 +27,10 @@ import (
 func RuleName(prefix string, plan ident.Key) string {
 	h := fnv.New64()
 	fmt.Fprintf(h, "%s:%s:%s", plan.Project, plan.Domain, plan.Name)
-	name := strconv.FormatUint(h.Sum64(), 10)
+	return prefixed(prefix, strconv.FormatUint(h.Sum64(), 10))
+}
+
+func prefixed(prefix, name string) string {
 	if prefix == "" {
 		return name
 	}
@@ -58,6 +61,14 @@ func Input(plan ident.Key, kickoffInput string) (string, error) {
 
 // scheduledTime is an attribute of EventBridge Scheduler.
 const scheduledTime = "<aws.scheduler.scheduled-time>"
+
+// compose is what an API is told to send.
+func compose(api string, plan ident.Key, kickoffInput string) (string, error) {
+	if api == Scheduler {
+		return Input(plan, kickoffInput)
+	}
+	return Template(plan, kickoffInput)
+}
 
 func body(time string, plan ident.Key, kickoffInput string) (string, error) {
 	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(&admin.NamedEntityIdentifier{Project: plan.Project, Domain: plan.Domain, Name: plan.Name})

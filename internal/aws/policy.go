@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -18,10 +19,8 @@ type Policy struct {
 // with which AWS sends, and of the queue. A half that is nil is another process's.
 func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 	var all []Policy
-	add := func(name, where string, d document) error {
-		text, err := d.text()
-		all = append(all, Policy{name, where, text})
-		return err
+	add := func(name, where string, statements ...statement) {
+		all = append(all, Policy{name, where, document(statements)})
 	}
 	var process []statement
 	if s != nil {
@@ -29,8 +28,9 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		if !ok {
 			return nil, s.Validate()
 		}
-		things := s.things(target)
+		things, sender := s.things(), "events.amazonaws.com"
 		if s.api() == Scheduler {
+			sender = "scheduler.amazonaws.com"
 			process = append(process,
 				statement{Sid: "Schedules", Action: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"}, Resource: []string{things}},
 				statement{Sid: "SchedulesList", Action: []string{"scheduler:ListSchedules"}, Resource: []string{"*"}})
@@ -40,34 +40,24 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 				statement{Sid: "RulesOptional", Action: []string{"events:DescribeRule", "events:ListTargetsByRule"}, Resource: []string{things}},
 				statement{Sid: "RulesListOptional", Action: []string{"events:ListRules"}, Resource: []string{"*"}})
 		}
-		sender := "events.amazonaws.com"
-		if s.api() == Scheduler {
-			sender = "scheduler.amazonaws.com"
-		}
 		process = append(process, statement{
 			Sid: "PassRole", Action: []string{"iam:PassRole"}, Resource: []string{s.ScheduleRole},
 			Condition: condition{"StringEquals": {"iam:PassedToService": sender}},
 		})
-		if err := add("trust policy", "the role "+s.ScheduleRole, document{[]statement{{
+		add("trust policy", "the role "+s.ScheduleRole, statement{
 			Sid: "Assume", Principal: map[string]string{"Service": sender}, Action: []string{"sts:AssumeRole"},
 			Condition: condition{"StringEquals": {"aws:SourceAccount": target.account}},
-		}}}); err != nil {
-			return nil, err
-		}
+		})
 		send := statement{Sid: "Send", Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName}}
 		if s.DeadLetterQueue != "" {
 			send.Resource = append(send.Resource, s.DeadLetterQueue)
 		}
-		if err := add("policy", "the role "+s.ScheduleRole, document{[]statement{send}}); err != nil {
-			return nil, err
-		}
+		add("policy", "the role "+s.ScheduleRole, send)
 		if s.api() != Scheduler { // EventBridge Scheduler sends with the role alone.
-			if err := add("access policy", "the queue "+s.TargetName, document{[]statement{{
+			add("access policy", "the queue "+s.TargetName, statement{
 				Sid: "FromRules", Principal: map[string]string{"Service": sender}, Action: []string{"sqs:SendMessage"}, Resource: []string{s.TargetName},
 				Condition: condition{"ArnLike": {"aws:SourceArn": things}, "StringEquals": {"aws:SourceAccount": target.account}},
-			}}}); err != nil {
-				return nil, err
-			}
+			})
 		}
 	}
 	if e != nil {
@@ -84,30 +74,20 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 			statement{Sid: "QueueOptional", Action: []string{"sqs:GetQueueAttributes"}, Resource: []string{queue}})
 	}
 	if len(process) > 0 {
-		if err := add("policy", "the identity that tminus runs as", document{process}); err != nil {
-			return nil, err
-		}
+		add("policy", "the identity that tminus runs as", process...)
 	}
 	return all, nil
 }
 
 // things are the ARNs of what tminus puts, with a * for what it does not know.
-func (c SchedulerConfig) things(target arn) string {
-	name := "*"
-	if c.ScheduleNamePrefix != "" {
-		name = c.ScheduleNamePrefix + "_*"
-	}
+func (c SchedulerConfig) things() string {
+	target, _ := parseARN(c.TargetName)
+	name := prefixed(c.ScheduleNamePrefix, "*")
 	if c.api() == Scheduler {
-		group := c.Group
-		if group == "" {
-			group = defaultGroup
-		}
-		return fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule/%s/%s", target.partition, target.region, target.account, group, name)
+		return fmt.Sprintf("arn:%s:scheduler:%s:%s:schedule/%s/%s", target.partition, target.region, target.account, cmp.Or(c.Group, defaultGroup), name)
 	}
 	return fmt.Sprintf("arn:%s:events:%s:%s:rule/%s", target.partition, target.region, target.account, name)
 }
-
-type document struct{ statements []statement }
 
 // condition is operators, with the keys and values that each compares.
 type condition map[string]map[string]string
@@ -121,17 +101,18 @@ type statement struct {
 	Condition condition         `json:"Condition,omitempty"`
 }
 
-func (d document) text() (string, error) {
-	for i := range d.statements {
-		d.statements[i].Effect = "Allow"
+// document is a policy with statements, each of which allows something.
+func document(statements []statement) string {
+	for i := range statements {
+		statements[i].Effect = "Allow"
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	err := encoder.Encode(struct {
+	_ = encoder.Encode(struct { //nolint:errcheck,errchkjson // Texts, into memory.
 		Version   string
 		Statement []statement
-	}{"2012-10-17", d.statements})
-	return strings.TrimSuffix(b.String(), "\n"), err
+	}{"2012-10-17", statements})
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -47,7 +46,7 @@ type Reconciler struct {
 
 	mu       sync.Mutex
 	services map[string]service // by region, API and group
-	problem  atomic.Pointer[string]
+	problem  trouble
 	blind    sync.Once // says that nobody may look at rules
 }
 
@@ -109,12 +108,7 @@ func (r *Reconciler) Wake() {
 }
 
 // Problem says why AWS cannot be told anything at present; empty means that it can.
-func (r *Reconciler) Problem() string {
-	if p := r.problem.Load(); p != nil {
-		return *p
-	}
-	return ""
-}
+func (r *Reconciler) Problem() string { return r.problem.text() }
 
 // Run applies what changes until ctx ends, and then returns nil.
 func (r *Reconciler) Run(ctx context.Context) error {
@@ -346,11 +340,7 @@ func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
 	if e.expression, err = Express(rule.Spec, r.cfg.API); err != nil {
 		return e, err
 	}
-	compose := Template
-	if r.cfg.API == Scheduler {
-		compose = Input
-	}
-	e.body, err = compose(plan, rule.Spec.KickoffInput)
+	e.body, err = compose(r.cfg.API, plan, rule.Spec.KickoffInput)
 	return e, err
 }
 

@@ -98,7 +98,7 @@ func (r rules) look(ctx context.Context, name string) (e entry, ok bool, err err
 	return e, true, nil
 }
 
-func (r rules) list(ctx context.Context, prefix string, visit func(name, description string)) error {
+func (r rules) list(ctx context.Context, prefix string, visit func(name string)) error {
 	in := &eventbridge.ListRulesInput{}
 	if prefix != "" {
 		in.NamePrefix = &prefix
@@ -109,7 +109,7 @@ func (r rules) list(ctx context.Context, prefix string, visit func(name, descrip
 			return err
 		}
 		for _, rule := range page.Rules {
-			visit(sdk.ToString(rule.Name), sdk.ToString(rule.Description))
+			visit(sdk.ToString(rule.Name))
 		}
 		if in.NextToken = page.NextToken; in.NextToken == nil {
 			return nil

@@ -54,17 +54,16 @@ func (s schedules) put(ctx context.Context, e entry) error {
 		end = &t
 	}
 	// What is there is updated, as most changes are of what was there before; what is not is created.
-	_, err := s.client.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{
+	update := scheduler.UpdateScheduleInput{
 		Name: &e.name, GroupName: &s.group, Description: &e.description, ScheduleExpression: &e.expression.Expression, ScheduleExpressionTimezone: &zone,
 		StartDate: start, EndDate: end, State: state, FlexibleTimeWindow: window, Target: target,
-	})
+	}
+	_, err := s.client.UpdateSchedule(ctx, &update)
 	if err == nil || kindOf(err) != gone {
 		return err
 	}
-	_, err = s.client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
-		Name: &e.name, GroupName: &s.group, Description: &e.description, ScheduleExpression: &e.expression.Expression, ScheduleExpressionTimezone: &zone,
-		StartDate: start, EndDate: end, State: state, FlexibleTimeWindow: window, Target: target,
-	})
+	create := scheduler.CreateScheduleInput(update)
+	_, err = s.client.CreateSchedule(ctx, &create)
 	return err // A conflict is somebody who was faster: again.
 }
 
@@ -97,7 +96,7 @@ func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err
 	return e, true, nil
 }
 
-func (s schedules) list(ctx context.Context, prefix string, visit func(name, description string)) error {
+func (s schedules) list(ctx context.Context, prefix string, visit func(name string)) error {
 	in := &scheduler.ListSchedulesInput{GroupName: &s.group, MaxResults: sdk.Int32(100)}
 	if prefix != "" {
 		in.NamePrefix = &prefix
@@ -108,7 +107,7 @@ func (s schedules) list(ctx context.Context, prefix string, visit func(name, des
 			return err
 		}
 		for _, x := range page.Schedules {
-			visit(sdk.ToString(x.Name), "") // Lists have no descriptions.
+			visit(sdk.ToString(x.Name))
 		}
 		if in.NextToken = page.NextToken; in.NextToken == nil {
 			return nil

@@ -31,8 +31,8 @@ type service interface {
 	remove(ctx context.Context, name string) error
 	// look is what is held under a name; ok is false where nothing is.
 	look(ctx context.Context, name string) (e entry, ok bool, err error)
-	// list visits the names and descriptions of all that begin with a prefix.
-	list(ctx context.Context, prefix string, visit func(name, description string)) error
+	// list visits the names of all that begin with a prefix.
+	list(ctx context.Context, prefix string, visit func(name string)) error
 }
 
 // session is the SDK's configuration for a region: its own chain of credentials,

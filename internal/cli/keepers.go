@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -169,14 +170,12 @@ A slot that has an outcome already does not launch again; its letter is dropped.
 		func(cmd *cobra.Command, s *connection, ids []int64) error {
 			answer := &tminusv1.RedriveDeadLettersResponse{}
 			var w warned
-			for len(ids) > 0 {
-				n := min(len(ids), letterBatch)
-				some, err := s.keepers.RedriveDeadLetters(cmd.Context(), &tminusv1.RedriveDeadLettersRequest{Ids: ids[:n], Reason: reason}, w.option())
+			for some := range slices.Chunk(ids, letterBatch) {
+				redriven, err := s.keepers.RedriveDeadLetters(cmd.Context(), &tminusv1.RedriveDeadLettersRequest{Ids: some, Reason: reason}, w.option())
 				if err != nil {
 					return err
 				}
-				answer.DeadLetters = append(answer.DeadLetters, some.GetDeadLetters()...)
-				ids = ids[n:]
+				answer.DeadLetters = append(answer.DeadLetters, redriven.GetDeadLetters()...)
 			}
 			w.print(cmd, "")
 			err := c.format.print(cmd, answer, func(w io.Writer) {
@@ -200,14 +199,12 @@ func (c *client) deadLettersDropCommand() *cobra.Command {
 	return c.onLetters("drop ID...", "Delete dead letters for good", "", "  tminus dead-letters drop 17 18\n  tminus dead-letters drop --all",
 		func(cmd *cobra.Command, s *connection, ids []int64) error {
 			answer := &tminusv1.DropDeadLettersResponse{}
-			for len(ids) > 0 {
-				n := min(len(ids), letterBatch)
-				some, err := s.keepers.DropDeadLetters(cmd.Context(), &tminusv1.DropDeadLettersRequest{Ids: ids[:n]})
+			for some := range slices.Chunk(ids, letterBatch) {
+				dropped, err := s.keepers.DropDeadLetters(cmd.Context(), &tminusv1.DropDeadLettersRequest{Ids: some})
 				if err != nil {
 					return err
 				}
-				answer.Dropped += some.GetDropped()
-				ids = ids[n:]
+				answer.Dropped += dropped.GetDropped()
 			}
 			return c.format.print(cmd, answer, func(w io.Writer) { line(w, "dropped %d", answer.GetDropped()) })
 		})

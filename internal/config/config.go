@@ -338,7 +338,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, erro
 	if err := k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	for _, err := range []error{c.checkSchemes(), c.checkAWS(), c.Alerts.Validate(), c.checkAdmin(), c.checkPlaces()} {
+	for _, err := range []error{c.checkSchemes(), aws.Validate(c.Scheduler.AWS()), c.Alerts.Validate(), c.checkAdmin(), c.checkPlaces()} {
 		if err := c.named(err); err != nil {
 			return nil, err
 		}
@@ -366,23 +366,17 @@ func (c *Config) checkSchemes() error {
 	return nil
 }
 
-// checkAWS checks the keys of what AWS does. Many depend on each other.
-func (c *Config) checkAWS() error {
-	s, e := c.Scheduler.EventScheduler, c.Scheduler.WorkflowExecutor
-	if s.Scheme == AWS {
-		if err := s.AWS().Validate(); err != nil {
-			return err
-		}
+// AWS is what AWS does of the two blocks; nil is what it does not.
+func (s Scheduler) AWS() (events *aws.SchedulerConfig, executor *aws.ExecutorConfig) {
+	if s.EventScheduler.Scheme == AWS {
+		c := s.EventScheduler.AWS()
+		events = &c
 	}
-	if e.Scheme == AWS {
-		if err := e.AWS().Validate(); err != nil {
-			return err
-		}
+	if s.WorkflowExecutor.Scheme == AWS {
+		c := s.WorkflowExecutor.AWS()
+		executor = &c
 	}
-	if s.Scheme == AWS && e.Scheme == AWS {
-		return aws.ValidateBoth(s.AWS(), e.AWS())
-	}
-	return nil
+	return events, executor
 }
 
 // checkAdmin checks the keys of a remote flyteadmin, where there is one.

@@ -49,10 +49,7 @@ func (s *keepers) ListDeadLetters(ctx context.Context, r *tminusv1.ListDeadLette
 	}
 	// They may be about launch plans that nobody has: the names are not checked.
 	q.Project, q.Domain, q.Name = r.GetProject(), r.GetDomain(), r.GetName()
-	list, token, err := page(ctx, q, s.store.DeadLetters, func(l store.DeadLetter) (*tminusv1.DeadLetter, error) {
-		l.Body = nil
-		return wireLetter(l), nil
-	})
+	list, token, err := page(ctx, q, s.store.DeadLetters, func(l store.DeadLetter) (*tminusv1.DeadLetter, error) { return wireLetter(l), nil })
 	return &tminusv1.ListDeadLettersResponse{DeadLetters: list, Token: token}, err
 }
 

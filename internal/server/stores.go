@@ -35,7 +35,7 @@ type Operations interface {
 type Keepers interface {
 	Rule(ctx context.Context, plan ident.Key) (store.Rule, error)
 	RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, error)
-	// DeadLetters lists them, newest first; fields are id, project, domain, name, reason, received_at.
+	// DeadLetters lists them, without their bodies, newest first; fields are id, project, domain, name, reason, received_at.
 	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
 	DropDeadLetters(ctx context.Context, ids []int64) (int, error)

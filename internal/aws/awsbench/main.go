@@ -16,7 +16,6 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,11 +40,8 @@ func main() {
 	workers := flag.Int("workers", 4, "requests for messages that are open at once")
 	profile := flag.String("profile", "", "file for a profile of the executor's runs; none if empty")
 	flag.Parse()
-	for _, e := range awstest.Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil {
-			fail(err)
-		}
+	if err := awstest.Setenv(); err != nil {
+		fail(err)
 	}
 	if err := run(context.Background(), os.Stdout, *messages, *runs, *workers, *profile); err != nil {
 		fail(err)
@@ -156,8 +152,7 @@ func plan(i int) ident.Key {
 func receiveAndDelete(ctx context.Context, queue *awstest.Stub, all []string, workers int) (float64, error) {
 	messages := len(all)
 	queue.Put(all...)
-	cfg := awstest.Config()
-	client := sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = &queue.URL })
+	client := sqs.NewFromConfig(awstest.Config(), func(o *sqs.Options) { o.BaseEndpoint = &queue.URL })
 	url := queue.URL + "/queue"
 	begin := time.Now()
 	var left atomic.Int64

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,19 +35,24 @@ const (
 	Role    = "arn:aws:iam::" + Account + ":role/flyte-schedules"
 )
 
-// Environ are variables from which the SDK takes credentials that moto takes,
-// and without which it would look for others.
-func Environ() []string {
-	return []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null"}
+// Setenv gives this process, and those that it starts, credentials that moto
+// takes, in the variables of the SDK, and keeps the SDK from looking for others.
+func Setenv() error {
+	for name, value := range map[string]string{ //nolint:gosec // They open nothing.
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Main runs the tests of a package with Environ set; its TestMain calls it.
+// Main runs the tests of a package after Setenv; its TestMain calls it.
 func Main(m *testing.M) {
-	for _, e := range Environ() {
-		name, value, _ := strings.Cut(e, "=")
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
+	if err := Setenv(); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -161,11 +167,10 @@ func NewQueue(tb testing.TB, url string, attributes map[string]string) *Queue {
 // Send puts bodies into the queue, in order, and returns the IDs of the messages.
 func (q *Queue) Send(tb testing.TB, bodies ...string) (ids []string) {
 	tb.Helper()
-	for len(bodies) > 0 {
-		n := min(10, len(bodies))
-		var entries []types.SendMessageBatchRequestEntry
-		for i := range n {
-			entries = append(entries, types.SendMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), MessageBody: &bodies[i]})
+	for some := range slices.Chunk(bodies, mostEntries) {
+		entries := make([]types.SendMessageBatchRequestEntry, len(some))
+		for i := range some {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: sdk.String(strconv.Itoa(i)), MessageBody: &some[i]}
 		}
 		out, err := q.Client.SendMessageBatch(tb.Context(), &sqs.SendMessageBatchInput{QueueUrl: &q.URL, Entries: entries})
 		if err != nil || len(out.Failed) > 0 {
@@ -174,7 +179,6 @@ func (q *Queue) Send(tb testing.TB, bodies ...string) (ids []string) {
 		for _, s := range out.Successful {
 			ids = append(ids, *s.MessageId)
 		}
-		bodies = bodies[n:]
 	}
 	return ids
 }

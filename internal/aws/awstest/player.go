@@ -24,10 +24,19 @@ type Rule struct {
 	Target, Template string
 }
 
+// rulesAt and schedulesAt are the APIs of rules and schedules in the AWS at url.
+func rulesAt(url string) *eventbridge.Client {
+	return eventbridge.NewFromConfig(Config(), func(o *eventbridge.Options) { o.BaseEndpoint = &url })
+}
+
+func schedulesAt(url string) *scheduler.Client {
+	return scheduler.NewFromConfig(Config(), func(o *scheduler.Options) { o.BaseEndpoint = &url })
+}
+
 // RulesOf are the rules in the AWS at url whose names begin with a prefix, by name.
 func RulesOf(tb testing.TB, url, prefix string) (rules []Rule) {
 	tb.Helper()
-	client := eventbridge.NewFromConfig(Config(), func(o *eventbridge.Options) { o.BaseEndpoint = &url })
+	client := rulesAt(url)
 	in := &eventbridge.ListRulesInput{NamePrefix: &prefix}
 	for {
 		page, err := client.ListRules(tb.Context(), in)
@@ -64,7 +73,7 @@ func RulesOf(tb testing.TB, url, prefix string) (rules []Rule) {
 // SchedulesOf are the schedules of EventBridge Scheduler in a group.
 func SchedulesOf(tb testing.TB, url, group, prefix string) (rules []Rule) {
 	tb.Helper()
-	client := scheduler.NewFromConfig(Config(), func(o *scheduler.Options) { o.BaseEndpoint = &url })
+	client := schedulesAt(url)
 	page, err := client.ListSchedules(tb.Context(), &scheduler.ListSchedulesInput{GroupName: &group})
 	if err != nil {
 		tb.Fatal(err)
@@ -111,8 +120,7 @@ func (q *Queue) Fire(tb testing.TB, at time.Time, rules ...Rule) {
 // PutRule makes a rule without a target, as somebody else might.
 func PutRule(tb testing.TB, url string, r Rule) {
 	tb.Helper()
-	client := eventbridge.NewFromConfig(Config(), func(o *eventbridge.Options) { o.BaseEndpoint = &url })
-	if _, err := client.PutRule(tb.Context(), &eventbridge.PutRuleInput{Name: &r.Name, Description: &r.Description, ScheduleExpression: &r.Expression}); err != nil {
+	if _, err := rulesAt(url).PutRule(tb.Context(), &eventbridge.PutRuleInput{Name: &r.Name, Description: &r.Description, ScheduleExpression: &r.Expression}); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -121,13 +129,12 @@ func PutRule(tb testing.TB, url string, r Rule) {
 func Remove(tb testing.TB, url string, schedule bool, name string) {
 	tb.Helper()
 	if schedule {
-		client := scheduler.NewFromConfig(Config(), func(o *scheduler.Options) { o.BaseEndpoint = &url })
-		if _, err := client.DeleteSchedule(tb.Context(), &scheduler.DeleteScheduleInput{Name: &name}); err != nil {
+		if _, err := schedulesAt(url).DeleteSchedule(tb.Context(), &scheduler.DeleteScheduleInput{Name: &name}); err != nil {
 			tb.Fatal(err)
 		}
 		return
 	}
-	client := eventbridge.NewFromConfig(Config(), func(o *eventbridge.Options) { o.BaseEndpoint = &url })
+	client := rulesAt(url)
 	if _, err := client.RemoveTargets(tb.Context(), &eventbridge.RemoveTargetsInput{Rule: &name, Ids: []string{name}}); err != nil {
 		tb.Fatal(err)
 	}
@@ -140,7 +147,7 @@ func Remove(tb testing.TB, url string, schedule bool, name string) {
 func Disable(tb testing.TB, url string, schedule bool, name string) {
 	tb.Helper()
 	if schedule {
-		client := scheduler.NewFromConfig(Config(), func(o *scheduler.Options) { o.BaseEndpoint = &url })
+		client := schedulesAt(url)
 		got, err := client.GetSchedule(tb.Context(), &scheduler.GetScheduleInput{Name: &name})
 		if err != nil {
 			tb.Fatal(err)
@@ -153,8 +160,7 @@ func Disable(tb testing.TB, url string, schedule bool, name string) {
 		}
 		return
 	}
-	client := eventbridge.NewFromConfig(Config(), func(o *eventbridge.Options) { o.BaseEndpoint = &url })
-	if _, err := client.DisableRule(tb.Context(), &eventbridge.DisableRuleInput{Name: &name}); err != nil {
+	if _, err := rulesAt(url).DisableRule(tb.Context(), &eventbridge.DisableRuleInput{Name: &name}); err != nil {
 		tb.Fatal(err)
 	}
 }

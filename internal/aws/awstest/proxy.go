@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.allowed != nil && !slices.Contains(p.allowed, actionOf(operation)) {
 		fault = Denied
 	}
+	if strings.HasSuffix(operation, "Batch") && entriesOf(r) > mostEntries {
+		fault = tooMany
+	}
 	p.mu.Unlock()
 	if fault != nil {
 		fault(w, r, p.forward)
@@ -131,15 +135,30 @@ func operationOf(r *http.Request) string {
 		}
 		return "scheduler:" + map[string]string{http.MethodPost: "Create", http.MethodPut: "Update", http.MethodGet: "Get", http.MethodDelete: "Delete"}[r.Method] + "Schedule"
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return "unknown"
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+	if form, err := url.ParseQuery(string(bodyOf(r))); err == nil && form.Get("Action") != "" {
 		return "sts:" + form.Get("Action")
 	}
 	return "unknown:" + r.Method + " " + r.URL.Path
+}
+
+// mostEntries is how many entries a batch of SQS has at most; moto deletes more all the same.
+const mostEntries = 10
+
+// entriesOf is how many entries a batch of SQS has.
+func entriesOf(r *http.Request) int {
+	var batch struct{ Entries []json.RawMessage }
+	_ = json.Unmarshal(bodyOf(r), &batch) //nolint:errcheck // moto says so.
+	return len(batch.Entries)
+}
+
+// bodyOf is the body of a request, which can be read again; empty where it is cut off.
+func bodyOf(r *http.Request) []byte {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body
 }
 
 // Answer is a fault: an error of AWS with a status and a code.
@@ -168,7 +187,8 @@ var (
 	Expired     = Answer(http.StatusBadRequest, "ExpiredTokenException", "The security token included in the request is expired")
 	Limit       = Answer(http.StatusBadRequest, "LimitExceededException", "The requested resource exceeds the maximum number allowed.")
 	Concurrent  = Answer(http.StatusBadRequest, "ConcurrentModificationException", "There is concurrent modification on a rule, target, archive, or replay.")
-	NotFound    = Answer(http.StatusBadRequest, "ResourceNotFoundException", "Rule does not exist on EventBus default.")
+
+	tooMany = Answer(http.StatusBadRequest, "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
 )
 
 // Cut breaks the connection off before AWS has seen the request.
@@ -191,12 +211,21 @@ func PartlyFailed(code string) Fault {
 
 // After lets AWS do what was asked for, and then calls done before it answers.
 func After(done func()) Fault {
+	return Changed(func(answer []byte) []byte {
+		done()
+		return answer
+	})
+}
+
+// Changed lets AWS do what was asked for, and answers with what change makes of its answer.
+func Changed(change func(answer []byte) []byte) Fault {
 	return func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 		answer := httptest.NewRecorder()
 		forward.ServeHTTP(answer, r)
-		done()
+		body := change(answer.Body.Bytes())
 		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(answer.Code)
-		_, _ = io.Copy(w, answer.Body) //nolint:errcheck // Who asked is gone.
+		_, _ = w.Write(body) //nolint:errcheck // Who asked is gone.
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -190,9 +191,7 @@ func (s *Stub) change(w http.ResponseWriter, in *stubRequest, deletes bool) {
 				for at > 0 && s.expiries[at-1].visible.After(again.visible) {
 					at--
 				}
-				s.expiries = append(s.expiries, nil)
-				copy(s.expiries[at+1:], s.expiries[at:])
-				s.expiries[at] = &again
+				s.expiries = slices.Insert(s.expiries, at, &again)
 			}
 		}
 		if i > 0 {

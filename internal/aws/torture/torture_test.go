@@ -45,6 +45,8 @@ workflow:
   nodes: [{id: n, command: ["true"]}]
 `
 
+func TestMain(m *testing.M) { awstest.Main(m) }
+
 func TestKilledWhileItTakesMessages(t *testing.T) {
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "tminus")
@@ -215,7 +217,6 @@ func (p *process) run(args ...string) {
 	p.t.Helper()
 	p.out = &output{}
 	p.cmd = exec.CommandContext(p.t.Context(), p.binary, args...)
-	p.cmd.Env = append(os.Environ(), awstest.Environ()...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -62,3 +62,12 @@ func Values(rows, columns int) string {
 	row := "(?" + strings.Repeat(",?", columns-1) + ")"
 	return row + strings.Repeat(","+row, rows-1)
 }
+
+// arguments are those of Values for IDs.
+func arguments(ids []int64) []any {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	return args
+}

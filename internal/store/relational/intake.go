@@ -45,9 +45,9 @@ var (
 	}
 )
 
-// intake is the word of one schedule.
+// intake is the word of one schedule, and what it came to.
 type intake struct {
-	*scheduleRow
+	plannedRow
 	*schedule.Intake
 	words []*store.Message
 }
@@ -84,7 +84,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			return err
 		}
 		all := make([]plannedRow, 0, len(intakes))
-		for _, in := range intakes {
+		for i := range intakes {
+			in := &intakes[i]
 			take := func() error {
 				for _, m := range in.words {
 					early, problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] })
@@ -99,7 +100,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 			if err := in.planning(take); err != nil {
 				return fmt.Errorf("%s: %w", in.LaunchPlan, err)
 			}
-			all = append(all, plannedRow{in.scheduleRow, in.Planned(), nil})
+			in.planned = in.Planned()
+			all = append(all, in.plannedRow)
 		}
 		slices.Sort(d.Early)
 		d.Dropped = dropped(nil, all, now)
@@ -170,7 +172,7 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 			continue
 		}
 		slices.SortFunc(those, func(a, b *store.Message) int { return a.Time.Compare(b.Time) })
-		intakes = append(intakes, intake{s, in, those})
+		intakes = append(intakes, intake{plannedRow{scheduleRow: s}, in, those})
 	}
 	for key, those := range words {
 		for _, m := range those {
@@ -249,8 +251,8 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 	if _, err := tx.bulk(ctx, anchorSchedules, anchors, nil); err != nil {
 		return fmt.Errorf("record from when rates count: %w", err)
 	}
+	var ended []int64
 	for _, in := range intakes {
-		planned := in.Planned()
 		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
 			s.Anchor, s.Cursor = in.Anchor, in.From
@@ -259,13 +261,11 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 				return err
 			}
 		}
-		if planned.Next.IsZero() && !in.Next.IsZero() {
-			if err := unrule(ctx, tx, in.ID, now); err != nil {
-				return err
-			}
+		if in.planned.Next.IsZero() && !in.Next.IsZero() {
+			ended = append(ended, in.ID)
 		}
 	}
-	return nil
+	return unrule(ctx, tx, ended, now)
 }
 
 // actionAnchor is the action of a revision with which a rate counts from another instant.
@@ -297,6 +297,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			return err
 		}
 		all := make([]plannedRow, 0, len(due))
+		var ended []int64
 		firings := 0
 		for i := range due {
 			s := &due[i]
@@ -314,9 +315,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			})
 			all = append(all, r)
 			if r.err == nil && r.planned.Next.IsZero() {
-				if err := unrule(ctx, tx, s.ID, now); err != nil {
-					return err
-				}
+				ended = append(ended, s.ID)
 			}
 			if firings += len(r.planned.Firings); firings >= maxBatch {
 				break
@@ -326,7 +325,7 @@ func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a sto
 			return err
 		}
 		a.Dropped = dropped(due, all, now)
-		return nil
+		return unrule(ctx, tx, ended, now)
 	})
 	if err != nil {
 		return store.Advanced{}, err
@@ -394,11 +393,7 @@ func (db *DB) DropDeadLetters(ctx context.Context, ids []int64) (dropped int, er
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	return db.change(ctx, "drop dead letters", "DELETE FROM dead_letters WHERE id IN "+Values(1, len(args)), args...)
+	return db.change(ctx, "drop dead letters", "DELETE FROM dead_letters WHERE id IN "+Values(1, len(ids)), arguments(ids)...)
 }
 
 // RedriveDeadLetter launches the slot that a dead letter is about, and drops it.

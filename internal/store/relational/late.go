@@ -61,12 +61,8 @@ func (db *DB) Timings(ctx context.Context, ids []int64) (map[int64]schedule.Sche
 	if len(ids) == 0 {
 		return map[int64]schedule.Schedule{}, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
 	found, err := collect(ctx, db.reading(), scanListed, "SELECT "+scheduleEntity.columns+" FROM "+scheduleEntity.from+
-		" WHERE s.policy <> '' AND s.id IN "+Values(1, len(args)), args...)
+		" WHERE s.policy <> '' AND s.id IN "+Values(1, len(ids)), arguments(ids)...)
 	if err != nil {
 		return nil, db.failed(ctx, "read schedules", err)
 	}

@@ -75,7 +75,14 @@ func get[T any](ctx context.Context, s session, e *entity, scan func(*sql.Rows) 
 	if e.group != "" {
 		text += " GROUP BY " + e.group
 	}
-	found, err := collect(ctx, s, scan, text, args...)
+	return first(ctx, s, scan, text, args...)
+}
+
+// first reads the first row of a query; store.ErrNotFound where there is none.
+//
+//nolint:ireturn // T is a record.
+func first[T any](ctx context.Context, s session, scan func(*sql.Rows) (T, error), query string, args ...any) (T, error) {
+	found, err := collect(ctx, s, scan, query, args...)
 	if err == nil && len(found) == 0 {
 		err = store.ErrNotFound
 	}

@@ -101,6 +101,27 @@ func collect[T any](ctx context.Context, s session, scan func(*sql.Rows) (T, err
 	return records, nil
 }
 
+// visitEach visits all the rows of a query. An error of visit ends that, and is returned as it is.
+func visitEach[T any](ctx context.Context, db *DB, operation string, scan func(*sql.Rows) (T, error), visit func(T) error, query string, args ...any) error {
+	rows, err := db.reading().query(ctx, query, args...)
+	if err != nil {
+		return db.failed(ctx, operation, err)
+	}
+	var stopped error
+	err = Each(rows, func(rows *sql.Rows) error {
+		record, err := scan(rows)
+		if err != nil {
+			return err
+		}
+		stopped = visit(record)
+		return stopped
+	})
+	if stopped != nil {
+		return stopped
+	}
+	return db.failed(ctx, operation, err)
+}
+
 // Each calls each for all of the rows, and closes them.
 func Each(rows *sql.Rows, each func(*sql.Rows) error) (err error) {
 	defer func() {

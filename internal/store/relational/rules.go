@@ -84,9 +84,12 @@ func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) er
 	return nil
 }
 
-// unrule has whoever keeps time look at a schedule again that does not fire any more.
-func unrule(ctx context.Context, tx transaction, id int64, now time.Time) error {
-	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE schedule_id = ? AND leased_until IS NULL`, micros(now), id)
+// unrule has whoever keeps time look at schedules again that do not fire any more.
+func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
 }
 
@@ -161,15 +164,8 @@ func (db *DB) NextRule(ctx context.Context) (next time.Time, err error) {
 
 // Rule is what is to be held for the schedule of a launch plan.
 func (db *DB) Rule(ctx context.Context, key ident.Key) (store.Rule, error) {
-	operation := "read the rule of " + key.String()
-	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id = "+scheduleID, key.Project, key.Domain, key.Name)
-	if err == nil && len(rules) == 0 {
-		err = store.ErrNotFound
-	}
-	if err != nil {
-		return store.Rule{}, db.failed(ctx, operation, err)
-	}
-	return rules[0], nil
+	r, err := first(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id = "+scheduleID, key.Project, key.Domain, key.Name)
+	return r, db.failed(ctx, "read the rule of "+key.String(), err)
 }
 
 // RulesOf are the rules of schedules, by their numbers.
@@ -178,11 +174,7 @@ func (db *DB) RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, e
 	if len(ids) == 0 {
 		return byID, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id IN "+Values(1, len(args)), args...)
+	rules, err := collect(ctx, db.reading(), scanRule, selectRules+" WHERE r.schedule_id IN "+Values(1, len(ids)), arguments(ids)...)
 	for _, r := range rules {
 		byID[r.ScheduleID] = r
 	}
@@ -191,23 +183,7 @@ func (db *DB) RulesOf(ctx context.Context, ids []int64) (map[int64]store.Rule, e
 
 // EachRule visits all rules.
 func (db *DB) EachRule(ctx context.Context, visit func(store.Rule) error) error {
-	rows, err := db.reading().query(ctx, selectRules+" ORDER BY r.schedule_id")
-	if err != nil {
-		return db.failed(ctx, "list rules", err)
-	}
-	var stopped error
-	err = Each(rows, func(rows *sql.Rows) error {
-		r, err := scanRule(rows)
-		if err != nil {
-			return err
-		}
-		stopped = visit(r)
-		return stopped
-	})
-	if stopped != nil {
-		return stopped
-	}
-	return db.failed(ctx, "list rules", err)
+	return visitEach(ctx, db, "list rules", scanRule, visit, selectRules+" ORDER BY r.schedule_id")
 }
 
 // RenewRules makes rules due that nobody is at.
@@ -218,9 +194,7 @@ func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renew
 			return 0, nil
 		}
 		statement += ` AND schedule_id IN ` + Values(1, len(ids))
-		for _, id := range ids {
-			args = append(args, id)
-		}
+		args = append(args, arguments(ids)...)
 	}
 	return db.change(ctx, "renew rules", statement, args...)
 }

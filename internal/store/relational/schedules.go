@@ -103,23 +103,7 @@ func (db *DB) EachSchedule(ctx context.Context, q store.Query, visit func(schedu
 	if err != nil {
 		return fmt.Errorf("list schedules: %w", err)
 	}
-	rows, err := db.reading().query(ctx, text, args...)
-	if err != nil {
-		return db.failed(ctx, "list schedules", err)
-	}
-	var stopped error
-	err = Each(rows, func(rows *sql.Rows) error {
-		s, err := scanListed(rows)
-		if err != nil {
-			return err
-		}
-		stopped = visit(s)
-		return stopped
-	})
-	if stopped != nil {
-		return stopped
-	}
-	return db.failed(ctx, "list schedules", err)
+	return visitEach(ctx, db, "list schedules", scanListed, visit, text, args...)
 }
 
 // scheduleID finds the schedule of a launch plan by its name.
