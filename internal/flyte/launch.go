@@ -25,11 +25,15 @@ import (
 // Executions is the database as a Launcher sees it; package storetest says what
 // each method promises.
 type Executions interface {
+	Elsewhere
 	Now(ctx context.Context) (time.Time, error)
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
 	CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error)
-	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
+}
+
+// Elsewhere keeps what is known of executions on a Flyte.
+type Elsewhere interface {
 	ClaimElsewhere(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Execution, error)
 	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
 	NextElsewhere(ctx context.Context) (time.Time, error)
@@ -245,10 +249,10 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	defer cancel()
 	_, err := l.admin.CreateExecution(ctx, r)
 	if status.Code(err) == codes.AlreadyExists {
-		err = l.same(ctx, f, r)
+		err = l.same(ctx, r, err)
 	} else if err != nil && f.Reason != "" && !undelivered(err) {
 		// An attempt before may have come through, and this one be refused for good.
-		if found := l.same(ctx, f, r); found == nil || undelivered(found) {
+		if found := l.same(ctx, r, err); found == nil || undelivered(found) {
 			err = found
 		}
 	}
@@ -294,14 +298,19 @@ func explain(err error) string {
 	return fmt.Sprintf("Flyte: %s: %s", s.Code(), s.Message())
 }
 
-// same finds out whether an execution that is there is the one that was asked for.
-func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+// crowded is how flyteadmin says that a launch plan's concurrency_policy left a
+// launch out. The code is that of an execution that is there (execution_manager.go).
+const crowded = "concurrency limit ("
+
+// same finds out whether the execution that was asked for is there, which was
+// refused with an answer.
+func (l *Launcher) same(ctx context.Context, r *admin.ExecutionCreateRequest, answer error) error {
 	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
 	switch {
-	case status.Code(err) == codes.NotFound && f.MaxRunning > 0:
-		return fmt.Errorf("%w by Flyte: the launch plan's concurrency_policy lets no more executions run at once", schedule.ErrSkipped)
+	case status.Code(err) == codes.NotFound && strings.Contains(strings.ToLower(status.Convert(answer).Message()), crowded):
+		return fmt.Errorf("%w by Flyte: %s", schedule.ErrSkipped, status.Convert(answer).Message())
 	case status.Code(err) == codes.NotFound:
-		return errors.New("Flyte says that it exists, and that it does not")
+		return answer
 	case err != nil:
 		return err
 	}
