@@ -126,6 +126,30 @@ func TestMovePaths(t *testing.T) {
 	}
 }
 
+func TestUnpackIn(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{
+			"pyflyte-fast-execute --additional-distribution file:///u/a.tar.gz --dest-dir /root -- pyflyte-execute --dest-dir /x",
+			"pyflyte-fast-execute --additional-distribution file:///u/a.tar.gz --dest-dir /work -- pyflyte-execute --dest-dir /x",
+		},
+		{"/venv/bin/pyflyte-fast-execute --dest-dir=/root -- a", "/venv/bin/pyflyte-fast-execute --dest-dir=/work -- a"},
+		{"env X=1 pyflyte-fast-execute --dest-dir . -- a", "env X=1 pyflyte-fast-execute --dest-dir /work -- a"},
+		{"pyflyte-fast-execute --additional-distribution x -- a", "pyflyte-fast-execute --additional-distribution x -- a"},
+		{"pyflyte-fast-execute --dest-dir", "pyflyte-fast-execute --dest-dir"},
+		{"pyflyte-execute --dest-dir /root", "pyflyte-execute --dest-dir /root"},
+		{"tar --dest-dir /root -- pyflyte-fast-execute", "tar --dest-dir /root -- pyflyte-fast-execute"},
+		{"", ""},
+	} {
+		in := strings.Fields(test.in)
+		if got := strings.Join(unpackIn("/work", in), " "); got != test.want {
+			t.Errorf("%q became %q, want %q", test.in, got, test.want)
+		}
+		if strings.Join(in, " ") != test.in {
+			t.Errorf("%q was changed", test.in)
+		}
+	}
+}
+
 func TestElement(t *testing.T) {
 	long := strings.Repeat("n0-0-", 30) + "n1"
 	for _, test := range []struct{ name, want string }{
