@@ -247,12 +247,18 @@ func brief(value string) string {
 	return short
 }
 
-// failure is the first line of a serialized ExecutionError's message.
+// failure is the line of a serialized ExecutionError's message that says the
+// most: the first, or the last where that only announces what follows, as those
+// of Python's tracebacks do.
 func failure(serialized []byte) string {
 	var e core.ExecutionError
 	if err := proto.Unmarshal(serialized, &e); err != nil {
 		return "error cannot be read: " + err.Error()
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(e.GetMessage()), "\n")
-	return first
+	message := strings.TrimSpace(e.GetMessage())
+	first, _, _ := strings.Cut(message, "\n")
+	if !strings.HasSuffix(strings.TrimSpace(first), ":") {
+		return first
+	}
+	return strings.TrimSpace(message[strings.LastIndexByte(message, '\n')+1:])
 }
