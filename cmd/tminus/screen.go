@@ -19,6 +19,7 @@ import (
 	"tminus.dev/gen/flyteidl/core"
 	"tminus.dev/internal/literal"
 	"tminus.dev/internal/manifest"
+	"tminus.dev/internal/runner"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
@@ -247,18 +248,11 @@ func brief(value string) string {
 	return short
 }
 
-// failure is the line of a serialized ExecutionError's message that says the
-// most: the first, or the last where that only announces what follows, as those
-// of Python's tracebacks do.
+// failure is a serialized ExecutionError in one line.
 func failure(serialized []byte) string {
 	var e core.ExecutionError
 	if err := proto.Unmarshal(serialized, &e); err != nil {
 		return "error cannot be read: " + err.Error()
 	}
-	message := strings.TrimSpace(e.GetMessage())
-	first, _, _ := strings.Cut(message, "\n")
-	if !strings.HasSuffix(strings.TrimSpace(first), ":") {
-		return first
-	}
-	return strings.TrimSpace(message[strings.LastIndexByte(message, '\n')+1:])
+	return runner.Gist(e.GetMessage())
 }

@@ -5,10 +5,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"google.golang.org/protobuf/proto"
-
-	"tminus.dev/gen/flyteidl/core"
 )
 
 // stalled is a terminal that takes nothing until it is told to.
@@ -50,23 +46,6 @@ func TestOutputDoesNotSteerTheTerminal(t *testing.T) {
 	} {
 		if got := printable(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
-		}
-	}
-}
-
-func TestAFailureIsOneLine(t *testing.T) {
-	for message, want := range map[string]string{
-		"node n0: exit status 3: no space left\non device\n": "node n0: exit status 3: no space left",
-		"node n0: Trace:\n\n    Traceback (most recent call last):\n      File \"till.py\", line 3\n\nMessage:\n\n    ValueError: no cheques\n": "ValueError: no cheques",
-		"node n0:": "node n0:",
-		"":         "",
-	} {
-		serialized, err := proto.Marshal(&core.ExecutionError{Message: message})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := failure(serialized); got != want {
-			t.Errorf("%q became %q, want %q", message, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,24 +11,28 @@ import (
 // was registered fast, and then runs it (flytekit/bin/entrypoint.py).
 const fastExecute = "pyflyte-fast-execute"
 
-// unpackIn has a task that was registered fast unpack its code in dir. Its
-// command names a folder of the image for that, /root unless somebody said
-// otherwise. On this machine it would be one folder for the code of all
-// versions, and somebody's home. Other commands stay as they are.
-func unpackIn(dir string, argv []string) []string {
+// unpack has a task that was registered fast unpack its code in its working
+// directory and find it there. Its command names a folder of the image for that,
+// /root unless somebody said otherwise, and its image has Python look there. On
+// this machine it would be one folder for the code of all versions, and
+// somebody's home. Other commands stay as they are.
+func (c *command) unpack() {
 	const flag = "--dest-dir"
-	at := slices.IndexFunc(argv, func(s string) bool { return filepath.Base(s) == fastExecute })
+	at := slices.IndexFunc(c.argv, func(s string) bool { return filepath.Base(s) == fastExecute })
 	if at < 0 {
-		return argv
+		return
 	}
-	argv = slices.Clone(argv)
-	for i := at + 1; i < len(argv) && argv[i] != "--"; i++ { // What follows is the command that runs the code.
+	for i := at + 1; i < len(c.argv) && c.argv[i] != "--"; i++ { // What follows is the command that runs the code.
 		switch {
-		case strings.HasPrefix(argv[i], flag+"="):
-			argv[i] = flag + "=" + dir
-		case argv[i-1] == flag:
-			argv[i] = dir
+		case strings.HasPrefix(c.argv[i], flag+"="):
+			c.argv[i] = flag + "=" + c.dir
+		case c.argv[i-1] == flag:
+			c.argv[i] = c.dir
 		}
 	}
-	return argv
+	path := c.dir
+	if before := c.env.get("PYTHONPATH"); before != "" {
+		path = before + string(os.PathListSeparator) + c.dir
+	}
+	c.env.set("PYTHONPATH", path)
 }
