@@ -14,16 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-
 // withFlytekit has this process, and so the tasks that it runs, find flytekit,
-// which make test installs, and nothing of what the user keeps at home.
+// which make test installs, and nothing of what the user keeps at home. It
+// returns a folder with a project of flytekit's.
 func withFlytekit(t *testing.T) string {
 	t.Helper()
-	bin, err := exec.CommandContext(t.Context(), "../../scripts/install-flytekit").Output()
-	if err != nil {
-		t.Fatalf("install flytekit: %v", err)
-	}
-	t.Setenv("PATH", strings.TrimSpace(string(bin))+string(os.PathListSeparator)+os.Getenv("PATH"))
+	bin := strings.TrimSpace(runIn(t, "../..", "scripts/install-flytekit"))
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	t.Setenv("HOME", t.TempDir())
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/flytekit")); err != nil {
@@ -35,7 +32,7 @@ func withFlytekit(t *testing.T) string {
 // runIn runs a program in dir to its end, and returns what it wrote to standard output.
 func runIn(t *testing.T, dir, program string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir

@@ -43,7 +43,7 @@ told["version of the workflow"] = remote.fetch_workflow(name="shop.till.refusing
 of_plan = remote.execute(plan, inputs={"b": 5}, execution_name_prefix="by-hand")
 of_workflow = remote.execute(remote.fetch_workflow(name="shop.till.refusing", version="v1"), inputs={"what": "a cheque"})
 of_task = remote.execute(remote.fetch_task(name="shop.till.read", version="v1"), inputs={"receipt": FlyteFile(upload)})
-hanging = remote.execute(remote.fetch_launch_plan(name="shop.till.waiting", version="v1"), inputs={"seconds": 3600})
+hanging = remote.execute(remote.fetch_launch_plan(name="shop.till.waiting", version="v1"), inputs={"seconds": 600})
 
 done = wait(of_plan)
 told["launch plan"] = {"phase": phase(done), "inputs": values(done.inputs), "outputs": values(done.outputs)}
