@@ -25,7 +25,7 @@ told = {}
 
 
 def wait(execution):
-    return remote.wait(execution, poll_interval=timedelta(seconds=0.2), timeout=timedelta(minutes=2))
+    return remote.wait(execution, poll_interval=timedelta(seconds=0.2), timeout=timedelta(minutes=5))
 
 
 def phase(execution):
