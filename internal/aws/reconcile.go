@@ -302,13 +302,14 @@ func (r *Reconciler) place(plan ident.Key) place {
 }
 
 // review makes due what was put under another configuration, or could not be
-// under the one of before.
+// under the one of before, and what is there though nothing is to be.
 func (r *Reconciler) review(ctx context.Context) error {
 	var stale []int64
 	if err := r.held.EachRule(ctx, func(rule store.Rule) error {
 		h, err := holdingOf(rule)
 		moved := rule.Active && rule.Held != "" && (h.place != r.place(rule.LaunchPlan.Key) || h.Settings != r.cfg.settings())
-		if err != nil || moved || rule.Error != "" {
+		unwanted := !rule.Active && rule.Held != ""
+		if err != nil || moved || unwanted || rule.Error != "" {
 			stale = append(stale, rule.ScheduleID)
 		}
 		return nil

@@ -32,7 +32,7 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			}
 			statement, args := ruleEach, []any{micros(now), micros(now)}
 			if k == store.KeeperLocal {
-				statement, args = `UPDATE rules SET due_at = ? WHERE held <> '' AND leased_until IS NULL`, args[:1]
+				statement, args = ruleLook+` WHERE held <> ''`, args[:1]
 			}
 			if _, err := tx.exec(ctx, statement, args...); err != nil {
 				return err
@@ -66,9 +66,11 @@ func (db *DB) Awake(ctx context.Context) (at time.Time, err error) {
 
 const (
 	ruleColumns = `INSERT INTO rules (schedule_id, generation, applied, tried, attempts, due_at, changed_at, held, error) `
-	// What somebody is at is done again when he has settled it, or his lease is over.
+	// What somebody is at is due when his lease is over. If it is to be looked at again
+	// whatever he settles, it is due an instant later, by which settling tells.
 	ruleAgain = ` ON CONFLICT (schedule_id) DO UPDATE SET generation = excluded.generation, attempts = 0,
-		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.due_at END`
+		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.leased_until + 1 END`
+	ruleLook = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
 	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
 		FROM engine WHERE keeper <> 'local'` + ruleAgain
 	ruleMissing = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules s
@@ -89,7 +91,7 @@ func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) err
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
+	_, err := tx.exec(ctx, ruleLook+` WHERE schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
 }
 
@@ -138,7 +140,7 @@ var settleRules = &Bulk{
 		columns(Int, "schedule_id, generation, tried, attempts, due_at, lease, now"),
 		columns(Text, "held, error")...),
 	text: `UPDATE rules SET applied = CASE WHEN v.error = '' THEN v.generation ELSE rules.applied END, tried = v.tried, attempts = v.attempts,
-			due_at = CASE WHEN rules.generation = v.generation THEN v.due_at ELSE v.now END, leased_until = NULL, changed_at = v.now, held = v.held, error = v.error
+			due_at = CASE WHEN rules.due_at = rules.leased_until THEN v.due_at ELSE v.now END, leased_until = NULL, changed_at = v.now, held = v.held, error = v.error
 		FROM v WHERE rules.schedule_id = v.schedule_id AND rules.leased_until = v.lease`,
 }
 
