@@ -245,7 +245,7 @@ func (r *Reconciler) apply(ctx context.Context, rule *store.Rule, tried bool) er
 	want := r.place(rule.LaunchPlan.Key)
 	if rule.Held != "" && (!rule.Active || before.place != want) {
 		// Its region, API, group or prefix is another now, or it is to go.
-		if err := r.remove(ctx, before.place); err != nil {
+		if err := r.disown(ctx, before.place, rule.LaunchPlan.Key); err != nil {
 			return err
 		}
 		rule.Held = ""
@@ -267,10 +267,8 @@ func (r *Reconciler) apply(ctx context.Context, rule *store.Rule, tried bool) er
 	if err != nil {
 		return err
 	}
-	if rule.Held == "" {
-		if err := r.own(ctx, s, e); err != nil {
-			return err
-		}
+	if err := r.own(ctx, s, e); err != nil {
+		return err
 	}
 	if err := s.put(ctx, e); err != nil {
 		if kindOf(err) == gone {
@@ -345,20 +343,20 @@ func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
 	return e, err
 }
 
-// own makes sure that nothing of somebody else is overwritten. Those who may not
-// look go on: the name is a hash of the launch plan's.
+// own makes sure that nothing of somebody else is overwritten, what was tminus's before
+// included. Those who may not look go on: the name is a hash of the launch plan's.
 func (r *Reconciler) own(ctx context.Context, s service, e entry) error {
-	there, ok, err := s.look(ctx, e.name)
+	description, ok, err := s.describe(ctx, e.name)
 	switch {
-	case err != nil && kindOf(err) == denied && codeOf(err) != "" && there.name == "":
+	case err != nil && kindOf(err) == denied && codeOf(err) != "":
 		r.blind.Do(func() {
 			r.log.InfoContext(ctx, "AWS does not let tminus look at rules, so it puts its own without looking whether one of that name is somebody else's", slog.Any("error", err))
 		})
 		return nil
-	case err != nil && there.name == "":
+	case err != nil:
 		return explain("look at "+e.name, err)
-	case ok && there.description != e.description:
-		return invalid.Field("scheduler.eventScheduler.scheduleNamePrefix", "AWS has %s already, and it is not tminus's (%q); use another prefix, or remove it", e.name, short(there.description))
+	case ok && description != e.description:
+		return invalid.Field("scheduler.eventScheduler.scheduleNamePrefix", "AWS has %s already, and it is not tminus's (%q); use another prefix, or remove it", e.name, short(description))
 	}
 	return nil
 }
@@ -369,20 +367,12 @@ func (r *Reconciler) disown(ctx context.Context, at place, plan ident.Key) error
 	if err != nil {
 		return err
 	}
-	there, ok, err := s.look(ctx, at.Name)
+	description, ok, err := s.describe(ctx, at.Name)
 	if err != nil && kindOf(err) != denied {
 		return explain("look at "+at.Name, err)
 	}
-	if err == nil && (!ok || there.description != Description(plan)) {
+	if err == nil && (!ok || description != Description(plan)) {
 		return nil
-	}
-	return r.remove(ctx, at)
-}
-
-func (r *Reconciler) remove(ctx context.Context, at place) error {
-	s, err := r.service(ctx, at)
-	if err != nil {
-		return err
 	}
 	return explain("remove "+at.Name, s.remove(ctx, at.Name))
 }

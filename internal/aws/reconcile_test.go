@@ -322,6 +322,60 @@ func TestNobodyElsesRuleIsTouched(t *testing.T) {
 	}
 }
 
+// TestWhatSomebodyElseMadeOfARuleIsTheirs has somebody put a rule under the name of one of tminus's, before it or after it.
+func TestWhatSomebodyElseMadeOfARuleIsTheirs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// after says that tminus had put its own before.
+		after bool
+		do    func(c *cloud, r *aws.Reconciler, plan ident.ID)
+		// refused says that tminus says so; else it is done with the rule.
+		refused bool
+	}{
+		{"deactivated after it was refused", false, func(c *cloud, r *aws.Reconciler, plan ident.ID) {
+			c.settled(r, plan.Key, true)
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+		}, false},
+		{"put again", true, func(c *cloud, r *aws.Reconciler, _ ident.ID) {
+			_, err := r.Sync(c.t.Context(), nil)
+			c.must(err)
+		}, true},
+		{"paused", true, func(c *cloud, _ *aws.Reconciler, plan ident.ID) {
+			c.must(c.db.Pause(c.t.Context(), plan.Key, "maintenance", time.Time{}, by(time.Now())))
+		}, true},
+		{"deactivated", true, func(c *cloud, _ *aws.Reconciler, plan ident.ID) {
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newCloud(t)
+			w.proxy.Always("events:ListTargetsByRule", awstest.Denied) // It can be told without.
+			r, stop := w.start()
+			defer stop()
+			plan := planID("nightly-report", "v1")
+			theirs := awstest.Rule{Name: aws.RuleName(w.cfg.ScheduleNamePrefix, plan.Key), Description: "somebody's", Expression: "rate(1 day)"}
+			if !c.after {
+				awstest.PutRule(t, w.moto, theirs)
+			}
+			w.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			if c.after {
+				w.settled(r, plan.Key, false)
+				awstest.PutRule(t, w.moto, theirs)
+			}
+			c.do(w, r, plan)
+			if rule := w.settled(r, plan.Key, c.refused); c.refused && !strings.Contains(rule.Error, "it is not tminus's") {
+				t.Errorf("the error is %q", rule.Error)
+			}
+			there := awstest.RulesOf(t, w.moto, w.cfg.ScheduleNamePrefix)
+			if len(there) != 1 || there[0].Description != theirs.Description || there[0].Expression != theirs.Expression || there[0].Disabled {
+				t.Errorf("AWS holds %+v, want somebody's", there)
+			}
+		})
+	}
+}
+
 // TestAnotherConfigurationMovesRules restarts with another prefix, API and role.
 func TestAnotherConfigurationMovesRules(t *testing.T) {
 	t.Parallel()

@@ -71,6 +71,17 @@ func (r rules) remove(ctx context.Context, name string) error {
 	return err
 }
 
+func (r rules) describe(ctx context.Context, name string) (description string, ok bool, err error) {
+	rule, err := r.client.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})
+	if err != nil && kindOf(err) == gone {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return sdk.ToString(rule.Description), true, nil
+}
+
 func (r rules) look(ctx context.Context, name string) (e entry, ok bool, err error) {
 	rule, err := r.client.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})
 	if err != nil && kindOf(err) == gone {

@@ -75,6 +75,11 @@ func (s schedules) remove(ctx context.Context, name string) error {
 	return err
 }
 
+func (s schedules) describe(ctx context.Context, name string) (description string, ok bool, err error) {
+	e, ok, err := s.look(ctx, name)
+	return e.description, ok, err
+}
+
 func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err error) {
 	got, err := s.client.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: &name, GroupName: &s.group})
 	if err != nil && kindOf(err) == gone {

@@ -29,6 +29,8 @@ type service interface {
 	put(ctx context.Context, e entry) error
 	// remove has nothing held under a name; it is no error if nothing is.
 	remove(ctx context.Context, name string) error
+	// describe is the description of what is held under a name, which tells whose it is; ok is false where nothing is.
+	describe(ctx context.Context, name string) (description string, ok bool, err error)
 	// look is what is held under a name; ok is false where nothing is.
 	look(ctx context.Context, name string) (e entry, ok bool, err error)
 	// list visits the names of all that begin with a prefix.
