@@ -57,6 +57,16 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 	for _, rule := range rules {
 		name := RuleName(r.cfg.ScheduleNamePrefix, rule.LaunchPlan.Key)
 		ours[name] = true
+		held, err := holdingOf(rule)
+		if err != nil {
+			return c, err
+		}
+		for _, at := range held.places() {
+			if at != r.place(rule.LaunchPlan.Key) {
+				c.Differences = append(c.Differences, Difference{at.Name, rule.LaunchPlan.Key, Unwanted,
+					fmt.Sprintf("it is to be removed: another configuration put %s, whose permissions it takes", at)})
+			}
+		}
 		if !rule.Active && rule.Held == "" && !rule.Tried {
 			continue // Nothing was ever there.
 		}

@@ -414,6 +414,72 @@ func TestAnotherConfigurationMovesRules(t *testing.T) {
 	}
 }
 
+// TestRulesMoveWithoutThePermissionsOfBefore changes the prefix and the policy with
+// it, so that nothing under the old names may be touched until somebody allows it.
+func TestRulesMoveWithoutThePermissionsOfBefore(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(c *cloud, r *aws.Reconciler, plan ident.ID) []string{
+		"and are removed once somebody allows it": func(c *cloud, r *aws.Reconciler, plan ident.ID) []string {
+			c.proxy.DenyNames("")
+			_, err := r.Sync(c.t.Context(), nil)
+			c.must(err)
+			c.settled(r, plan.Key, false)
+			return []string{"863337312034735171 cron(0 10 * * ? *)"}
+		},
+		"and are deactivated meanwhile": func(c *cloud, r *aws.Reconciler, plan ident.ID) []string {
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+			if rule := c.settled(r, plan.Key, true); !strings.Contains(rule.Error, "which another configuration put and whose permissions it takes: AccessDenied") {
+				c.t.Errorf("the error is %q", rule.Error)
+			}
+			c.expect("deactivated")
+			c.proxy.DenyNames("")
+			_, err := r.Sync(c.t.Context(), &plan.Key)
+			c.must(err)
+			c.settled(r, plan.Key, false)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			plan := planID("nightly-report", "v1")
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			r, stop := c.start()
+			c.settled(r, plan.Key, false)
+			stop()
+			before := aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key)
+			c.proxy.DenyNames(before)
+			c.cfg.ScheduleNamePrefix += "b"
+			r, stop = c.start()
+			defer stop()
+			var rule store.Rule
+			awstest.Until(t, 20*time.Second, "put under its new name", func() bool {
+				r.Wake()
+				var err error
+				rule, err = c.db.Rule(t.Context(), plan.Key)
+				c.must(err)
+				return rule.InStep() && rule.Attempts > 0
+			})
+			c.expect("moved", "863337312034735171 cron(0 10 * * ? *)")
+			if rule.DueAt.IsZero() || !strings.Contains(rule.Held, before) {
+				t.Errorf("what is left is not tried again: %+v", rule)
+			}
+			diff, err := r.Diff(t.Context())
+			if err != nil || len(diff.Differences) != 1 || diff.Differences[0].What != aws.Unwanted || diff.Differences[0].Name != before {
+				t.Errorf("the difference is %+v (%v)", diff, err)
+			}
+			want := end(c, r, plan)
+			c.expect("in the end", want...)
+			if left := awstest.RulesOf(t, c.moto, before); len(left) > 0 {
+				t.Errorf("left behind: %+v", left)
+			}
+			if diff, err := r.Diff(t.Context()); err != nil || len(diff.Differences) != 0 {
+				t.Errorf("the difference is %+v (%v)", diff, err)
+			}
+		})
+	}
+}
+
 // TestItMayEndBetweenAnyTwoCalls stops a reconciler at each of its calls in turn,
 // so that nobody records what it did, and has another one go on.
 func TestItMayEndBetweenAnyTwoCalls(t *testing.T) {
