@@ -3,13 +3,10 @@ package aws
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -321,80 +318,20 @@ func (d *doctor) attributes(ctx context.Context) {
 		return // EventBridge Scheduler sends with the role.
 	}
 	const check, fix = "queue policy", "set the access policy of the queue that `tminus aws policy` prints"
-	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things()); {
-	case !allowed:
+	switch access, err := accessOf(a["Policy"], d.s.TargetName, d.s.things()); {
+	case err != nil:
+		d.unknown(check, err.Error(), fix)
+	case access.denied != "":
+		d.fail(check, access.denied+" keeps all rules from sending to the queue", fix)
+	case access.unclear != "":
+		d.unknown(check, access.unclear+" has conditions that only AWS can judge", "see that rules of these names may send, or "+fix)
+	case !access.allowed:
 		d.fail(check, "it does not let rules of these names send to the queue", fix)
-	case !narrow:
-		d.unknown(check, "it lets any rule send, whosever it is", fix)
+	case access.wide != "":
+		d.unknown(check, access.wide+" lets other rules send as well", fix)
 	default:
 		d.pass(check, "it lets rules of these names send, and no others")
 	}
-}
-
-// allows says whether a queue's policy lets rules send, and whether it names which.
-func allows(policy, queue, rules string) (allowed, narrow bool) {
-	var p struct {
-		Statement list[struct {
-			Effect           string
-			Principal        json.RawMessage
-			Action, Resource list[string]
-			Condition        map[string]map[string]list[string]
-		}]
-	}
-	if json.Unmarshal([]byte(policy), &p) != nil {
-		return false, false
-	}
-	for _, s := range p.Statement {
-		principal := string(s.Principal)
-		names := strings.Contains(principal, `"events.amazonaws.com"`) || strings.Contains(principal, `"*"`)
-		action := slices.ContainsFunc(s.Action, func(a string) bool {
-			return a == "*" || strings.EqualFold(a, "sqs:*") || strings.EqualFold(a, "sqs:SendMessage")
-		})
-		resource := slices.ContainsFunc(s.Resource, func(r string) bool { return matches(r, queue) })
-		if s.Effect != "Allow" || !names || !action || !resource {
-			continue
-		}
-		limited, fits := false, false
-		for _, keys := range s.Condition {
-			for key, patterns := range keys {
-				if strings.EqualFold(key, "aws:SourceArn") {
-					limited = true
-					fits = fits || slices.ContainsFunc(patterns, func(p string) bool { return matches(p, rules) })
-				}
-			}
-		}
-		switch {
-		case !limited:
-			allowed = true
-		case fits:
-			return true, true
-		}
-	}
-	return allowed, false
-}
-
-// matches says that a pattern of IAM covers another pattern, or a name.
-func matches(pattern, name string) bool {
-	// In these * is any text; path.Match's stops at slashes.
-	plain := strings.NewReplacer("/", "|")
-	ok, err := path.Match(plain.Replace(pattern), plain.Replace(name))
-	return err == nil && ok
-}
-
-// list is one value or several, as policies have them.
-type list[T any] []T
-
-// UnmarshalJSON reads either.
-func (l *list[T]) UnmarshalJSON(b []byte) error {
-	var many []T
-	if json.Unmarshal(b, &many) == nil {
-		*l = many
-		return nil
-	}
-	var one T
-	err := json.Unmarshal(b, &one)
-	*l = list[T]{one}
-	return err
 }
 
 // receives tries the calls of the executor: it takes at most one message, which

@@ -104,7 +104,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a queue that lets other rules send", func(p *patient) {
 			p.policy(strings.Replace(least, `"Resource"`, `"Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:events:us-east-1:123456789012:rule/other"}},"Resource"`, 1))
 		}, []string{"queue policy fail: it does not let rules"}, false},
-		{"a queue that lets all rules send", func(p *patient) { p.policy(least) }, []string{"queue policy cannot tell: it lets any rule send"}, true},
+		{"a queue that lets all rules send", func(p *patient) { p.policy(least) }, []string{"queue policy cannot tell: statement 1 lets other rules send as well"}, true},
 		{"no permission to receive", func(p *patient) { p.proxy.Always("sqs:ReceiveMessage", awstest.Denied) }, []string{"receive fail: AccessDeniedException"}, false},
 		{"no permission to delete", func(p *patient) { p.proxy.Always("sqs:DeleteMessage", awstest.Denied) }, []string{"delete fail: AccessDeniedException"}, false},
 	} {
