@@ -3,7 +3,6 @@ package aws
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -335,9 +334,10 @@ func (d *doctor) attributes(ctx context.Context) {
 }
 
 // receives tries the calls of the executor: it takes at most one message, which
-// stays visible to others, and deletes none.
+// others see again a second later, and deletes none. The SDK knows no timeout of
+// zero here: it leaves it out, and the queue's own would hide the message.
 func (d *doctor) receives(ctx context.Context) {
-	if _, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: 1, VisibilityTimeout: 0}); err != nil {
+	if _, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: 1, VisibilityTimeout: 1}); err != nil {
 		d.fail("receive", said(err), permit)
 	} else {
 		d.pass("receive", "sqs:ReceiveMessage is allowed")
@@ -362,11 +362,8 @@ func (d *doctor) permitted(check, action string, err error) {
 	d.pass(check, "%s is allowed", action)
 }
 
-const (
-	// probeLimit is how long a message may take from AWS to the queue, and probeLook how often it is looked for.
-	probeLimit = 3 * time.Minute
-	probeLook  = 2 * time.Second
-)
+// probeLimit is how long a message may take from AWS to the queue.
+const probeLimit = 3 * time.Minute
 
 // endToEnd has AWS send a message, and waits for it in the queue. An executor
 // that reads the queue leaves it there.
@@ -392,29 +389,30 @@ func (d *doctor) endToEnd(ctx context.Context) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
+	seen := make(map[string]int)
 	for {
-		found, err := d.find(ctx)
+		found, err := d.find(ctx, seen)
 		if found {
 			d.pass(check, "a message came through in %s", time.Since(begun).Round(time.Second))
 			return
 		}
-		if err == nil {
-			err = sleep(ctx, probeLook)
-		}
 		if err != nil {
-			seen := fmt.Sprintf("no message came within %s", probeLimit)
-			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-				seen = said(err)
+			why := fmt.Sprintf("no message came within %s", probeLimit)
+			if ctx.Err() == nil {
+				why = said(err)
 			}
-			d.fail(check, seen, "see that the access policy of the queue lets AWS send (and the key's policy, if it is encrypted), and that the role does")
+			d.fail(check, why, "see that the access policy of the queue lets AWS send (and the key's policy, if it is encrypted), and that the role does")
 			return
 		}
 	}
 }
 
-// find looks for the probe among the messages of the queue, and gives back the others.
-func (d *doctor) find(ctx context.Context) (found bool, err error) {
-	out, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: receiveMost, VisibilityTimeout: 5, WaitTimeSeconds: 1})
+// find looks for the probe among the messages of the queue, and gives back the
+// others. seen counts how often it has met each of those: the first time an executor
+// that reads the queue has it at once, and if none does it is hidden for longer each
+// time, as each receive brings it nearer to the queue's dead-letter queue.
+func (d *doctor) find(ctx context.Context, seen map[string]int) (found bool, err error) {
+	out, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: receiveMost, VisibilityTimeout: 5, WaitTimeSeconds: int32(longPoll / time.Second)})
 	if err != nil {
 		return false, err
 	}
@@ -426,7 +424,10 @@ func (d *doctor) find(ctx context.Context) (found bool, err error) {
 			}
 			continue
 		}
-		if _, err := d.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &d.url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0}); err != nil {
+		id := sdk.ToString(m.MessageId)
+		hidden := int32(1) << min(seen[id], 10) >> 1 // Seconds: 0, 1, 2, 4 and so on.
+		seen[id]++
+		if _, err := d.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &d.url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: hidden}); err != nil {
 			return found, err
 		}
 	}

@@ -1,9 +1,14 @@
 package aws_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,5 +166,63 @@ func TestDoctorGoesTheWholeWay(t *testing.T) {
 				t.Errorf("%d messages are left, want that of somebody else", n)
 			}
 		})
+	}
+}
+
+// TestDoctorHidesNoMessageForLong has a message of somebody else in the queue, whose
+// own visibility timeout is half a minute.
+func TestDoctorHidesNoMessageForLong(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.queue.Send(t, body(t, "somebody", time.Now()))
+	if got, _, ok := p.examine(false); !ok || len(got) > 0 {
+		t.Errorf("it finds %q", got)
+	}
+	awstest.Until(t, 15*time.Second, "visible", func() bool {
+		out, err := p.queue.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &p.queue.URL})
+		return err == nil && len(out.Messages) == 1
+	})
+}
+
+// TestDoctorUsesUpFewReceives waits for a message that does not come, in a queue
+// that nobody reads: what is there is hidden for longer each time it turns up.
+func TestDoctorUsesUpFewReceives(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.queue.Send(t, body(t, "somebody", time.Now()))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	var hidden []int
+	p.proxy.Always("sqs:ChangeMessageVisibility", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		var in struct {
+			ReceiptHandle     string
+			VisibilityTimeout int
+		}
+		if err := json.Unmarshal(text, &in); err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		forward.ServeHTTP(w, r)
+		if in.ReceiptHandle == "nobodys-receipt" {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if hidden = append(hidden, in.VisibilityTimeout); len(hidden) == 5 {
+			cancel()
+		}
+	})
+	if aws.Examine(ctx, &p.s, &p.e, true, func(aws.Finding) {}) {
+		t.Error("it finds the message that nobody sent")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff([]int{0, 1, 2, 4, 8}, hidden); diff != "" {
+		t.Errorf("seconds for which the message was hidden (-want +got):\n%s", diff)
 	}
 }
