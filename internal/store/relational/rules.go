@@ -13,8 +13,8 @@ import (
 // KeepTime says who keeps the time of all schedules from now on.
 func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error) {
 	err = db.update(ctx, "say who keeps time", func(tx transaction) error {
-		var before store.Keeper
-		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.lockRows("engine")).Scan(&before); err != nil {
+		before, err := haveRules(ctx, tx)
+		if err != nil {
 			return err
 		}
 		if before == k && k != store.KeeperLocal {
@@ -70,17 +70,37 @@ const (
 	// whatever he settles, it is due an instant later, by which settling tells.
 	ruleAgain = ` ON CONFLICT (schedule_id) DO UPDATE SET generation = excluded.generation, attempts = 0,
 		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.leased_until + 1 END`
-	ruleLook = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
-	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
-		FROM engine WHERE keeper <> 'local'` + ruleAgain
+	ruleLook    = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
+	ruleOne     = ruleColumns + `VALUES (?, ?, 0, 0, 0, ?, ?, '', '')` + ruleAgain
 	ruleMissing = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules s
 		WHERE active = 1 AND NOT EXISTS (SELECT 1 FROM rules r WHERE r.schedule_id = s.id) ON CONFLICT (schedule_id) DO NOTHING`
 	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
 )
 
+// keepRules is who keeps time until tx has ended, during which it may change rules of
+// schedules that it has locked. Any number of transactions can at once, but none beside
+// one that has the rules: so nobody waits for one who waits for him in turn, and who
+// keeps time does not change under somebody who goes by it.
+func keepRules(ctx context.Context, tx transaction) (k store.Keeper, err error) {
+	err = tx.row(ctx, `SELECT keeper FROM engine`+tx.keepRows("engine")).Scan(&k)
+	return k, err
+}
+
+// haveRules is keepRules for what changes any rules, or who keeps time. Nobody else
+// changes rules until tx has ended, but those who claim them, who wait for nobody. It
+// comes before all that tx locks.
+func haveRules(ctx context.Context, tx transaction) (k store.Keeper, err error) {
+	err = tx.row(ctx, `SELECT keeper FROM engine`+tx.haveRows("engine")).Scan(&k)
+	return k, err
+}
+
 // rule has whoever keeps time hold s as it is now.
 func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) error {
-	if _, err := tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now)); err != nil {
+	k, err := keepRules(ctx, tx)
+	if err == nil && k != store.KeeperLocal {
+		_, err = tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now))
+	}
+	if err != nil {
 		return fmt.Errorf("record what AWS is to hold: %w", err)
 	}
 	return nil
@@ -90,6 +110,9 @@ func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) er
 func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
+	}
+	if _, err := keepRules(ctx, tx); err != nil {
+		return err
 	}
 	_, err := tx.exec(ctx, ruleLook+` WHERE schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
@@ -147,6 +170,9 @@ var settleRules = &Bulk{
 // SettleRules records what became of rules that were claimed.
 func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
 	return db.update(ctx, "settle rules", func(tx transaction) error {
+		if _, err := haveRules(ctx, tx); err != nil {
+			return err
+		}
 		args := make([]any, 0, len(settleRules.Columns)*len(rules))
 		for i := range rules {
 			r := &rules[i]
@@ -198,5 +224,17 @@ func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renew
 		statement += ` AND schedule_id IN ` + Values(1, len(ids))
 		args = append(args, arguments(ids)...)
 	}
-	return db.change(ctx, "renew rules", statement, args...)
+	err = db.update(ctx, "renew rules", func(tx transaction) error {
+		if _, err := haveRules(ctx, tx); err != nil {
+			return err
+		}
+		r, err := tx.exec(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err := r.RowsAffected()
+		renewed = int(n)
+		return err
+	})
+	return renewed, err
 }

@@ -187,6 +187,23 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		}
 	})
 
+	t.Run("that cannot be written at the end of a pause are no problem of the schedule's", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		check(t, s.Pause(ctx, plan.Key, "n", at(2), ada(at(1))))
+		exec(t, s, "ALTER TABLE rules RENAME TO others") // As a database that fails for a moment.
+		_, err := s.Audit(ctx, at(3), at(3), 10)
+		if err == nil || !strings.Contains(err.Error(), "rules") {
+			t.Errorf("the error is %v", err)
+		}
+		exec(t, s, "ALTER TABLE others RENAME TO rules")
+		got := must(s.Schedule(ctx, plan.Key))(t)
+		same(t, "problem", got.Problem, "")
+		same(t, "paused", got.Paused, "n")
+		must(s.Audit(ctx, at(3), at(3), 10))(t)
+		same(t, "then", rules(t, s), []string{"a v1 generation 3, applied 0, due 12:02:00"})
+	})
+
 	t.Run("say when somebody who fires was there last", func(t *testing.T) {
 		s := open(t)
 		exec(t, s, "UPDATE engine SET awake_at = 0")
