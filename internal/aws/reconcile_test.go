@@ -571,3 +571,35 @@ func TestDiffTellsWhatSomebodyChangedInAWS(t *testing.T) {
 		})
 	}
 }
+
+func TestDiffTellsWhatIsBesides(t *testing.T) {
+	t.Parallel()
+	for api, want := range map[string]string{
+		aws.Rules: "input paths are map[time:$.id] and are to be map[time:$.time]; it has the target theirs (arn:aws:sqs:us-east-1:123456789012:theirs) besides, which is to go",
+		aws.Scheduler: `start is "2100-01-02T03:04:05Z" and is to be "none"; flexible time window is 60 minutes and is to be off; ` +
+			`retries are 3 within 1m0s and are to be 185 within 24h0m0s; dead-letter queue is "arn:aws:sqs:us-east-1:123456789012:theirs" and is to be ""`,
+	} {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, apis[api])
+			r, stop := c.start()
+			defer stop()
+			plan, bounded := planID("nightly-report", "v1"), planID("bounded", "v1")
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			c.activate(bounded, schedule.Spec{Expression: "0 10 * * ? *", Policy: schedule.Policy{
+				StartAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), EndAt: time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC),
+			}})
+			c.settled(r, plan.Key, false)
+			c.settled(r, bounded.Key, false)
+			awstest.Meddle(t, c.moto, api == aws.Scheduler, aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key))
+			diff, err := r.Diff(t.Context())
+			c.must(err)
+			if len(diff.Differences) != 1 || diff.Differences[0].What != aws.Differs || diff.Differences[0].LaunchPlan != plan.Key {
+				t.Fatalf("the differences are %+v", diff.Differences)
+			}
+			if d := cmp.Diff(want, diff.Differences[0].Detail); d != "" {
+				t.Errorf("the difference (-want +got):\n%s", d)
+			}
+		})
+	}
+}

@@ -21,6 +21,8 @@ type entry struct {
 	disabled          bool
 	// target is the ARN of the queue, role that of the role, body the template or the input.
 	target, role, body string
+	// besides is what is there and would not be if tminus had put it, in words; put knows nothing of it.
+	besides []string
 }
 
 // service is an API of AWS that keeps time. Its errors are those of the SDK.
