@@ -311,7 +311,8 @@ func (d *doctor) attributes(ctx context.Context) {
 		d.pass("redrive policy", "%s", a["RedrivePolicy"])
 	}
 	if key := a["KmsMasterKeyId"]; key != "" {
-		d.unknown("encryption", "the queue is encrypted with the key "+key, "the key's policy has to let AWS send: kms:Decrypt and kms:GenerateDataKey for events.amazonaws.com, or for the role")
+		d.unknown("encryption", "the queue is encrypted with the key "+key,
+			"the key's policy has to let AWS send (kms:Decrypt and kms:GenerateDataKey for events.amazonaws.com, or for the role where api is scheduler), and tminus read (kms:Decrypt for its identity)")
 	}
 	if d.s == nil || d.s.api() == Scheduler {
 		return // EventBridge Scheduler sends with the role.
@@ -338,7 +339,11 @@ func (d *doctor) attributes(ctx context.Context) {
 // zero here: it leaves it out, and the queue's own would hide the message.
 func (d *doctor) receives(ctx context.Context) {
 	if _, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: 1, VisibilityTimeout: 1}); err != nil {
-		d.fail("receive", said(err), permit)
+		fix := permit
+		if locked(err) {
+			fix = unlock
+		}
+		d.fail("receive", said(err), fix)
 	} else {
 		d.pass("receive", "sqs:ReceiveMessage is allowed")
 	}

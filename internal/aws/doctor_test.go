@@ -24,6 +24,7 @@ type patient struct {
 	t       *testing.T
 	proxy   *awstest.Proxy
 	queue   *awstest.Queue
+	access  string
 	redrive string
 	s       aws.SchedulerConfig
 	e       aws.ExecutorConfig
@@ -54,9 +55,15 @@ func newPatient(t *testing.T) *patient {
 // forgets one without the other.
 func (p *patient) policy(document string) {
 	p.t.Helper()
-	if _, err := p.queue.Client.SetQueueAttributes(p.t.Context(), &sqs.SetQueueAttributesInput{
-		QueueUrl: &p.queue.URL, Attributes: map[string]string{"Policy": document, "RedrivePolicy": p.redrive},
-	}); err != nil {
+	p.access = document
+	p.attribute("RedrivePolicy", p.redrive)
+}
+
+// attribute sets one of the queue, beside those policies.
+func (p *patient) attribute(name, value string) {
+	p.t.Helper()
+	attributes := map[string]string{"Policy": p.access, "RedrivePolicy": p.redrive, name: value}
+	if _, err := p.queue.Client.SetQueueAttributes(p.t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &p.queue.URL, Attributes: attributes}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -111,6 +118,13 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		}, []string{"queue policy fail: it does not let rules"}, false},
 		{"a queue that lets all rules send", func(p *patient) { p.policy(least) }, []string{"queue policy cannot tell: statement 1 lets other rules send as well"}, true},
 		{"no permission to receive", func(p *patient) { p.proxy.Always("sqs:ReceiveMessage", awstest.Denied) }, []string{"receive fail: AccessDeniedException"}, false},
+		{"no permission to use the queue's key", func(p *patient) {
+			p.attribute("KmsMasterKeyId", "alias/ours")
+			p.proxy.Always("sqs:ReceiveMessage", awstest.Answer(400, "KmsAccessDenied", "The ciphertext refers to a key that you may not use"))
+		}, []string{
+			"encryption cannot tell: the queue is encrypted with the key alias/ours: the key's policy has to let AWS send",
+			"receive fail: KmsAccessDenied: The ciphertext refers to a key that you may not use: let the identity of tminus use the queue's key (kms:Decrypt)",
+		}, false},
 		{"no permission to delete", func(p *patient) { p.proxy.Always("sqs:DeleteMessage", awstest.Denied) }, []string{"delete fail: AccessDeniedException"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
