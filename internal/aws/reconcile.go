@@ -380,16 +380,12 @@ func (r *Reconciler) review(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for some := range slices.Chunk(stale, renewals) {
-		if _, err := r.held.RenewRules(ctx, now, some); err != nil {
-			return err
-		}
+	if len(stale) == 0 {
+		return nil // Without numbers it would be all.
 	}
-	return nil
+	_, err = r.held.RenewRules(ctx, now, stale)
+	return err
 }
-
-// renewals is how many rules are made due at once.
-const renewals = 500
 
 // entry is what AWS is to hold for a rule.
 func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {

@@ -167,7 +167,7 @@ func (t transaction) endRows(table string) string {
 	return " FOR UPDATE OF " + table + " SKIP LOCKED"
 }
 
-// haveRows is lockRows that others who keep the rows have to wait for as well.
+// haveRows is lockRows for which those wait as well who keep the rows.
 func (t transaction) haveRows(table string) string {
 	if !t.db.dialect.Locks {
 		return ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -13,8 +14,8 @@ import (
 // KeepTime says who keeps the time of all schedules from now on.
 func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error) {
 	err = db.update(ctx, "say who keeps time", func(tx transaction) error {
-		before, err := haveRules(ctx, tx)
-		if err != nil {
+		var before store.Keeper
+		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.haveRows("engine")).Scan(&before); err != nil {
 			return err
 		}
 		if before == k && k != store.KeeperLocal {
@@ -77,26 +78,10 @@ const (
 	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
 )
 
-// keepRules is who keeps time until tx has ended, during which it may change rules of
-// schedules that it has locked. Any number of transactions can at once, but none beside
-// one that has the rules: so nobody waits for one who waits for him in turn, and who
-// keeps time does not change under somebody who goes by it.
-func keepRules(ctx context.Context, tx transaction) (k store.Keeper, err error) {
-	err = tx.row(ctx, `SELECT keeper FROM engine`+tx.keepRows("engine")).Scan(&k)
-	return k, err
-}
-
-// haveRules is keepRules for what changes any rules, or who keeps time. Nobody else
-// changes rules until tx has ended, but those who claim them, who wait for nobody. It
-// comes before all that tx locks.
-func haveRules(ctx context.Context, tx transaction) (k store.Keeper, err error) {
-	err = tx.row(ctx, `SELECT keeper FROM engine`+tx.haveRows("engine")).Scan(&k)
-	return k, err
-}
-
 // rule has whoever keeps time hold s as it is now.
 func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) error {
-	k, err := keepRules(ctx, tx)
+	var k store.Keeper // It does not change under s: what is activated while it does is seen by the one or the other.
+	err := tx.row(ctx, `SELECT keeper FROM engine`+tx.keepRows("engine")).Scan(&k)
 	if err == nil && k != store.KeeperLocal {
 		_, err = tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now))
 	}
@@ -110,9 +95,6 @@ func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) er
 func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
-	}
-	if _, err := keepRules(ctx, tx); err != nil {
-		return err
 	}
 	_, err := tx.exec(ctx, ruleLook+` WHERE schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
@@ -169,19 +151,54 @@ var settleRules = &Bulk{
 
 // SettleRules records what became of rules that were claimed.
 func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
-	return db.update(ctx, "settle rules", func(tx transaction) error {
-		if _, err := haveRules(ctx, tx); err != nil {
-			return err
-		}
-		args := make([]any, 0, len(settleRules.Columns)*len(rules))
-		for i := range rules {
-			r := &rules[i]
+	ids, places := make([]int64, len(rules)), make(map[int64]int, len(rules))
+	for i := range rules {
+		ids[i], places[rules[i].ScheduleID] = rules[i].ScheduleID, i
+	}
+	_, err := db.changeRules(ctx, "settle rules", ids, func(tx transaction, ids []int64) (int, error) {
+		args := make([]any, 0, len(settleRules.Columns)*len(ids))
+		for _, id := range ids {
+			r := &rules[places[id]]
 			args = append(args, r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now),
 				r.Held, r.Error)
 		}
-		_, err := tx.bulk(ctx, settleRules, args, nil)
-		return err
+		return tx.bulk(ctx, settleRules, args, nil)
 	})
+	return err
+}
+
+// changeRules calls change for rules of schedules: at once for those that nobody has
+// locked, and then, in a transaction of its own, for each that somebody had. Those who
+// change schedules lock rules of several, in whatever order; they would wait for one
+// who waits here with a lock in hand, and he for them. It says how many changed.
+func (db *DB) changeRules(ctx context.Context, operation string, ids []int64, change func(tx transaction, ids []int64) (int, error)) (changed int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	var taken []int64
+	n := 0
+	if err := db.update(ctx, operation, func(tx transaction) error {
+		free, err := collect(ctx, tx.session, scanID, `SELECT schedule_id FROM rules WHERE schedule_id IN `+Values(1, len(ids))+tx.takeRows("rules"), arguments(ids)...)
+		if err != nil {
+			return err
+		}
+		taken = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return slices.Contains(free, id) })
+		n, err = change(tx, free)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	changed = n
+	for _, id := range taken {
+		if err := db.update(ctx, operation, func(tx transaction) error {
+			n, err = change(tx, []int64{id})
+			return err
+		}); err != nil {
+			return changed, err
+		}
+		changed += n
+	}
+	return changed, nil
 }
 
 // NextRule is when a rule is due next.
@@ -214,27 +231,34 @@ func (db *DB) EachRule(ctx context.Context, visit func(store.Rule) error) error 
 	return visitEach(ctx, db, "list rules", scanRule, visit, selectRules+" ORDER BY r.schedule_id")
 }
 
+// renewals is how many rules are made due at once.
+const renewals = 500
+
 // RenewRules makes rules due that nobody is at.
 func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renewed int, err error) {
-	statement, args := `UPDATE rules SET due_at = ?, attempts = 0 WHERE leased_until IS NULL`, []any{micros(now)}
-	if ids != nil {
-		if len(ids) == 0 {
-			return 0, nil
+	const operation = "renew rules"
+	if ids == nil {
+		if ids, err = collect(ctx, db.reading(), scanID, `SELECT schedule_id FROM rules WHERE leased_until IS NULL`); err != nil {
+			return 0, db.failed(ctx, operation, err)
 		}
-		statement += ` AND schedule_id IN ` + Values(1, len(ids))
-		args = append(args, arguments(ids)...)
 	}
-	err = db.update(ctx, "renew rules", func(tx transaction) error {
-		if _, err := haveRules(ctx, tx); err != nil {
-			return err
-		}
-		r, err := tx.exec(ctx, statement, args...)
+	for some := range slices.Chunk(ids, renewals) {
+		n, err := db.changeRules(ctx, operation, some, func(tx transaction, ids []int64) (int, error) {
+			if len(ids) == 0 {
+				return 0, nil
+			}
+			r, err := tx.exec(ctx, `UPDATE rules SET due_at = ?, attempts = 0 WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)),
+				append([]any{micros(now)}, arguments(ids)...)...)
+			if err != nil {
+				return 0, err
+			}
+			n, err := r.RowsAffected()
+			return int(n), err
+		})
+		renewed += n
 		if err != nil {
-			return err
+			return renewed, err
 		}
-		n, err := r.RowsAffected()
-		renewed = int(n)
-		return err
-	})
-	return renewed, err
+	}
+	return renewed, nil
 }
