@@ -394,7 +394,7 @@ func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
 		name: RuleName(r.cfg.ScheduleNamePrefix, plan), description: Description(plan), disabled: rule.Paused,
 		target: r.cfg.TargetName, role: r.cfg.ScheduleRole,
 	}
-	if e.expression, err = Express(rule.Spec, r.cfg.API); err != nil {
+	if e.expression, err = Express(plan, rule.Spec, r.cfg.API); err != nil {
 		return e, err
 	}
 	e.body, err = compose(r.cfg.API, plan, rule.Spec.KickoffInput)
