@@ -48,8 +48,8 @@ type FollowerConfig struct {
 	All time.Duration
 	// Projects are those that are followed; none means all.
 	Projects []string
-	// Express says what those who keep time cannot do of a schedule; nil means that they can do everything.
-	Express func(schedule.Spec) error
+	// Express says what those who keep time cannot do of a launch plan's schedule; nil means that they can do everything.
+	Express func(ident.Key, schedule.Spec) error
 	// Changed is called when schedules changed. It must not block; nil means nobody is told.
 	Changed func()
 	// Log takes what operators should know; nil means none of it.
@@ -60,7 +60,7 @@ func (c FollowerConfig) withDefaults() FollowerConfig {
 	c.Every = cmp.Or(c.Every, 10*time.Second)
 	c.All = cmp.Or(c.All, time.Minute)
 	if c.Express == nil {
-		c.Express = func(schedule.Spec) error { return nil }
+		c.Express = func(ident.Key, schedule.Spec) error { return nil }
 	}
 	if c.Changed == nil {
 		c.Changed = func() {}
@@ -391,7 +391,7 @@ func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[id
 		if _, is := p.GetClosure().GetExpectedInputs().GetParameters()[timing.KickoffInput]; timing.KickoffInput != "" && !is {
 			err = fmt.Errorf("the kickoff input %q is none that a launch may give", timing.KickoffInput)
 		} else {
-			err = f.cfg.Express(*timing)
+			err = f.cfg.Express(id.Key, *timing)
 		}
 	}
 	switch {

@@ -167,6 +167,14 @@ func (t transaction) endRows(table string) string {
 	return " FOR UPDATE OF " + table + " SKIP LOCKED"
 }
 
+// haveRows is lockRows for which those wait as well who keep the rows.
+func (t transaction) haveRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR UPDATE OF " + table
+}
+
 // keepRows ends a SELECT that keeps the rows it finds from being deleted until t has ended.
 func (t transaction) keepRows(table string) string {
 	if !t.db.dialect.Locks {

@@ -295,7 +295,7 @@ type Rules interface {
 	ClaimRules(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Rule, error)
 	// SettleRules records Held, Tried, Attempts, Error and DueAt of claimed rules
 	// and, where there is no Error, that Generation is Applied. One whose
-	// schedule changed meanwhile is due now. One that is not its claimer's any more
+	// schedule changed meanwhile, or came to its end, is due now. One that is not its claimer's any more
 	// stays as it is.
 	SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error
 	// NextRule is when a rule is due next; zero means that none is.
