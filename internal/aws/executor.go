@@ -46,6 +46,7 @@ type Executor struct {
 	recorded chan []*held // what is to be deleted, at most deletions each
 	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
 	heard    atomic.Int64 // in microseconds; 0 is never
+	fresh    fresh        // since when nothing old was taken
 	open     *gate        // while the database answers
 	hands    hands        // what was taken and is not deleted yet
 	unread   trouble      // with the queue
@@ -89,7 +90,8 @@ const (
 func (e *Executor) grace() time.Duration { return max(2*e.cfg.Visibility, leastGrace) }
 
 // Heard is the instant, by the database's clock, up to which all messages about
-// slots have been taken, if they ever will; zero until the queue was empty once.
+// slots have been taken, if they ever will; zero until the queue was empty once,
+// or nothing old was in it for the grace.
 func (e *Executor) Heard() time.Time {
 	if at := e.heard.Load(); at != 0 {
 		return time.UnixMicro(at).UTC()
@@ -263,6 +265,7 @@ func (e *Executor) work(ctx context.Context) error {
 				},
 			})
 			if err != nil {
+				e.fresh.end()
 				return explain("receive from "+e.cfg.ScheduleQueueName, err)
 			}
 			got = out.Messages
@@ -270,21 +273,44 @@ func (e *Executor) work(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if len(got) == 0 {
-			if idle && e.hands.empty() && ctx.Err() == nil {
-				e.heard.Store(before.Add(-e.grace()).UnixMicro())
-			}
-			continue
+		if len(got) == 0 && ctx.Err() != nil {
+			return nil
 		}
 		batch := make([]*held, len(got))
 		for i := range got {
 			batch[i] = e.hold(&got[i])
 		}
 		e.hands.take(batch)
+		e.listen(idle, before, batch)
+		if len(batch) == 0 {
+			continue
+		}
 		e.received <- batch
 	}
 	return nil
 }
+
+// listen notes up to when there is word, after an answer to what was asked at an
+// instant: nothing, with nothing in hand before and after it, means that the queue
+// was empty then. One that is busy never is; but where nothing old was taken for
+// as long as word may be late, nothing old is in it.
+func (e *Executor) listen(idle bool, asked time.Time, batch []*held) {
+	now := e.now()
+	fresh := e.fresh.answered(now, batch)
+	switch {
+	case len(batch) == 0 && idle && e.hands.empty():
+		e.heard.Store(asked.Add(-e.grace()).UnixMicro())
+	case now.Sub(fresh) >= e.grace() && now.Sub(e.Heard()) >= e.grace()+heardEvery && now.Sub(e.hands.oldest(now)) <= old:
+		e.heard.Store(now.Add(-e.grace()).UnixMicro())
+	}
+}
+
+const (
+	// old is the age at which a message that is taken for the first time says that others wait.
+	old = time.Minute
+	// heardEvery bounds how often it is looked through what is in hand.
+	heardEvery = time.Second
+)
 
 // hold reads what SQS says of a message.
 func (e *Executor) hold(m *types.Message) *held {
@@ -360,6 +386,7 @@ func (e *Executor) commit(ctx context.Context, batch []*held) {
 		return
 	}
 	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
+	e.fresh.end()
 	e.open.close()
 	after := make(map[time.Duration][]*held)
 	for _, h := range failed {
