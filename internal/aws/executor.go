@@ -274,7 +274,7 @@ func (e *Executor) work(ctx context.Context) error {
 			return err
 		}
 		if len(got) == 0 && ctx.Err() != nil {
-			return nil
+			continue // Told to stop.
 		}
 		batch := make([]*held, len(got))
 		for i := range got {

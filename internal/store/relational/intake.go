@@ -56,7 +56,7 @@ type intake struct {
 func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Message) (d store.Delivered, err error) {
 	err = db.update(ctx, "take messages", func(tx transaction) error {
 		d = store.Delivered{}
-		since, err := sinceWhen(ctx, tx, now)
+		since, err := keptSince(ctx, tx, store.KeeperAWS, now)
 		if err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ const selectSilent = `SELECT id, plan_id, project_id, project, domain, name, ver
 func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a store.Advanced, err error) {
 	err = db.update(ctx, "audit schedules", func(tx transaction) error {
 		a = store.Advanced{}
-		since, err := sinceWhen(ctx, tx, now)
+		since, err := keptSince(ctx, tx, store.KeeperAWS, now)
 		if err != nil {
 			return err
 		}

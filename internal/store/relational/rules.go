@@ -18,8 +18,8 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			return err
 		}
 		if before == k && k != store.KeeperLocal {
-			// What was activated at the moment of the change may have none.
-			if _, err := tx.exec(ctx, ruleMissing, micros(now), micros(now)); err != nil {
+			// What was activated at the moment of the change may have none, or that of before.
+			if _, err := tx.exec(ctx, ruleBehind, micros(now), micros(now)); err != nil {
 				return err
 			}
 		}
@@ -71,8 +71,10 @@ const (
 		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.due_at END`
 	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
 		FROM engine WHERE keeper <> 'local'` + ruleAgain
-	ruleMissing = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules s
-		WHERE active = 1 AND NOT EXISTS (SELECT 1 FROM rules r WHERE r.schedule_id = s.id) ON CONFLICT (schedule_id) DO NOTHING`
+	ruleBehind = ruleColumns + `SELECT s.id, c.number, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
+		FROM schedules s JOIN (SELECT schedule_id, max(number) AS number FROM revisions WHERE action IN ('activate', 'deactivate', 'pause', 'resume') GROUP BY schedule_id) c
+			ON c.schedule_id = s.id LEFT JOIN rules r ON r.schedule_id = s.id
+		WHERE CASE WHEN r.schedule_id IS NULL THEN s.active = 1 ELSE r.generation < c.number END ORDER BY s.id` + ruleAgain
 	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
 )
 

@@ -58,14 +58,31 @@ func awake(ctx context.Context, tx transaction, now time.Time) (since time.Time,
 
 // sinceWhen is the instant from which somebody has been able to fire without a break.
 func sinceWhen(ctx context.Context, tx transaction, now time.Time) (since time.Time, err error) {
+	since, _, err = sinceWhose(ctx, tx, now)
+	return since, err
+}
+
+// sinceWhose is sinceWhen, and who keeps time.
+func sinceWhose(ctx context.Context, tx transaction, now time.Time) (since time.Time, keeper store.Keeper, err error) {
 	var awake time.Time
-	if err := tx.row(ctx, `SELECT since, awake_at FROM engine`).Scan(instant{&since}, instant{&awake}); err != nil {
-		return since, fmt.Errorf("read since when it fires: %w", err)
+	if err := tx.row(ctx, `SELECT since, awake_at, keeper FROM engine`).Scan(instant{&since}, instant{&awake}, &keeper); err != nil {
+		return since, keeper, fmt.Errorf("read since when it fires: %w", err)
 	}
 	if now.Sub(awake) > outage {
-		return now, nil
+		return now, keeper, nil
 	}
-	return since, nil
+	return since, keeper, nil
+}
+
+// keptSince is sinceWhen for those who fire what a keeper keeps the time of;
+// store.ErrKept where that is another by now: whoever was stopped while others
+// took over must not go on as if nothing had happened.
+func keptSince(ctx context.Context, tx transaction, keeper store.Keeper, now time.Time) (since time.Time, err error) {
+	since, is, err := sinceWhose(ctx, tx, now)
+	if err == nil && is != keeper {
+		err = fmt.Errorf("%w: %s; start this tminus again, with the scheme that the others have", store.ErrKept, is)
+	}
+	return since, err
 }
 
 // bury ends the sessions that are over and releases what they had claimed. One

@@ -228,6 +228,7 @@ type Ledger interface {
 	// Up to claim of the firings that it recorded, are due and launch whatever
 	// runs are claimed for the session and returned, the highest priority first;
 	// with a claim above 0 the answer is store.ErrGone when the session is over.
+	// It is store.ErrKept where the time is not kept by store.KeeperLocal.
 	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
 	// Claim takes firings that nobody has claimed and whose AttemptAt is not after
 	// now, in one of two lanes. c.Share is told the projects that have some, and
@@ -270,7 +271,8 @@ type Sessions interface {
 type Keepers interface {
 	// KeepTime says who keeps the time of all schedules from now on, and how many
 	// schedules are still held outside. Where that is somebody outside each active
-	// schedule has a rule then, due at now if it was another before; and where it is
+	// schedule has a rule then, due at now if it was another before, or if the schedule
+	// changed without its knowledge; and where it is
 	// tminus again, rules are due for what is held, and no schedule is Active for them. It is
 	// store.ErrKept while others on this database fire schedules whose time
 	// somebody else keeps.
@@ -309,7 +311,8 @@ type Rules interface {
 	RenewRules(ctx context.Context, now time.Time, ids []int64) (int, error)
 }
 
-// Intake takes word that schedules came due.
+// Intake takes word that schedules came due. It is store.ErrKept where the time is
+// not kept by store.KeeperAWS.
 type Intake interface {
 	// Deliver decides in one transaction what messages come to, with
 	// schedule.Intake: a firing of a slot that has none; nothing, where the slot was

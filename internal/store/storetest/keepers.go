@@ -156,6 +156,33 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "in step", must(s.Rule(ctx, plan.Key))(t).InStep(), false)
 	})
 
+	t.Run("are put right by whoever starts where another release changed schedules", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		scheduled(t, s, "b", spec("* * * * *"))
+		applied(t, s, noon)
+		check(t, s.Deactivate(ctx, plan, ada(at(1))))
+		exec(t, s, "UPDATE rules SET generation = 1, due_at = NULL")
+		must(s.RunNow(ctx, key("b"), at(-9), ada(at(1))))(t)
+		must(s.KeepTime(ctx, store.KeeperAWS, at(2)))(t)
+		same(t, "rules", rules(t, s), []string{"a v1 generation 2, applied 1, inactive, due 12:02:00, held yes", "b v1 generation 1, applied 1, held yes"})
+	})
+
+	t.Run("are one keeper's: nobody fires what another keeps the time of", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		scheduled(t, s, "a", spec("* * * * *"))
+		session := must(s.Beat(ctx, 0, noon, 2*time.Second))(t).Session
+		_, err := s.Deliver(ctx, at(1), []store.Message{word("1", "a", at(1))})
+		wantError(t, err, store.ErrKept)
+		_, err = s.Audit(ctx, at(9), at(1), 10)
+		wantError(t, err, store.ErrKept)
+		must(s.KeepTime(ctx, store.KeeperAWS, noon.Add(5*time.Second)))(t)
+		session = must(s.Beat(ctx, session, at(2), 2*time.Second))(t).Session // It had been stopped.
+		_, err = s.Advance(ctx, session, at(2), 10, 10)
+		wantError(t, err, store.ErrKept)
+		same(t, "ledger", ledger(t, s, key("a")), []string(nil))
+	})
+
 	t.Run("say when somebody who fires was there last", func(t *testing.T) {
 		s := open(t)
 		exec(t, s, "UPDATE engine SET awake_at = 0")

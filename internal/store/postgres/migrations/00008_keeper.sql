@@ -1,6 +1,9 @@
 -- Who keeps time, what it is to hold, and what came of its messages.
 
 -- +goose Up
+-- A replica of before would fire by its own clock what another keeps, and change
+-- schedules without a word to it.
+UPDATE compatibility SET oldest = 8;
 ALTER TABLE engine ADD COLUMN keeper text COLLATE "C" NOT NULL DEFAULT 'local';
 
 -- What a keeper outside of tminus is to hold for schedules.
