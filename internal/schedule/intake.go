@@ -43,25 +43,8 @@ func NewIntake(s Schedule, now, since time.Time) (*Intake, error) {
 const mostEarly = 15 * time.Minute
 
 // Slot is the slot that word of t is about, going by the schedule as it is; the
-// zero time means that it is about none. A cron expression comes due at some
-// second of its minute. A rate comes due at nearly the same distance from its
-// slots each time.
-func (in *Intake) Slot(t time.Time) time.Time {
-	if period := in.timetable.all.Period(); period > 0 {
-		slot := in.timetable.all.Prev(t.Add(period/2 + time.Nanosecond))
-		if off := t.Sub(slot).Abs(); slot.IsZero() || off > min(period/4, time.Minute) {
-			return time.Time{}
-		}
-		return slot
-	}
-	if minute := t.Truncate(time.Minute); in.timetable.all.Match(minute) {
-		return minute
-	}
-	if second := t.Truncate(time.Second); in.timetable.all.Match(second) {
-		return second
-	}
-	return time.Time{}
-}
+// zero time means that it is about none.
+func (in *Intake) Slot(t time.Time) time.Time { return in.timetable.SlotOf(t) }
 
 // Take decides what word of t comes to: a firing, or nothing, as the slot was
 // decided before or is none by the schedule's policy. decided says whether a slot

@@ -128,11 +128,10 @@ func (s *keepers) redrive(ctx context.Context, id int64, c store.Change) (*tminu
 		answer.Problem = "it still cannot be read: " + err.Error()
 		return answer, nil //nolint:nilerr // The answer says so.
 	}
-	slot := at.Truncate(time.Second)
-	f, err := s.store.RedriveDeadLetter(ctx, id, plan, slot, c)
+	f, err := s.store.RedriveDeadLetter(ctx, id, plan, at, c)
 	switch {
 	case errors.Is(err, store.ErrExists):
-		answer.Problem, answer.Dropped = fmt.Sprintf("the slot %s of %s has an outcome already; the letter is dropped", slot.Format(time.RFC3339), plan), true
+		answer.Problem, answer.Dropped = fmt.Sprintf("the slot %s of %s has an outcome already; the letter is dropped", f.Slot.UTC().Format(time.RFC3339), plan), true
 	case errors.Is(err, store.ErrNotFound):
 		answer.Problem = fmt.Sprintf("launch plan %s has no active version with a schedule; activate one and redrive the letter again", plan)
 	case err != nil:

@@ -3,7 +3,6 @@ package relational
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -397,20 +396,69 @@ func (db *DB) DropDeadLetters(ctx context.Context, ids []int64) (dropped int, er
 }
 
 // RedriveDeadLetter launches the slot that a dead letter is about, and drops it.
-func (db *DB) RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
+func (db *DB) RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, at time.Time, c store.Change) (f schedule.Firing, err error) {
 	there := false
 	err = db.update(ctx, fmt.Sprintf("redrive dead letter %d", id), func(tx transaction) error {
 		if err := one(tx.exec(ctx, "DELETE FROM dead_letters WHERE id = ?", id)); err != nil {
 			return err
 		}
-		f, err = runNow(ctx, tx, plan, slot, c)
-		if there = errors.Is(err, store.ErrExists); there {
-			return nil
+		s, err := activeSchedule(ctx, tx, plan)
+		if err != nil {
+			return err
 		}
+		slot, err := slotThen(ctx, tx, &s, at)
+		if err != nil {
+			return err
+		}
+		if slot.IsZero() { // Nobody was owed it, and somebody wants it all the same.
+			if timetable, err := s.Spec.Compile(s.Anchor); err == nil {
+				slot = timetable.SlotOf(at)
+			}
+		}
+		if slot.IsZero() {
+			slot = at.Truncate(time.Second)
+		}
+		if there, err = isDecided(ctx, tx, &s, slot); err != nil || there {
+			f.Slot = slot
+			return err
+		}
+		f, err = runNow(ctx, tx, &s, slot, c)
 		return err
 	})
 	if err == nil && there {
 		err = store.ErrExists
 	}
 	return f, err
+}
+
+// selectRevisionsNear reads the revisions that decided which slots there are up
+// to an instant, the last first. Those which begin with the same slot are few.
+var selectRevisionsNear = "SELECT " + revisionEntity.columns + " FROM " + revisionEntity.from +
+	" WHERE r.schedule_id = ? AND r.from_at <= ? ORDER BY r.number DESC LIMIT 100"
+
+// slotThen is the slot that word of t is about, going by what s was when it came
+// due; the zero time means that none was owed then.
+func slotThen(ctx context.Context, tx transaction, s *scheduleRow, t time.Time) (time.Time, error) {
+	revisions, err := collect(ctx, tx.session, scanRevision, selectRevisionsNear, s.ID, micros(t.Add(schedule.MostOff)))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for revisions: %w", err)
+	}
+	var until time.Time // zero is for good
+	for _, r := range revisions {
+		if timetable, err := r.Spec.Compile(r.Anchor); err == nil && r.Active {
+			if slot := timetable.SlotOf(t); slot.After(r.From) && (until.IsZero() || !slot.After(until)) {
+				return slot, nil
+			}
+		}
+		if until = r.From; until.Before(t.Add(-schedule.MostOff)) {
+			break
+		}
+	}
+	return time.Time{}, nil
+}
+
+// isDecided says whether a slot has an outcome or will get one.
+func isDecided(ctx context.Context, tx transaction, s *scheduleRow, slot time.Time) (bool, error) {
+	c, err := coverage(ctx, tx, s, slot.Add(-time.Microsecond))
+	return err == nil && c.has(slot), err
 }

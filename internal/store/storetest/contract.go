@@ -336,11 +336,13 @@ type DeadLetters interface {
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
 	// DropDeadLetters deletes some, and says how many there were.
 	DropDeadLetters(ctx context.Context, ids []int64) (int, error)
-	// RedriveDeadLetter records a firing as RunNow does, and drops the letter. It is
+	// RedriveDeadLetter records a firing as RunNow does, and drops the letter, which
+	// is word that a launch plan came due at an instant: of the slot which the
+	// schedule had then, or would have had; otherwise of the instant, to the second. It is
 	// store.ErrNotFound where there is no letter or no active schedule, and nothing
-	// changes then; and store.ErrExists where the slot has a firing, and the letter
-	// is dropped all the same.
-	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
+	// changes then; and store.ErrExists where the slot has an outcome, or will get
+	// one: the firing is its Slot alone then, and the letter is dropped all the same.
+	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, at time.Time, c store.Change) (schedule.Firing, error)
 }
 
 // Housekeeping checks the ledger and keeps it small.

@@ -420,6 +420,62 @@ func exerciseAudit(t *testing.T, open func(t *testing.T) Store) {
 }
 
 func exerciseDeadLetters(t *testing.T, open func(t *testing.T) Store) {
+	t.Run("are listed, dropped and kept for a while", func(t *testing.T) { exerciseLetters(t, open) })
+
+	t.Run("launch a slot that has no outcome", func(t *testing.T) {
+		late := 7*time.Second + 300*time.Millisecond
+		for name, c := range map[string]struct {
+			expression string
+			policy     schedule.Policy
+			at         time.Time
+			change     func(t *testing.T, s Store, plan ident.ID)
+			slot       time.Time
+			err        error
+		}{
+			"within the minute":            {"* * * * *", schedule.Policy{}, at(6).Add(late), nil, at(6), nil},
+			"of a rate":                    {"rate(5 minutes)", schedule.Policy{}, noon.Add(10*time.Minute - late), nil, noon.Add(10 * time.Minute), nil},
+			"that was excluded":            {"* * * * *", schedule.Policy{Exclude: []string{"6 * * * *"}}, at(6).Add(late), nil, at(6), nil},
+			"before the activation":        {"* * * * *", schedule.Policy{}, at(-6).Add(late), nil, at(-6), nil},
+			"of no slot":                   {"0 10 * * *", schedule.Policy{}, at(6).Add(late), nil, at(6).Add(7 * time.Second), nil},
+			"that was caught up":           {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpAll}, at(2).Add(late), nil, at(2), store.ErrExists},
+			"that was missed, with others": {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpNone}, at(2).Add(late), nil, at(2), store.ErrExists},
+			"of the version before": {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpAll}, at(2).Add(late), func(t *testing.T, s Store, _ ident.ID) {
+				v2 := id("a", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec("0 10 * * *"), ada(at(5))))
+			}, at(2), store.ErrExists},
+			"of the rate before": {"rate(1 minute)", schedule.Policy{CatchUp: schedule.CatchUpAll}, noon.Add(2*time.Minute + late), func(t *testing.T, s Store, _ ident.ID) {
+				v2 := id("a", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec("rate(7 minutes)"), ada(at(5))))
+			}, noon.Add(2 * time.Minute), store.ErrExists},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, ctx := kept(t, open(t)), t.Context()
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: c.expression, Policy: c.policy})
+				applied(t, s, noon)
+				m := word("1", "a", c.at)
+				m.Problem = "it could not be recorded"
+				deliver(t, s, at(7), m)
+				must(s.Audit(ctx, at(9), at(4), 10))(t)
+				if c.change != nil {
+					c.change(t, s, plan)
+				}
+				before := len(bySlot(t, s, plan.Key))
+				f, err := s.RedriveDeadLetter(ctx, must(s.DeadLetters(ctx, store.Query{Limit: 1}))(t)[0].ID, plan.Key, c.at, ada(at(10)))
+				wantError(t, err, c.err)
+				same(t, "slot", f.Slot.UTC(), c.slot)
+				if c.err != nil {
+					before--
+				}
+				same(t, "firings", len(bySlot(t, s, plan.Key)), before+1)
+				same(t, "letters left", len(must(s.DeadLetters(ctx, store.Query{Limit: 1}))(t)), 0)
+			})
+		}
+	})
+}
+
+func exerciseLetters(t *testing.T, open func(t *testing.T) Store) {
 	s, ctx := kept(t, open(t)), t.Context()
 	plan := scheduled(t, s, "a", spec("* * * * *"))
 	deliver(t, s, at(1), store.Message{ID: "m1", Body: []byte("}{\xff\x00"), SentAt: noon, Receives: 3, Problem: "not JSON"},
