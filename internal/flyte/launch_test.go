@@ -69,27 +69,45 @@ func TestBadDays(t *testing.T) {
 		attempts   bool   // may be used up
 		relaunched bool   // under other names
 	}{
-		{name: "flyteadmin is down", problem: "Unavailable",
-			begin: func(a *flytetest.Server) { down(t, a, true) }, end: func(a *flytetest.Server) { down(t, a, false) }},
-		{name: "its database is down", problem: "InvalidArgument: failed to validate",
-			begin: func(a *flytetest.Server) { a.DatabaseDown(true) }, end: func(a *flytetest.Server) { a.DatabaseDown(false) }},
-		{name: "a proxy has nothing behind it", problem: "Unimplemented",
+		{
+			name: "flyteadmin is down", problem: "Unavailable",
+			begin: func(a *flytetest.Server) { down(t, a, true) }, end: func(a *flytetest.Server) { down(t, a, false) },
+		},
+		{
+			name: "its database is down", problem: "InvalidArgument: failed to validate",
+			begin: func(a *flytetest.Server) { a.DatabaseDown(true) }, end: func(a *flytetest.Server) { a.DatabaseDown(false) },
+		},
+		{
+			name: "a proxy has nothing behind it", problem: "Unimplemented",
 			begin: func(a *flytetest.Server) {
 				a.Refuse(status.Error(codes.Unimplemented, "unexpected HTTP status code received from server: 404 (Not Found)"), "CreateExecution")
-			}, end: func(a *flytetest.Server) { a.Refuse(nil, "CreateExecution") }},
-		{name: "the token is no good", problem: "Unauthenticated",
-			begin: func(a *flytetest.Server) { a.RequireToken("another") }, end: func(a *flytetest.Server) { a.RequireToken() }},
-		{name: "half of the replies are lost",
-			begin: func(a *flytetest.Server) { a.LoseReplies(0.5) }, end: func(a *flytetest.Server) { a.LoseReplies(0) }},
-		{name: "half of the calls come to nothing",
-			begin: func(a *flytetest.Server) { a.FailBefore(0.5) }, end: func(a *flytetest.Server) { a.FailBefore(0) }},
-		{name: "there is a limit before it",
-			begin: func(a *flytetest.Server) { a.Throttle(20) }, end: func(a *flytetest.Server) { a.Throttle(0) }},
-		{name: "something is broken in it", attempts: true,
+			}, end: func(a *flytetest.Server) { a.Refuse(nil, "CreateExecution") },
+		},
+		{
+			name: "the token is no good", problem: "Unauthenticated",
+			begin: func(a *flytetest.Server) { a.RequireToken("another") }, end: func(a *flytetest.Server) { a.RequireToken() },
+		},
+		{
+			name:  "half of the replies are lost",
+			begin: func(a *flytetest.Server) { a.LoseReplies(0.5) }, end: func(a *flytetest.Server) { a.LoseReplies(0) },
+		},
+		{
+			name:  "half of the calls come to nothing",
+			begin: func(a *flytetest.Server) { a.FailBefore(0.5) }, end: func(a *flytetest.Server) { a.FailBefore(0) },
+		},
+		{
+			name:  "there is a limit before it",
+			begin: func(a *flytetest.Server) { a.Throttle(20) }, end: func(a *flytetest.Server) { a.Throttle(0) },
+		},
+		{
+			name: "something is broken in it", attempts: true,
 			begin: func(a *flytetest.Server) { a.Refuse(status.Error(codes.Internal, "a bug"), "CreateExecution") },
-			end:   func(a *flytetest.Server) { a.Refuse(nil, "CreateExecution") }},
-		{name: "Kubernetes is down", problem: "could not start it", attempts: true, relaunched: true,
-			begin: func(a *flytetest.Server) { a.KubernetesDown(true) }, end: func(a *flytetest.Server) { a.KubernetesDown(false) }},
+			end:   func(a *flytetest.Server) { a.Refuse(nil, "CreateExecution") },
+		},
+		{
+			name: "Kubernetes is down", problem: "could not start it", attempts: true, relaunched: true,
+			begin: func(a *flytetest.Server) { a.KubernetesDown(true) }, end: func(a *flytetest.Server) { a.KubernetesDown(false) },
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -258,12 +276,24 @@ func TestPoliciesKnowWhatRunsOnFlyte(t *testing.T) {
 		want      string // the outcomes of the first five slots, one each ten minutes
 		ended     string // the phases of their executions
 	}{
-		{"overlap skips", schedule.Policy{Overlap: schedule.OverlapSkip}, run(15*time.Minute, core.WorkflowExecution_SUCCEEDED),
-			"launched skipped launched skipped launched", "SUCCEEDED SUCCEEDED RUNNING"},
-		{"overlap replaces", schedule.Policy{Overlap: schedule.OverlapTerminateOther}, run(15*time.Minute, core.WorkflowExecution_SUCCEEDED),
-			"launched launched launched launched launched", "ABORTED ABORTED ABORTED ABORTED RUNNING"},
-		{"two failures pause", schedule.Policy{PauseOnFailure: 2}, run(time.Minute, core.WorkflowExecution_FAILED),
-			"launched launched", "FAILED FAILED"},
+		{
+			"overlap skips",
+			schedule.Policy{Overlap: schedule.OverlapSkip},
+			run(15*time.Minute, core.WorkflowExecution_SUCCEEDED),
+			"launched skipped launched skipped launched", "SUCCEEDED SUCCEEDED RUNNING",
+		},
+		{
+			"overlap replaces",
+			schedule.Policy{Overlap: schedule.OverlapTerminateOther},
+			run(15*time.Minute, core.WorkflowExecution_SUCCEEDED),
+			"launched launched launched launched launched", "ABORTED ABORTED ABORTED ABORTED RUNNING",
+		},
+		{
+			"two failures pause",
+			schedule.Policy{PauseOnFailure: 2},
+			run(time.Minute, core.WorkflowExecution_FAILED),
+			"launched launched", "FAILED FAILED",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -59,16 +59,15 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		if err != nil {
 			return err
 		}
-		var letters []any
-		refuse := func(m *store.Message, reason string) {
-			letters = append(letters, m.ID, m.LaunchPlan.Project, m.LaunchPlan.Domain, m.LaunchPlan.Name, reason,
-				optional(m.SentAt), int64(m.Receives), micros(now), optional(m.Time), blob(m.Body))
+		var refusals []refusal
+		refuse := func(s *scheduleRow, m *store.Message, reason string) {
+			refusals = append(refusals, refusal{m, s, reason})
 		}
 		words := make(map[ident.Key][]*store.Message)
 		places := make(map[*store.Message]int)
 		for i := range messages {
 			if m := &messages[i]; m.Problem != "" {
-				refuse(m, m.Problem)
+				refuse(nil, m, m.Problem)
 			} else {
 				words[m.LaunchPlan] = append(words[m.LaunchPlan], m)
 				places[m] = i
@@ -91,7 +90,7 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 					if early {
 						d.Early = append(d.Early, places[m])
 					} else if problem != "" {
-						refuse(m, problem)
+						refuse(in.scheduleRow, m, problem)
 					}
 				}
 				return nil
@@ -110,8 +109,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		if err := conclude(ctx, tx, intakes, now); err != nil {
 			return err
 		}
-		if d.SetAside, err = tx.bulk(ctx, insertLetters, letters, nil); err != nil {
-			return fmt.Errorf("set messages aside: %w", err)
+		if d.SetAside, err = setWordAside(ctx, tx, refusals, now); err != nil {
+			return err
 		}
 		d.Known = len(messages) - d.Recorded - d.SetAside - len(d.Early)
 		return nil
@@ -122,6 +121,42 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 	return d, nil
 }
 
+// refusal is a message that launches nothing, and why. schedule is that of its
+// launch plan; nil where there is none.
+type refusal struct {
+	*store.Message
+	schedule *scheduleRow
+	reason   string
+}
+
+// setWordAside makes dead letters of refused messages, and says of how many. Word
+// of what was a slot when it came due, and has its outcome, is late and no more.
+func setWordAside(ctx context.Context, tx transaction, refusals []refusal, now time.Time) (int, error) {
+	letters := make([]any, 0, len(insertLetters.Columns)*len(refusals))
+	for _, r := range refusals {
+		if r.schedule != nil {
+			slot, err := slotThen(ctx, tx, r.schedule, r.Time)
+			if err != nil {
+				return 0, err
+			}
+			if !slot.IsZero() {
+				if known, err := isDecided(ctx, tx, r.schedule, slot); err != nil {
+					return 0, err
+				} else if known {
+					continue
+				}
+			}
+		}
+		letters = append(letters, r.ID, r.LaunchPlan.Project, r.LaunchPlan.Domain, r.LaunchPlan.Name, r.reason,
+			optional(r.SentAt), int64(r.Receives), micros(now), optional(r.Time), blob(r.Body))
+	}
+	n, err := tx.bulk(ctx, insertLetters, letters, nil)
+	if err != nil {
+		return 0, fmt.Errorf("set messages aside: %w", err)
+	}
+	return n, nil
+}
+
 // idle says that planning changed nothing.
 func (r plannedRow) idle() bool {
 	return len(r.planned.Firings) == 0 && r.planned.Backlog == nil && r.planned.Problem == "" && r.planned.Cursor.Equal(r.Cursor) &&
@@ -130,7 +165,7 @@ func (r plannedRow) idle() bool {
 
 // open finds the schedules of launch plans, and locks them. It refuses the words
 // of those that have none which could fire.
-func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Message, refuse func(*store.Message, string), now, since time.Time) ([]intake, error) {
+func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Message, refuse func(*scheduleRow, *store.Message, string), now, since time.Time) ([]intake, error) {
 	names := make([]any, 0, 3*len(words))
 	for key := range words {
 		names = append(names, key.Project, key.Domain, key.Name)
@@ -156,17 +191,20 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 				return nil, err
 			}
 		}
-		if !s.Active {
-			continue // As those that were not found.
-		}
 		delete(words, s.LaunchPlan.Key)
+		if !s.Active {
+			for _, m := range those {
+				refuse(s, m, inactive(s.LaunchPlan.Key))
+			}
+			continue
+		}
 		in, problem, err := begin(ctx, tx, s, now, since)
 		if err != nil {
 			return nil, err
 		}
 		if problem != "" {
 			for _, m := range those {
-				refuse(m, problem)
+				refuse(s, m, problem)
 			}
 			continue
 		}
@@ -175,10 +213,15 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 	}
 	for key, those := range words {
 		for _, m := range those {
-			refuse(m, fmt.Sprintf("launch plan %s has no active version with a schedule", key))
+			refuse(nil, m, inactive(key))
 		}
 	}
 	return intakes, nil
+}
+
+// inactive is why word of a launch plan launches nothing that has no schedule which could fire.
+func inactive(plan ident.Key) string {
+	return fmt.Sprintf("launch plan %s has no active version with a schedule", plan)
 }
 
 // begin makes s ready to take word, or says why it cannot be.

@@ -284,6 +284,56 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		}
 	})
 
+	t.Run("knows late word of what was a slot when it came due", func(t *testing.T) {
+		v2 := id("a", "v2")
+		activate := func(expression string, now time.Time) func(*testing.T, Store, ident.ID) {
+			return func(t *testing.T, s Store, _ ident.ID) {
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec(expression), ada(now)))
+			}
+		}
+		for name, c := range map[string]struct {
+			expression string
+			change     func(t *testing.T, s Store, plan ident.ID)
+			at         time.Time
+			want       [3]int
+			ledger     string
+		}{
+			"of a version before":         {"* * * * *", activate("0 10 * * *", at(1).Add(20*time.Second)), at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of a rate before":            {"rate(1 minute)", activate("0 10 * * *", at(2)), at(1).Add(31 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of a schedule before a rate": {"* * * * *", activate("rate(1 hour)", at(2).Add(-time.Second)), at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of none of a version before": {"3 * * * *", activate("0 10 * * *", at(2)), at(1).Add(30 * time.Second), [3]int{0, 0, 1}, ""},
+			"from after the change":       {"* * * * *", activate("0 10 * * *", at(1).Add(20*time.Second)), at(2), [3]int{0, 0, 1}, "12:01 v1 pending"},
+			"of what was deactivated then": {"* * * * *", func(t *testing.T, s Store, plan ident.ID) {
+				check(t, s.Deactivate(t.Context(), plan, ada(at(1).Add(20*time.Second))))
+			}, at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 skipped"},
+			"of what was deactivated before": {"* * * * *", func(t *testing.T, s Store, plan ident.ID) {
+				check(t, s.Deactivate(t.Context(), plan, ada(at(1).Add(-time.Second))))
+			}, at(1).Add(30 * time.Second), [3]int{0, 0, 1}, ""},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := kept(t, open(t))
+				plan := scheduled(t, s, "a", spec(c.expression))
+				applied(t, s, noon)
+				c.change(t, s, plan)
+				same(t, "delivered", deliver(t, s, at(3), word("1", "a", c.at)), c.want)
+				same(t, "ledger", strings.Join(ledger(t, s, plan.Key), ", "), c.ledger)
+			})
+		}
+	})
+
+	t.Run("knows word again of a slot that a rate had before it counted anew", func(t *testing.T) {
+		s := kept(t, open(t))
+		scheduled(t, s, "a", spec("rate(5 minutes)"))
+		applied(t, s, noon)
+		for i, d := range []time.Duration{5 * time.Minute, 10 * time.Minute, 17*time.Minute + 30*time.Second} {
+			same(t, "delivered", deliver(t, s, noon.Add(d), word(fmt.Sprint(i), "a", noon.Add(d))), [3]int{1, 0, 0})
+		}
+		again := noon.Add(10 * time.Minute)
+		same(t, "again", deliver(t, s, noon.Add(18*time.Minute), word("again", "a", again)), [3]int{0, 1, 0})
+		same(t, "dead letters", reasons(t, s), []string(nil))
+	})
+
 	t.Run("leaves what has not come by its own clock in the queue", func(t *testing.T) {
 		s := kept(t, open(t))
 		plan := scheduled(t, s, "a", spec("* * * * *"))
