@@ -2,10 +2,16 @@ package aws_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tminus.dev/internal/aws"
 	"tminus.dev/internal/aws/awstest"
@@ -18,26 +24,23 @@ import (
 // synctest, where hours take no time.
 type bubble struct {
 	*testing.T
-	db    *sqlite.DB
-	stub  *awstest.Stub
-	e     *aws.Executor
-	ended chan error
-	end   context.CancelFunc
+	db   *sqlite.DB
+	stub *awstest.Stub
+	e    *aws.Executor
 }
 
 // inBubble runs a test with an executor whose ledger is what wrap makes of a
 // database; nil leaves it as it is.
 func inBubble(t *testing.T, wrap func(*sqlite.DB) aws.Intake, test func(b *bubble)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := t.TempDir() // Its cleanup is not the bubble's.
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{T: t, stub: awstest.Unserved(), ended: make(chan error, 1)}
+		b := &bubble{T: t, stub: awstest.Unserved()}
 		var err error
 		b.db, err = sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
 		b.must(err)
 		_, err = b.db.KeepTime(t.Context(), store.KeeperAWS, time.Now())
 		b.must(err)
-		b.beat()
 		intake := aws.Intake(b.db)
 		if wrap != nil {
 			intake = wrap(b.db)
@@ -48,11 +51,16 @@ func inBubble(t *testing.T, wrap func(*sqlite.DB) aws.Intake, test func(b *bubbl
 		b.must(err)
 		b.e.On(b.stub)
 		ctx, cancel := context.WithCancel(t.Context())
-		b.end = cancel
-		go func() { b.ended <- b.e.Run(ctx) }()
+		var running sync.WaitGroup
+		running.Go(func() { b.beat(ctx) })
+		running.Go(func() {
+			if err := b.e.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
 		test(b)
 		cancel()
-		b.must(<-b.ended)
+		running.Wait()
 		b.must(b.db.Close())
 	})
 }
@@ -64,11 +72,17 @@ func (b *bubble) must(err error) {
 	}
 }
 
-// beat is a sign of life of an engine.
-func (b *bubble) beat() {
-	b.Helper()
-	_, err := b.db.Beat(b.Context(), 0, time.Now(), time.Hour)
-	b.must(err)
+// beat gives signs of life, as an engine does.
+func (b *bubble) beat(ctx context.Context) {
+	for ctx.Err() == nil {
+		if _, err := b.db.Beat(context.WithoutCancel(ctx), 0, time.Now(), time.Hour); err != nil {
+			b.Error(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+		}
+	}
 }
 
 // schedule activates a launch plan.
@@ -139,6 +153,139 @@ func TestWhenAllWordHasCome(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// moody is a ledger that now and then refuses to be written to.
+type moody struct {
+	*sqlite.DB
+	behind  time.Duration // its clock
+	refuses func([]store.Message) error
+	locked  func() error // all of it
+	tried   atomic.Int64 // transactions
+}
+
+func (m *moody) Now(context.Context) (time.Time, error) {
+	return time.Now().Add(-m.behind).UTC().Truncate(time.Microsecond), nil
+}
+
+func (m *moody) Attend(ctx context.Context, now time.Time) error {
+	if m.locked != nil && m.locked() != nil {
+		return m.locked()
+	}
+	return m.DB.Attend(ctx, now)
+}
+
+func (m *moody) Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error) {
+	m.tried.Add(1)
+	if m.locked != nil && m.locked() != nil {
+		return store.Delivered{}, m.locked()
+	}
+	if m.refuses != nil {
+		if err := m.refuses(messages); err != nil {
+			return store.Delivered{}, err
+		}
+	}
+	return m.DB.Deliver(ctx, now, messages)
+}
+
+var errReadOnly = errors.New("cannot execute INSERT in a read-only transaction")
+
+// TestALedgerThatDoesNotTakeMessages has 500 messages about a slot wait, and one
+// of them about nobody, while the ledger does not take them all.
+func TestALedgerThatDoesNotTakeMessages(t *testing.T) {
+	t.Parallel()
+	failing := func(is func() bool) error {
+		if is() {
+			return errReadOnly
+		}
+		return nil
+	}
+	nobody := "letter: launch plan flytesnacks/development/nobody has no active version with a schedule"
+	for name, c := range map[string]struct {
+		mood     func(m *moody, begun time.Time)
+		messages int // how many more about the slot
+		wait     time.Duration
+		receives int64 // at most, of all messages
+		tried    int64
+		want     []string
+	}{
+		"three times, of one message": {func(m *moody, _ time.Time) {
+			m.refuses = func([]store.Message) error { return failing(func() bool { return m.tried.Load() <= 3 }) }
+		}, 0, time.Minute, 2, 6, []string{"a 00:01:00 pending", nobody}},
+		"all of it, while it can be read, for half a minute": {func(m *moody, begun time.Time) {
+			m.locked = func() error { return failing(func() bool { return time.Since(begun) < 30*time.Second }) }
+		}, 498, time.Minute, 2000, 20, []string{"a 00:01:00 pending", nobody}},
+		"all of it, while it can be read, for three hours": {func(m *moody, begun time.Time) {
+			m.locked = func() error { return failing(func() bool { return time.Since(begun) < 3*time.Hour }) }
+		}, 498, 3*time.Hour + time.Minute, 2000, 20, []string{nobody}}, // The slot is left to catch-up.
+		"anything, though it can be written to, for an hour": {func(m *moody, begun time.Time) {
+			m.refuses = func([]store.Message) error { return failing(func() bool { return time.Since(begun) < time.Hour }) }
+		}, 498, 70 * time.Minute, 500 * 20, 40_000, []string{"a 00:01:00 pending", nobody}},
+		"one of them, ever": {func(m *moody, _ time.Time) {
+			m.refuses = func(all []store.Message) error {
+				return failing(func() bool {
+					return slices.ContainsFunc(all, func(m store.Message) bool { return m.LaunchPlan.Name == "nobody" })
+				})
+			}
+		}, 498, time.Minute, 510, 100, []string{"a 00:01:00 pending", "letter: it could not be recorded: " + errReadOnly.Error()}},
+		"the only one, ever": {func(m *moody, _ time.Time) {
+			m.refuses = func(all []store.Message) error {
+				return failing(func() bool {
+					return slices.ContainsFunc(all, func(m store.Message) bool { return m.LaunchPlan.Name == "a" })
+				})
+			}
+		}, 0, time.Minute, 10, 100, []string{nobody, "letter: it could not be recorded: " + errReadOnly.Error()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var m *moody
+			inBubble(t, func(db *sqlite.DB) aws.Intake { m = &moody{DB: db}; return m }, func(b *bubble) {
+				b.schedule("a", "* * * * ? *")
+				slot := time.Now().Truncate(time.Minute).Add(time.Minute)
+				time.Sleep(time.Until(slot.Add(time.Second)))
+				c.mood(m, time.Now())
+				messages := slices.Repeat([]string{body(t, "a", slot)}, c.messages+1)
+				b.stub.Put(append(messages, body(t, "nobody", slot))...)
+				time.Sleep(c.wait)
+				if n := b.stub.Size(); n > 0 {
+					t.Errorf("%d messages are left", n)
+				}
+				if diff := cmp.Diff(c.want, b.ledger()); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if n := b.e.Status().Taken; n > c.receives {
+					t.Errorf("it took %d messages, and %d are enough", n, c.receives)
+				}
+				if n := m.tried.Load(); n > c.tried {
+					t.Errorf("it tried %d times, and %d are enough", n, c.tried)
+				}
+				if p := b.e.Problem(); p != "" {
+					t.Error(p)
+				}
+			})
+		})
+	}
+}
+
+// TestWordThatComesBeforeItsSlotIsTakenTwice has a database whose clock is behind that of AWS.
+func TestWordThatComesBeforeItsSlotIsTakenTwice(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []time.Duration{300 * time.Millisecond, 100 * time.Second, 10 * time.Minute} {
+		inBubble(t, func(db *sqlite.DB) aws.Intake { return &moody{DB: db, behind: behind} }, func(b *bubble) {
+			b.schedule("a", "* * * * ? *")
+			slot := time.Now().Truncate(time.Minute).Add(time.Minute)
+			time.Sleep(time.Until(slot))
+			b.stub.Put(body(t, "a", slot))
+			time.Sleep(behind)
+			if got := b.ledger(); len(got) > 0 {
+				t.Errorf("before it: %q", got)
+			}
+			time.Sleep(3 * time.Second)
+			if got := b.ledger(); !slices.Equal(got, []string{"a 00:01:00 pending"}) || b.e.Status().Taken != 2 {
+				t.Errorf("%s behind: %q after it was taken %d times", behind, got, b.e.Status().Taken)
+			}
 		})
 	}
 }

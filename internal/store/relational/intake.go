@@ -322,9 +322,17 @@ const selectSilent = `SELECT id, plan_id, project_id, project, domain, name, ver
 func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a store.Advanced, err error) {
 	err = db.update(ctx, "audit schedules", func(tx transaction) error {
 		a = store.Advanced{}
-		since, err := keptSince(ctx, tx, store.KeeperAWS, now)
+		w, err := watching(ctx, tx)
+		if err == nil {
+			err = w.by(store.KeeperAWS)
+		}
 		if err != nil {
 			return err
+		}
+		// While messages cannot be taken it is not over what catch-up is to decide.
+		since := unbroken(w.since, w.awake, now)
+		if now.Sub(w.read) <= outage {
+			since = later(since, w.readSince)
 		}
 		until, why := earlier(heard, now), schedule.Silent(heard)
 		if before := since.Add(-time.Microsecond); before.After(until) {

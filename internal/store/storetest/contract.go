@@ -314,6 +314,10 @@ type Rules interface {
 // Intake takes word that schedules came due. It is store.ErrKept where the time is
 // not kept by store.KeeperAWS.
 type Intake interface {
+	// Attend records that messages can be taken, and what comes of them recorded. What
+	// came due while that was not so for more than a minute was missed, as what came due
+	// before the Since of a Beat.
+	Attend(ctx context.Context, now time.Time) error
 	// Deliver decides in one transaction what messages come to, with
 	// schedule.Intake: a firing of a slot that has none; nothing, where the slot was
 	// decided before or is none by the schedule's policy; or a dead letter. A message
@@ -322,8 +326,8 @@ type Intake interface {
 	// changes nothing.
 	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
 	// Audit takes up to limit schedules that have slots of which there was no word,
-	// up to heard or, where that is later, before the Since of a Beat, and decides
-	// them with schedule.Audit. Schedules whose pause ended by now go on.
+	// up to heard or, where that is later, before the Since of a Beat or the first
+	// Attend after a break, and decides them with schedule.Audit. Schedules whose pause ended by now go on.
 	Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error)
 }
 

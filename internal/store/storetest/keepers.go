@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -327,7 +328,7 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		scheduled(t, s, "a", spec("rate(5 minutes)"))
 		applied(t, s, noon)
 		for i, d := range []time.Duration{5 * time.Minute, 10 * time.Minute, 17*time.Minute + 30*time.Second} {
-			same(t, "delivered", deliver(t, s, noon.Add(d), word(fmt.Sprint(i), "a", noon.Add(d))), [3]int{1, 0, 0})
+			same(t, "delivered", deliver(t, s, noon.Add(d), word(strconv.Itoa(i), "a", noon.Add(d))), [3]int{1, 0, 0})
 		}
 		again := noon.Add(10 * time.Minute)
 		same(t, "again", deliver(t, s, noon.Add(18*time.Minute), word("again", "a", again)), [3]int{0, 1, 0})
@@ -379,6 +380,34 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		must(s.Audit(t.Context(), at(5), time.Time{}, 10))(t)
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 3 to 12:03", "12:04 v1 pending catch-up", "12:05 v1 pending"})
 		same(t, "delivered again", deliver(t, s, at(6), word("1", "a", at(1)), word("4", "a", at(4))), [3]int{0, 2, 0})
+	})
+
+	t.Run("leaves what came due while messages could not be taken to catch-up", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan, other := scheduled(t, s, "a", spec("* * * * *")), scheduled(t, s, "b", spec("* * * * *"))
+		exec(t, s, "UPDATE engine SET read_at = %d", noon.UnixMicro())
+		var all []store.Message
+		for n := 1; n <= 180; n++ {
+			all = append(all, word(strconv.Itoa(n), "a", at(n)))
+			if n < 180 {
+				same(t, "audited meanwhile", must(s.Audit(ctx, at(n), noon, 10))(t).Schedules, 0)
+			}
+			if n == 90 {
+				v2 := id("b", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(ctx, v2, spec("0 10 * * *"), ada(at(n))))
+			}
+		}
+		same(t, "changed meanwhile", ledger(t, s, other.Key), []string{"12:01 v1 missed 88 to 13:28", "13:29 v1 pending catch-up", "13:30 v1 pending"})
+		check(t, s.Attend(ctx, at(180)))
+		same(t, "delivered", deliver(t, s, at(180), all...), [3]int{1, 179, 0})
+		must(s.Audit(ctx, at(180), noon, 10))(t)
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 178 to 14:58", "14:59 v1 pending catch-up", "15:00 v1 pending"})
+		for n := 181; n < 190; n++ {
+			check(t, s.Attend(ctx, at(n)))
+		}
+		check(t, s.Attend(ctx, at(190).Add(-time.Second))) // A second less than a minute later.
+		same(t, "without a break", deliver(t, s, at(190), word("late", "a", at(181))), [3]int{1, 0, 0})
 	})
 
 	t.Run("takes a rate from when AWS counts it", func(t *testing.T) {

@@ -5,6 +5,9 @@
 -- schedules without a word to it.
 UPDATE compatibility SET oldest = 8;
 ALTER TABLE engine ADD COLUMN keeper text COLLATE "C" NOT NULL DEFAULT 'local';
+-- Since when messages of the keeper have been taken without a break, and when they were last.
+ALTER TABLE engine ADD COLUMN read_since bigint NOT NULL DEFAULT 0;
+ALTER TABLE engine ADD COLUMN read_at bigint NOT NULL DEFAULT 0;
 
 -- What a keeper outside of tminus is to hold for schedules.
 CREATE TABLE rules (

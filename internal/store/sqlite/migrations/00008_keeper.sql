@@ -2,6 +2,9 @@
 
 -- +goose Up
 ALTER TABLE engine ADD COLUMN keeper TEXT NOT NULL DEFAULT 'local';
+-- Since when messages of the keeper have been taken without a break, and when they were last.
+ALTER TABLE engine ADD COLUMN read_since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE engine ADD COLUMN read_at INTEGER NOT NULL DEFAULT 0;
 
 -- What a keeper outside of tminus is to hold for schedules.
 CREATE TABLE rules (
