@@ -159,6 +159,12 @@ func (tt Timetable) Match(t time.Time) bool {
 	return !t.Before(tt.start) && (tt.end.IsZero() || !t.After(tt.end)) && tt.slots.Match(t)
 }
 
+// IsRate says that the expression is one that counts from an instant.
+func (s Spec) IsRate() bool {
+	e, err := cron.Parse(s.Expression)
+	return err == nil && e.Period() > 0
+}
+
 // MostOff is how far off its slot word of it may be.
 const MostOff = time.Minute
 

@@ -178,10 +178,9 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 	}); err != nil {
 		return nil, fmt.Errorf("find schedules: %w", err)
 	}
-	intakes := make([]intake, 0, len(found))
+	var active []*scheduleRow
 	for i := range found {
 		s := &found[i]
-		those := words[s.LaunchPlan.Key]
 		if s.Active && s.Paused != "" && !s.PausedUntil.IsZero() && !s.PausedUntil.After(now) {
 			if err := resumeByItself(ctx, tx, s, now); err != nil {
 				return nil, err
@@ -191,13 +190,22 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 				return nil, err
 			}
 		}
-		delete(words, s.LaunchPlan.Key)
-		if !s.Active {
-			for _, m := range those {
-				refuse(s, m, inactive(s.LaunchPlan.Key))
-			}
+		if s.Active {
+			active = append(active, s)
 			continue
 		}
+		for _, m := range words[s.LaunchPlan.Key] {
+			refuse(s, m, inactive(s.LaunchPlan.Key))
+		}
+		delete(words, s.LaunchPlan.Key)
+	}
+	if err := allAhead(ctx, tx, active); err != nil {
+		return nil, err
+	}
+	intakes := make([]intake, 0, len(active))
+	for _, s := range active {
+		those := words[s.LaunchPlan.Key]
+		delete(words, s.LaunchPlan.Key)
 		in, problem, err := begin(ctx, tx, s, now, since)
 		if err != nil {
 			return nil, err
@@ -229,9 +237,6 @@ func begin(ctx context.Context, tx transaction, s *scheduleRow, now, since time.
 	if s.Problem != "" {
 		return nil, "its schedule " + problemReason(s), nil
 	}
-	if err := lookAhead(ctx, tx, s); err != nil {
-		return nil, "", err
-	}
 	if why := s.planning(func() (err error) {
 		in, err = schedule.NewIntake(s.Schedule, now, since)
 		return err
@@ -239,6 +244,28 @@ func begin(ctx context.Context, tx transaction, s *scheduleRow, now, since time.
 		return nil, "its schedule could not be planned: " + why.Error(), broken(ctx, tx, s, why, now)
 	}
 	return in, "", nil
+}
+
+// allAhead reads the slots of schedules after their cursors that have firings, where taking word of others needs it.
+func allAhead(ctx context.Context, tx transaction, schedules []*scheduleRow) error {
+	byID := make(map[int64]*scheduleRow)
+	var args []any
+	for _, s := range schedules {
+		if s.Spec.Policy.MaxRuns > 0 || s.Spec.IsRate() {
+			byID[s.ID] = s
+			args = append(args, s.ID, micros(s.Cursor))
+		}
+	}
+	if _, err := tx.bulk(ctx, ownFirings, args, func(rows *sql.Rows) error {
+		k, err := scanKey(rows)
+		if s := byID[k.schedule]; s != nil {
+			s.Ahead = append(s.Ahead, time.UnixMicro(k.slot))
+		}
+		return err
+	}); err != nil {
+		return fmt.Errorf("look for firings: %w", err)
+	}
+	return nil
 }
 
 // decidedBefore are those of the slots that there is word of, up to the cursors,

@@ -335,6 +335,36 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "dead letters", reasons(t, s), []string(nil))
 	})
 
+	t.Run("knows what fired ahead of others when a rate counts anew", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			policy schedule.Policy
+			want   []string
+		}{
+			"none":             {schedule.Policy{CatchUp: schedule.CatchUpNone}, []string{"12:05 missed", "12:10 pending", "12:17 pending", "12:22 pending"}},
+			"latest":           {schedule.Policy{}, []string{"12:05 pending", "12:10 pending", "12:17 pending", "12:22 pending"}},
+			"all, three times": {schedule.Policy{CatchUp: schedule.CatchUpAll, MaxRuns: 3}, []string{"12:05 pending", "12:10 pending", "12:17 pending"}},
+			"all, four times":  {schedule.Policy{CatchUp: schedule.CatchUpAll, MaxRuns: 4}, []string{"12:05 pending", "12:10 pending", "12:17 pending", "12:22 pending"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := kept(t, open(t))
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: "rate(5 minutes)", Policy: c.policy})
+				applied(t, s, noon)
+				for _, d := range []time.Duration{10 * time.Minute, 17 * time.Minute, 22 * time.Minute, 27 * time.Minute} {
+					if d < 27*time.Minute || c.policy.MaxRuns > 0 {
+						deliver(t, s, noon.Add(d), word(d.String(), "a", noon.Add(d)))
+					}
+				}
+				var got []string
+				for _, f := range bySlot(t, s, plan.Key) {
+					got = append(got, f.Slot.Format("15:04 ")+string(f.Outcome))
+					same(t, "slots in one firing", f.Count, 1)
+				}
+				same(t, "slots", got, c.want)
+				same(t, "found by the sweeper", swept(t, s, noon.Add(35*time.Minute)), []store.Repair(nil))
+			})
+		}
+	})
+
 	t.Run("leaves what has not come by its own clock in the queue", func(t *testing.T) {
 		s := kept(t, open(t))
 		plan := scheduled(t, s, "a", spec("* * * * *"))
