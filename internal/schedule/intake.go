@@ -21,6 +21,9 @@ type Intake struct {
 	Anchor time.Time
 	// From is the instant after which that holds; zero while nothing changed.
 	From time.Time
+	// Counts is asked whether word of t may say that, and answers why it may not;
+	// empty means that it may. nil means that all word may.
+	Counts func(t time.Time) (problem string)
 }
 
 // NewIntake takes word of s at now. What came due before since, the instant from
@@ -76,6 +79,11 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 		return true, ""
 	}
 	if rate && !in.timetable.all.Match(slot) {
+		if in.Counts != nil {
+			if why := in.Counts(t); why != "" {
+				return false, why
+			}
+		}
 		if err := in.reanchor(slot); err != nil {
 			return false, err.Error()
 		}

@@ -189,6 +189,9 @@ func (tt Timetable) SlotOf(t time.Time) time.Time {
 	return time.Time{}
 }
 
+// Period is that of a rate; 0 means that it is none.
+func (tt Timetable) Period() time.Duration { return tt.all.Period() }
+
 // excludedFrom reports whether there are slots after t, but exclusions take each of them.
 func (tt Timetable) excludedFrom(t time.Time) bool {
 	return tt.Next(t).IsZero() && !tt.next(tt.all, t).IsZero()

@@ -1,6 +1,7 @@
 package relational
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -84,6 +85,11 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		all := make([]plannedRow, 0, len(intakes))
 		for i := range intakes {
 			in := &intakes[i]
+			in.Counts = func(t time.Time) string {
+				why, failure := counts(ctx, tx, in.scheduleRow, t)
+				err = cmp.Or(err, failure)
+				return why
+			}
 			take := func() error {
 				for _, m := range in.words {
 					early, problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] })
@@ -95,8 +101,11 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 				}
 				return nil
 			}
-			if err := in.planning(take); err != nil {
-				return fmt.Errorf("%s: %w", in.LaunchPlan, err)
+			if why := in.planning(take); why != nil {
+				return fmt.Errorf("%s: %w", in.LaunchPlan, why)
+			}
+			if err != nil {
+				return err
 			}
 			in.planned = in.Planned()
 			all = append(all, in.plannedRow)
@@ -325,8 +334,7 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
 			s.Anchor, s.Cursor = in.Anchor, in.From
-			why := "the rate counts from " + s.Anchor.UTC().Format(time.RFC3339) + " in AWS"
-			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: why, At: now}); err != nil {
+			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: countsFrom(s.Anchor), At: now}); err != nil {
 				return err
 			}
 		}
@@ -341,9 +349,9 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 const actionAnchor = "anchor"
 
 // selectSilent reads schedules that are due and of which there should have been
-// word by now, and those whose pause has ended.
+// word by now, and those whose pause has ended. Rates that nobody counts have no slots.
 const selectSilent = `SELECT id, plan_id, project_id, project, domain, name, version, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
-	WHERE next_at <= ? AND (next_at <= ? OR paused <> '') ORDER BY next_at, priority DESC, id LIMIT ?`
+	WHERE next_at <= ? AND (paused <> '' OR next_at <= ? AND (NOT ` + isRate + ` OR ` + isCounted + `)) ORDER BY next_at, priority DESC, id LIMIT ?`
 
 // Audit decides slots for which there was no word.
 func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a store.Advanced, err error) {

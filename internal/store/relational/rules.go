@@ -27,6 +27,9 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			if err := alone(ctx, tx, before, now); err != nil {
 				return err
 			}
+			if err := finishRates(ctx, tx, now); err != nil {
+				return err
+			}
 			if _, err := tx.exec(ctx, `UPDATE engine SET keeper = ?`, string(k)); err != nil {
 				return err
 			}
@@ -147,6 +150,9 @@ var settleRules = &Bulk{
 // SettleRules records what became of rules that were claimed.
 func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
 	return db.update(ctx, "settle rules", func(tx transaction) error {
+		if err := countSettled(ctx, tx, now, rules); err != nil {
+			return err
+		}
 		args := make([]any, 0, len(settleRules.Columns)*len(rules))
 		for i := range rules {
 			r := &rules[i]

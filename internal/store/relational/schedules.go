@@ -186,6 +186,13 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	if s.Paused != "" || s.Problem != "" {
 		return passOver(ctx, tx, s, now)
 	}
+	if !s.Next.IsZero() && !s.Next.After(now) {
+		if none, err := uncounted(ctx, tx, s); err != nil {
+			return err
+		} else if none {
+			return recount(ctx, tx, s, now, s.Cursor, now, "the rate does not count in AWS yet")
+		}
+	}
 	if err := lookAhead(ctx, tx, s); err != nil {
 		return err
 	}

@@ -293,7 +293,8 @@ type Rules interface {
 	// on, though they come as they were before.
 	ClaimRules(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Rule, error)
 	// SettleRules records Held, Tried, Attempts, Error and DueAt of claimed rules
-	// and, where there is no Error, that Generation is Applied. One whose
+	// and, where there is no Error, that Generation is Applied. A rate counts from now
+	// where nothing was held for it, or something else: another rate, or what was paused. One whose
 	// schedule changed meanwhile is due now. One that is not its claimer's any more
 	// stays as it is.
 	SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error
@@ -327,7 +328,7 @@ type Intake interface {
 	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
 	// Audit takes up to limit schedules that have slots of which there was no word,
 	// up to heard or, where that is later, before the Since of a Beat or the first
-	// Attend after a break, and decides them with schedule.Audit. Schedules whose pause ended by now go on.
+	// Attend after a break, and decides them with schedule.Audit. Rates that AWS does not hold yet have no slots. Schedules whose pause ended by now go on.
 	Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error)
 }
 

@@ -150,6 +150,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"rules", exerciseRules},
 		{"intake", exerciseIntake},
 		{"audit", exerciseAudit},
+		{"rates that AWS counts", exerciseRates},
 		{"dead letters", exerciseDeadLetters},
 		{"sweep", exerciseSweep},
 		{"prune", exercisePrune},

@@ -528,6 +528,149 @@ func exerciseAudit(t *testing.T, open func(t *testing.T) Store) {
 	})
 }
 
+// moved claims all rules that are due, and settles them as applied somewhere.
+func moved(t *testing.T, s Store, now time.Time, where string) {
+	t.Helper()
+	must(s.RenewRules(t.Context(), now, nil))(t)
+	claimed := must(s.ClaimRules(t.Context(), now, time.Minute, 100))(t)
+	for i := range claimed {
+		claimed[i].Held, claimed[i].DueAt, claimed[i].Tried = where, time.Time{}, true
+	}
+	check(t, s.SettleRules(t.Context(), now, claimed))
+}
+
+func exerciseRates(t *testing.T, open func(t *testing.T) Store) {
+	m := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	type things map[int]func(t *testing.T, s Store)
+	another := func(expression string, n int) func(t *testing.T, s Store) {
+		return func(t *testing.T, s Store) {
+			register(t, s, id("a", "v2"))
+			check(t, s.Activate(t.Context(), id("a", "v2"), spec(expression), ada(m(n))))
+		}
+	}
+	apply := func(n int) func(t *testing.T, s Store) { return func(t *testing.T, s Store) { applied(t, s, m(n)) } }
+	keep := func(k store.Keeper, n int) func(t *testing.T, s Store) {
+		return func(t *testing.T, s Store) { must(s.KeepTime(t.Context(), k, m(n)))(t) }
+	}
+	for name, c := range map[string]struct {
+		local      bool // tminus keeps time at first
+		expression string
+		do         things // at minutes after noon, when it is activated
+		words      []int  // that come
+		until      int
+		want       string
+		letters    int
+	}{
+		"a rule that is put at once": {false, "rate(1 hour)", things{0: apply(0)}, []int{60, 120}, 150, "13:00:30 pending, 14:00:30 pending", 0},
+		"a rule that is put hours late": {
+			false, "rate(1 hour)",
+			things{190: apply(190)},
+			[]int{250, 310},
+			340,
+			"16:10:30 pending, 17:10:30 pending", 0,
+		},
+		"a rule of a cron expression that is put hours late": {
+			false, "0 * * * *",
+			things{190: apply(190)},
+			[]int{240},
+			260,
+			"13:00:00 pending catch-up, 14:00:00 pending catch-up, 15:00:00 pending catch-up, 16:00:00 pending", 0,
+		},
+		"a rule that never sends":  {false, "rate(1 hour)", things{10: apply(10)}, nil, 140, "13:10:30 pending catch-up, 14:10:30 pending catch-up", 0},
+		"a rule that is never put": {false, "rate(1 hour)", nil, nil, 200, "", 0},
+		"a rule that is never put, and deactivated": {false, "rate(1 hour)", things{130: func(t *testing.T, s Store) {
+			check(t, s.Deactivate(t.Context(), id("a", "v1"), ada(m(130))))
+		}}, nil, 200, "", 0},
+		"a rule that is never put, and then that of another version": {false, "rate(1 hour)", things{130: another("rate(1 hour)", 130), 140: apply(140)}, []int{200}, 210, "15:20:30 pending", 0},
+		"a take-over": {true, "rate(1 hour)", things{20: keep(store.KeeperAWS, 20), 21: apply(21)}, []int{81, 141}, 160, "13:21:30 pending, 14:21:30 pending", 0},
+		"a take-over after a while": {
+			true, "rate(1 hour)",
+			things{130: keep(store.KeeperAWS, 130), 140: apply(140)},
+			[]int{200},
+			210,
+			"13:00:30 pending, 14:00:30 pending, 15:20:30 pending", 0,
+		},
+		"a rule that is put elsewhere": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 90: func(t *testing.T, s Store) { moved(t, s, m(90), "there") }},
+			[]int{60, 150},
+			170,
+			"13:00:30 pending, 14:30:30 pending", 0,
+		},
+		"a rule that is put again where it is": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 90: func(t *testing.T, s Store) { moved(t, s, m(90), "yes") }},
+			[]int{60, 120},
+			170,
+			"13:00:30 pending, 14:00:30 pending", 0,
+		},
+		"a pause": {false, "rate(1 hour)", things{
+			0:  apply(0),
+			70: func(t *testing.T, s Store) { check(t, s.Pause(t.Context(), key("a"), "n", time.Time{}, ada(m(70)))) },
+			71: apply(71),
+			90: func(t *testing.T, s Store) { check(t, s.Resume(t.Context(), key("a"), ada(m(90)))) },
+			91: apply(91),
+		}, []int{60, 151}, 170, "13:00:30 skipped, 14:31:30 pending", 0},
+		"the same rate of another version": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 70: another("rate(1 hour)", 70), 71: apply(71)},
+			[]int{60, 120},
+			150,
+			"13:00:30 pending, 14:00:30 pending", 0,
+		},
+		"another rate, and word of the one before": {
+			false, "rate(7 minutes)",
+			things{0: apply(0), 15: another("rate(1 day)", 15), 29: apply(29)},
+			[]int{7, 14, 21, 28, 30},
+			40,
+			"12:07:30 pending, 12:14:30 pending", 3,
+		},
+		"another rate that begins at once": {
+			false, "rate(7 minutes)",
+			things{0: apply(0), 15: another("rate(1 hour)", 15), 16: apply(16)},
+			[]int{7, 14, 19},
+			40,
+			"12:07:30 pending, 12:14:30 pending, 12:19:30 pending", 0,
+		},
+		"a rule that AWS had before": {false, "rate(1 hour)", things{10: apply(10)}, []int{5}, 30, "12:05:30 pending", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			if !c.local {
+				kept(t, s)
+			}
+			plan := scheduled(t, s, "a", spec(c.expression))
+			local := c.local
+			for n := 0; n <= c.until; n++ {
+				if do := c.do[n]; do != nil {
+					do(t, s)
+					local = false
+				}
+				if slices.Contains(c.words, n) {
+					deliver(t, s, m(n), word(fmt.Sprint("word ", n), "a", m(n)))
+				}
+				if !local {
+					must(s.Audit(ctx, m(n), m(n-6), 10))(t)
+				}
+			}
+			var got []string
+			for _, f := range bySlot(t, s, plan.Key) {
+				text := f.Slot.Format(time.TimeOnly) + " " + string(f.Outcome)
+				if f.Kind != schedule.KindScheduled {
+					text += " " + string(f.Kind)
+				}
+				if f.Count > 1 {
+					text += fmt.Sprint(" x", f.Count)
+				}
+				got = append(got, text)
+			}
+			same(t, "ledger", strings.Join(got, ", "), c.want)
+			same(t, "letters", len(reasons(t, s)), c.letters)
+			same(t, "found by the sweeper", swept(t, s, m(c.until+1)), []store.Repair(nil))
+		})
+	}
+}
+
 func exerciseDeadLetters(t *testing.T, open func(t *testing.T) Store) {
 	t.Run("are listed, dropped and kept for a while", func(t *testing.T) { exerciseLetters(t, open) })
 

@@ -19,6 +19,7 @@ CREATE TABLE rules (
     due_at       bigint,          -- NULL while nothing is to be done
     leased_until bigint,          -- NULL while nobody is at it
     changed_at   bigint NOT NULL,
+    replaced_at  bigint,          -- when a rate last took the place of something else; NULL is never
     held         text COLLATE "C" NOT NULL, -- in the keeper's words; '' is nothing
     error        text COLLATE "C" NOT NULL
 );

@@ -16,6 +16,7 @@ CREATE TABLE rules (
     due_at       INTEGER,          -- NULL while nothing is to be done
     leased_until INTEGER,          -- NULL while nobody is at it
     changed_at   INTEGER NOT NULL,
+    replaced_at  INTEGER,          -- when a rate last took the place of something else; NULL is never
     held         TEXT    NOT NULL, -- in the keeper's words; '' is nothing
     error        TEXT    NOT NULL
 ) STRICT;
