@@ -3,6 +3,7 @@ package aws
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -25,6 +26,7 @@ import (
 // method promises.
 type Intake interface {
 	Now(ctx context.Context) (time.Time, error)
+	Attend(ctx context.Context, now time.Time) error
 	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
 }
 
@@ -44,8 +46,11 @@ type Executor struct {
 
 	received chan []*held // what workers took
 	recorded chan []*held // what is to be deleted, at most deletions each
+	told     atomic.Int64 // when the ledger was last told that messages are taken, by this machine's clock
+	failures int          // of the ledger in a row; the committing goroutine's own
 	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
 	heard    atomic.Int64 // in microseconds; 0 is never
+	fresh    fresh        // since when nothing old was taken
 	open     *gate        // while the database answers
 	hands    hands        // what was taken and is not deleted yet
 	unread   trouble      // with the queue
@@ -89,7 +94,8 @@ const (
 func (e *Executor) grace() time.Duration { return max(2*e.cfg.Visibility, leastGrace) }
 
 // Heard is the instant, by the database's clock, up to which all messages about
-// slots have been taken, if they ever will; zero until the queue was empty once.
+// slots have been taken, if they ever will; zero until the queue was empty once,
+// or nothing old was in it for the grace.
 func (e *Executor) Heard() time.Time {
 	if at := e.heard.Load(); at != 0 {
 		return time.UnixMicro(at).UTC()
@@ -243,6 +249,7 @@ func (e *Executor) now() time.Time { return time.Now().Add(time.Duration(e.offse
 type held struct {
 	store.Message
 	receipt  string
+	refusal  string    // why the ledger did not take it
 	extended time.Time // when it was hidden last
 }
 
@@ -263,6 +270,7 @@ func (e *Executor) work(ctx context.Context) error {
 				},
 			})
 			if err != nil {
+				e.fresh.end()
 				return explain("receive from "+e.cfg.ScheduleQueueName, err)
 			}
 			got = out.Messages
@@ -270,21 +278,48 @@ func (e *Executor) work(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if len(got) == 0 {
-			if idle && e.hands.empty() && ctx.Err() == nil {
-				e.heard.Store(before.Add(-e.grace()).UnixMicro())
-			}
-			continue
+		if len(got) == 0 && ctx.Err() != nil {
+			continue // Told to stop.
 		}
 		batch := make([]*held, len(got))
 		for i := range got {
 			batch[i] = e.hold(&got[i])
 		}
 		e.hands.take(batch)
+		e.listen(idle, before, batch)
+		if err := e.tellInTime(ctx); err != nil && ctx.Err() == nil {
+			e.falter(ctx, err)
+			e.recover(ctx)
+		}
+		if len(batch) == 0 {
+			continue
+		}
 		e.received <- batch
 	}
 	return nil
 }
+
+// listen notes up to when there is word, after an answer to what was asked at an
+// instant: nothing, with nothing in hand before and after it, means that the queue
+// was empty then. One that is busy never is; but where nothing old was taken for
+// as long as word may be late, nothing old is in it.
+func (e *Executor) listen(idle bool, asked time.Time, batch []*held) {
+	now := e.now()
+	fresh := e.fresh.answered(now, batch)
+	switch {
+	case len(batch) == 0 && idle && e.hands.empty():
+		e.heard.Store(asked.Add(-e.grace()).UnixMicro())
+	case now.Sub(fresh) >= e.grace() && now.Sub(e.Heard()) >= e.grace()+heardEvery && now.Sub(e.hands.oldest(now)) <= old:
+		e.heard.Store(now.Add(-e.grace()).UnixMicro())
+	}
+}
+
+const (
+	// old is the age at which a message that is taken for the first time says that others wait.
+	old = time.Minute
+	// heardEvery bounds how often it is looked through what is in hand.
+	heardEvery = time.Second
+)
 
 // hold reads what SQS says of a message.
 func (e *Executor) hold(m *types.Message) *held {
@@ -347,73 +382,154 @@ const (
 	much   = 5 * receiveMost
 )
 
+// tell tells the ledger that messages are taken. That is a write, and so says
+// whether what comes of them can be recorded.
+func (e *Executor) tell(ctx context.Context) error {
+	now, err := e.syncClock(ctx)
+	if err != nil {
+		return err
+	}
+	if err = e.intake.Attend(ctx, now); err == nil {
+		e.told.Store(time.Now().UnixMicro())
+	}
+	return err
+}
+
+// tellEvery is how often the ledger is told.
+const tellEvery = 10 * time.Second
+
+func (e *Executor) tellInTime(ctx context.Context) error {
+	if time.Since(time.UnixMicro(e.told.Load())) < tellEvery {
+		return nil
+	}
+	return e.tell(ctx)
+}
+
+// falter notes that the ledger takes nothing. Nothing is taken from the queue
+// until it does.
+func (e *Executor) falter(ctx context.Context, err error) {
+	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
+	e.fresh.end()
+	e.open.close()
+}
+
+// recover waits until the ledger can be written to.
+func (e *Executor) recover(ctx context.Context) {
+	wait := firstWait
+	for e.tell(ctx) != nil && sleep(ctx, wait) == nil {
+		wait = min(2*wait, lastWait)
+	}
+	e.unkept.end(ctx, e.log)
+	e.open.open()
+}
+
+const (
+	// The pauses before the ledger is tried again double from the first to the last.
+	firstWait = 100 * time.Millisecond
+	lastWait  = 2 * time.Second
+	// What was taken is held for a while when the ledger fails, which uses up none of its
+	// receives, before it goes back, for others to take: the first time, and the longest.
+	firstHold = 5 * time.Second
+	lastHold  = 5 * time.Minute
+	// strangers is how many messages the ledger refuses, and takes none, when it is not about the messages.
+	strangers = 3
+	// patience is how often a message is received before it is blamed.
+	patience = 3
+)
+
 // commit gives messages to the ledger and then to be deleted. What the ledger
-// cannot take now goes back to the queue, and nothing is taken until it answers again.
+// refuses while it takes others goes back to the queue for a while, and is set
+// aside in the end. While it takes nothing, nothing is taken from the queue.
 func (e *Executor) commit(ctx context.Context, batch []*held) {
 	e.status.taken(batch)
 	batch = e.leaveProbes(ctx, batch)
 	if len(batch) == 0 {
 		return
 	}
-	failed, err := e.deliver(ctx, batch)
+	refused, err := e.deliver(ctx, batch)
 	if err == nil {
+		e.failures = 0
+		e.giveBack(ctx, refused)
 		return
 	}
-	e.unkept.begin(ctx, e.log, fmt.Errorf("cannot record messages: %w", err))
-	e.open.close()
+	e.falter(ctx, err)
+	began, hold := time.Now(), min(firstHold<<min(e.failures, 20), lastHold)
+	e.failures++
+	for wait := firstWait; err != nil && time.Since(began) < hold && sleep(ctx, wait) == nil; wait = min(2*wait, lastWait) {
+		if refused, err = e.deliver(ctx, refused); err == nil {
+			e.failures = 0
+		}
+	}
+	e.giveBack(ctx, refused)
+	e.recover(ctx)
+}
+
+// giveBack gives messages back that could not be recorded, the longer the more often they were taken.
+func (e *Executor) giveBack(ctx context.Context, batch []*held) {
 	after := make(map[time.Duration][]*held)
-	for _, h := range failed {
+	for _, h := range batch {
 		backoff := min(time.Second<<min(max(h.Receives, 1)-1, 20), mostBackoff)
 		after[backoff] = append(after[backoff], h)
 	}
 	for backoff, some := range after {
 		e.release(ctx, some, backoff)
 	}
-	wait := 100 * time.Millisecond
-	for {
-		if _, err := e.syncClock(ctx); err == nil || sleep(ctx, wait) != nil {
-			break
-		}
-		wait = min(2*wait, 2*time.Second)
-	}
-	e.unkept.end(ctx, e.log)
-	e.open.open()
 }
 
-// refusals is how often the ledger may refuse a batch while it answers otherwise.
-const refusals = 3
-
 // deliver is one transaction, or some where the ledger refuses something in it:
-// then halves of it, until what is refused is alone, and set aside.
-func (e *Executor) deliver(ctx context.Context, batch []*held) (failed []*held, err error) {
-	for range refusals {
-		if err = e.deliverOnce(ctx, batch); err == nil {
-			return nil, nil
+// then halves of it, until what is refused is alone. That is set aside when it was
+// refused often enough. An error means that it is not about the messages: the
+// ledger took nothing, or cannot be written to.
+func (e *Executor) deliver(ctx context.Context, batch []*held) (refused []*held, err error) {
+	parts, took := [][]*held{batch}, false
+	for len(parts) > 0 {
+		part := parts[0]
+		parts = parts[1:]
+		failure := e.deliverOnce(ctx, part)
+		if failure == nil {
+			took = true
+			continue
 		}
-		if _, down := e.syncClock(ctx); down != nil || ctx.Err() != nil {
-			return batch, err // It is not about the messages.
+		err = failure
+		down := ctx.Err() != nil || errors.Is(failure, store.ErrKept) || e.tell(ctx) != nil
+		if half := len(part) / 2; half > 0 && !down {
+			parts = slices.Insert(parts, 0, part[:half], part[half:])
+			continue
+		}
+		refused = append(refused, part...)
+		if down || (!took && len(refused) >= strangers) {
+			return append(refused, slices.Concat(parts...)...), err
+		}
+		part[0].refusal = failure.Error()
+	}
+	if !took && len(batch) > 1 {
+		return refused, err
+	}
+	left := refused[:0]
+	for _, h := range refused {
+		if h.Receives < patience || !e.setAside(ctx, h) {
+			left = append(left, h)
 		}
 	}
-	if half := len(batch) / 2; half > 0 {
-		for _, part := range [][]*held{batch[:half], batch[half:]} {
-			f, e := e.deliver(ctx, part)
-			failed, err = append(failed, f...), cmp.Or(e, err)
-		}
-		if len(failed) == 0 {
-			err = nil
-		}
-		return failed, err
+	if !took && len(left) > 0 {
+		return left, err
 	}
-	h := batch[0]
-	if h.Problem != "" {
-		return batch, err
+	return left, nil
+}
+
+// setAside makes a dead letter of a message that the ledger refuses, with nothing
+// of it but its body.
+func (e *Executor) setAside(ctx context.Context, h *held) bool {
+	before := h.Message
+	if h.Problem == "" {
+		h.Problem = "it could not be recorded: " + h.refusal
 	}
-	h.Problem = "it could not be recorded: " + err.Error()
 	h.LaunchPlan, h.Time = ident.Key{}, time.Time{}
-	if err := e.deliverOnce(ctx, batch); err != nil {
-		return batch, err
+	if e.deliverOnce(ctx, []*held{h}) == nil {
+		return true
 	}
-	return nil, nil
+	h.Message = before
+	return false
 }
 
 func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
@@ -437,7 +553,7 @@ func (e *Executor) deliverOnce(ctx context.Context, batch []*held) error {
 		e.log.WarnContext(ctx, "messages came to nothing and are set aside; look at them with tminus dead-letters list", slog.Int("messages", d.SetAside))
 	}
 	done, early := split(batch, d.Early)
-	e.release(ctx, early, earlyAgain)
+	e.await(ctx, early, now)
 	e.delete(done)
 	return nil
 }
@@ -449,8 +565,18 @@ func (e *Executor) delete(batch []*held) {
 	}
 }
 
-// earlyAgain is when a message is taken again whose slot has not come by the database's clock.
-const earlyAgain = 5 * time.Second
+// await hides messages, whose slots have not come at now, until they have: each
+// time that one is taken counts for those who give it up after some.
+func (e *Executor) await(ctx context.Context, early []*held, now time.Time) {
+	until := make(map[time.Duration][]*held)
+	for _, h := range early {
+		wait := h.Time.Sub(now).Truncate(time.Second) + time.Second
+		until[wait] = append(until[wait], h)
+	}
+	for wait, some := range until {
+		e.release(ctx, some, wait)
+	}
+}
 
 // split takes the places out of a batch.
 func split(batch []*held, places []int) (rest, taken []*held) {
@@ -465,11 +591,14 @@ func split(batch []*held, places []int) (rest, taken []*held) {
 	return rest, taken
 }
 
+// deletes is how often it is tried to delete messages.
+const deletes = 3
+
 // remove deletes messages that the ledger has. What cannot be deleted comes
 // again, which is harmless.
 func (e *Executor) remove(ctx context.Context, batch []*held) {
 	defer e.hands.drop(batch)
-	for attempt := range refusals {
+	for attempt := range deletes {
 		if attempt > 0 && sleep(ctx, time.Duration(attempt)*200*time.Millisecond) != nil {
 			return
 		}
@@ -479,7 +608,7 @@ func (e *Executor) remove(ctx context.Context, batch []*held) {
 		}
 		out, err := e.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &e.url, Entries: entries})
 		if err != nil {
-			if attempt == refusals-1 && ctx.Err() == nil {
+			if attempt == deletes-1 && ctx.Err() == nil {
 				e.log.WarnContext(ctx, "cannot delete messages that are recorded; they come again, and to nothing", slog.Any("error", explain("delete from "+e.cfg.ScheduleQueueName, err)))
 			}
 			continue

@@ -46,6 +46,13 @@ func (r *reader) Now(ctx context.Context) (time.Time, error) {
 	return r.db.Now(ctx)
 }
 
+func (r *reader) Attend(ctx context.Context, now time.Time) error {
+	if r.down.Load() {
+		return errDown
+	}
+	return r.db.Attend(ctx, now)
+}
+
 func (r *reader) Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error) {
 	if r.down.Load() {
 		return store.Delivered{}, errDown
@@ -67,6 +74,9 @@ func newReader(t *testing.T, attributes map[string]string) *reader {
 	q := awstest.NewQueue(t, c.moto, attributes)
 	for ago := time.Hour; ago >= 0; ago -= 30 * time.Second { // Somebody has been there all the time.
 		if _, err := c.db.Beat(t.Context(), 0, time.Now().Add(-ago), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.db.Attend(t.Context(), time.Now().Add(-ago)); err != nil {
 			t.Fatal(err)
 		}
 	}

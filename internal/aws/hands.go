@@ -69,6 +69,45 @@ func (h *hands) extended(some []*held, now time.Time) {
 	}
 }
 
+// oldest is when the oldest of them was sent, or now.
+func (h *hands) oldest(now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for m := range h.held {
+		if m.SentAt.Before(now) {
+			now = m.SentAt
+		}
+	}
+	return now
+}
+
+// fresh is since when the queue has answered without a break, and nothing old was
+// taken from it.
+type fresh struct {
+	mu          sync.Mutex
+	since, last time.Time
+}
+
+// answered notes what was taken at now. What was taken before, and comes again,
+// was hidden meanwhile, and tells nothing of what waits.
+func (f *fresh) answered(now time.Time, batch []*held) (since time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stale := slices.ContainsFunc(batch, func(h *held) bool { return h.Receives <= 1 && now.Sub(h.SentAt) > old })
+	if stale || now.Sub(f.last) > old || f.since.IsZero() {
+		f.since = now
+	}
+	f.last = now
+	return f.since
+}
+
+// end notes that the queue did not answer, or that nothing was taken from it.
+func (f *fresh) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since = time.Time{}
+}
+
 // Status is what an executor has seen of its queue.
 type Status struct {
 	// Waiting and InFlight are how many messages the queue has, and how many of those taken

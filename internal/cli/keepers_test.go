@@ -118,7 +118,8 @@ func TestARuleThatIsNotAppliedIsSaid(t *testing.T) {
 	if err := w.db.SettleRules(t.Context(), now, rules); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.told(t, "schedules", "list"); !strings.Contains(got, "will not fire") || !strings.Contains(got, "its rule in AWS is not applied: LimitExceededException") {
+	if got := w.told(t, "schedules", "list"); !strings.Contains(got, "rule not applied") ||
+		!strings.Contains(got, "its rule in AWS is not applied; until it is, slots of which no message comes launch some minutes late, as the catch-up policy says: LimitExceededException") {
 		t.Errorf("list: %s", got)
 	}
 	if got := w.told(t, "schedules", "get", "report"); !strings.Contains(got, "Rule in AWS: not applied (2 times): LimitExceededException: have the quota raised; again at TIME") {

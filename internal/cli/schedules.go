@@ -99,6 +99,8 @@ func scheduleState(t *tminusv1.Schedule) string {
 	switch {
 	case !t.GetActive():
 		return "inactive"
+	case t.GetProblem() != "" && t.GetRule().GetError() != "":
+		return "rule not applied"
 	case t.GetProblem() != "":
 		return "will not fire"
 	case t.GetPaused() != "":

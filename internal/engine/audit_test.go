@@ -25,6 +25,9 @@ func TestWithoutKeepingTimeItself(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 		}
+		if _, err := db.KeepTime(t.Context(), store.KeeperAWS, time.Now()); err != nil {
+			t.Fatal(err)
+		}
 		activate(t, db, "a", "* * * * *", schedule.Policy{})
 		activate(t, db, "b", "* * * * *", schedule.Policy{CatchUp: schedule.CatchUpNone})
 		to := newTarget()

@@ -21,6 +21,9 @@ type Intake struct {
 	Anchor time.Time
 	// From is the instant after which that holds; zero while nothing changed.
 	From time.Time
+	// Counts is asked whether word of t may say that, and answers why it may not;
+	// empty means that it may. nil means that all word may.
+	Counts func(t time.Time) (problem string)
 }
 
 // NewIntake takes word of s at now. What came due before since, the instant from
@@ -43,25 +46,8 @@ func NewIntake(s Schedule, now, since time.Time) (*Intake, error) {
 const mostEarly = 15 * time.Minute
 
 // Slot is the slot that word of t is about, going by the schedule as it is; the
-// zero time means that it is about none. A cron expression comes due at some
-// second of its minute. A rate comes due at nearly the same distance from its
-// slots each time.
-func (in *Intake) Slot(t time.Time) time.Time {
-	if period := in.timetable.all.Period(); period > 0 {
-		slot := in.timetable.all.Prev(t.Add(period/2 + time.Nanosecond))
-		if off := t.Sub(slot).Abs(); slot.IsZero() || off > min(period/4, time.Minute) {
-			return time.Time{}
-		}
-		return slot
-	}
-	if minute := t.Truncate(time.Minute); in.timetable.all.Match(minute) {
-		return minute
-	}
-	if second := t.Truncate(time.Second); in.timetable.all.Match(second) {
-		return second
-	}
-	return time.Time{}
-}
+// zero time means that it is about none.
+func (in *Intake) Slot(t time.Time) time.Time { return in.timetable.SlotOf(t) }
 
 // Take decides what word of t comes to: a firing, or nothing, as the slot was
 // decided before or is none by the schedule's policy. decided says whether a slot
@@ -93,6 +79,11 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 		return true, ""
 	}
 	if rate && !in.timetable.all.Match(slot) {
+		if in.Counts != nil {
+			if why := in.Counts(t); why != "" {
+				return false, why
+			}
+		}
 		if err := in.reanchor(slot); err != nil {
 			return false, err.Error()
 		}
@@ -110,18 +101,30 @@ func (in *Intake) Take(t time.Time, decided func(slot time.Time) bool) (early bo
 }
 
 // reanchor makes t a slot of the rate. Slots of a period or more before t are
-// decided as they were thought to be.
+// decided as they were thought to be; one that fired after that stays as it is.
 func (in *Intake) reanchor(t time.Time) error {
 	before := t.Add(-in.timetable.all.Period())
 	timetable, err := in.schedule.Spec.Compile(before)
 	if err != nil {
 		return err
 	}
-	if !in.next.IsZero() && !in.next.After(before) {
-		why := Silent(before)
-		if t.Before(in.since) {
-			why = Down(in.since)
+	why := Silent(before)
+	if t.Before(in.since) {
+		why = Down(in.since)
+	}
+	ahead := false
+	for slot := range in.taken {
+		ahead = ahead || (slot > in.result.Cursor.Unix() && slot < t.Unix())
+	}
+	if ahead {
+		for !in.next.IsZero() && in.next.Before(t) {
+			next := in.fillGaps(in.next, before, t.Add(-time.Nanosecond), why, in.taken)
+			if next.Equal(in.next) {
+				break
+			}
+			in.next = next
 		}
+	} else if !in.next.IsZero() && !in.next.After(before) {
 		in.catchUp(in.next, before, why)
 	}
 	in.result.Cursor = later(in.result.Cursor, before)
@@ -153,7 +156,11 @@ func Audit(s Schedule, until, now time.Time, why string, have []time.Time) (Plan
 	slot := timetable.Next(s.Cursor)
 	switch {
 	case len(have) > 0:
-		slot = p.fillGaps(slot, why, have)
+		there := make(map[int64]bool, len(have))
+		for _, h := range have {
+			there[h.Unix()] = true
+		}
+		slot = p.fillGaps(slot, until, now, why, there)
 	case p.due(slot):
 		p.catchUp(slot, until, why)
 		slot = timetable.Next(p.result.Cursor)
@@ -161,16 +168,13 @@ func Audit(s Schedule, until, now time.Time, why string, have []time.Time) (Plan
 	return p.planned(slot), nil
 }
 
-// fillGaps decides slots from one on between those in have, and returns the
-// first that it did not come to.
-func (p *planner) fillGaps(slot time.Time, why string, have []time.Time) time.Time {
-	there := make(map[int64]bool, len(have))
-	for _, h := range have {
-		there[h.Unix()] = true
-	}
+// fillGaps decides slots from one on and up to a time, and moves past those up to
+// last that are there, by their seconds, as they have firings. It returns the first
+// slot that it did not come to.
+func (p *planner) fillGaps(slot, until, last time.Time, why string, there map[int64]bool) time.Time {
 	var gaps []time.Time
 	for looked := 0; !slot.IsZero() && looked < maxFirings && !p.exhausted(); looked++ {
-		if is := there[slot.Unix()]; is && slot.After(p.now) || !is && slot.After(p.until) {
+		if is := there[slot.Unix()]; is && slot.After(last) || !is && slot.After(until) {
 			break
 		} else if !is {
 			gaps = append(gaps, slot)

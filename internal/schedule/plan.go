@@ -36,8 +36,9 @@ type Schedule struct {
 	// Runs counts the slots recorded to be launched since activation.
 	Runs int
 	// Ahead are slots after Cursor that have a firing already, since somebody
-	// skipped them or ran them early. They are no runs, so it is set where Runs
-	// is limited; elsewhere it does not matter.
+	// skipped them or ran them early, or word of them came before that of others.
+	// They are no runs, so it is set where Runs is limited, and for Intake where a
+	// rate may turn out to count from another instant; elsewhere it does not matter.
 	Ahead []time.Time
 	// Revision is the number of the change that made it what it is; 0 means that none was recorded.
 	Revision  int

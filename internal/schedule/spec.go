@@ -159,6 +159,39 @@ func (tt Timetable) Match(t time.Time) bool {
 	return !t.Before(tt.start) && (tt.end.IsZero() || !t.After(tt.end)) && tt.slots.Match(t)
 }
 
+// IsRate says that the expression is one that counts from an instant.
+func (s Spec) IsRate() bool {
+	e, err := cron.Parse(s.Expression)
+	return err == nil && e.Period() > 0
+}
+
+// MostOff is how far off its slot word of it may be.
+const MostOff = time.Minute
+
+// SlotOf is the slot that word of t is about, whether or not a policy takes it
+// away; the zero time means that it is about none. A cron expression comes due at
+// some second of its minute. A rate comes due at nearly the same distance from its
+// slots each time.
+func (tt Timetable) SlotOf(t time.Time) time.Time {
+	if period := tt.all.Period(); period > 0 {
+		slot := tt.all.Prev(t.Add(period/2 + time.Nanosecond))
+		if off := t.Sub(slot).Abs(); slot.IsZero() || off > min(period/4, MostOff) {
+			return time.Time{}
+		}
+		return slot
+	}
+	if minute := t.Truncate(time.Minute); tt.all.Match(minute) {
+		return minute
+	}
+	if second := t.Truncate(time.Second); tt.all.Match(second) {
+		return second
+	}
+	return time.Time{}
+}
+
+// Period is that of a rate; 0 means that it is none.
+func (tt Timetable) Period() time.Duration { return tt.all.Period() }
+
 // excludedFrom reports whether there are slots after t, but exclusions take each of them.
 func (tt Timetable) excludedFrom(t time.Time) bool {
 	return tt.Next(t).IsZero() && !tt.next(tt.all, t).IsZero()

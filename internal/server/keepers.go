@@ -13,6 +13,7 @@ import (
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/invalid"
+	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
 
@@ -128,11 +129,10 @@ func (s *keepers) redrive(ctx context.Context, id int64, c store.Change) (*tminu
 		answer.Problem = "it still cannot be read: " + err.Error()
 		return answer, nil //nolint:nilerr // The answer says so.
 	}
-	slot := at.Truncate(time.Second)
-	f, err := s.store.RedriveDeadLetter(ctx, id, plan, slot, c)
+	f, err := s.store.RedriveDeadLetter(ctx, id, plan, at, c)
 	switch {
 	case errors.Is(err, store.ErrExists):
-		answer.Problem, answer.Dropped = fmt.Sprintf("the slot %s of %s has an outcome already; the letter is dropped", slot.Format(time.RFC3339), plan), true
+		answer.Problem, answer.Dropped = fmt.Sprintf("the slot %s of %s has an outcome already; the letter is dropped", f.Slot.UTC().Format(time.RFC3339), plan), true
 	case errors.Is(err, store.ErrNotFound):
 		answer.Problem = fmt.Sprintf("launch plan %s has no active version with a schedule; activate one and redrive the letter again", plan)
 	case err != nil:
@@ -190,6 +190,14 @@ func (s *keepers) SyncRules(ctx context.Context, r *tminusv1.SyncRulesRequest) (
 	return &tminusv1.SyncRulesResponse{Rules: uint32(min(n, 1<<30))}, err //nolint:gosec // Bounded in the line.
 }
 
+// unapplied is what comes of it that the rule of a schedule is not applied.
+func unapplied(spec schedule.Spec) string {
+	if spec.IsRate() {
+		return "the rate does not count until it is"
+	}
+	return "until it is, slots of which no message comes launch some minutes late, as the catch-up policy says"
+}
+
 // wireRule is nil for the zero rule: tminus keeps time itself.
 func wireRule(r store.Rule) *tminusv1.Rule {
 	if r.Generation == 0 {
@@ -225,7 +233,7 @@ func (s *Server) awaitRule(ctx context.Context, plan ident.Key) {
 			s.cfg.Log.WarnContext(ctx, "cannot see whether a rule is applied", slog.String("launch_plan", plan.String()), slog.Any("error", err))
 			return
 		case r.Error != "" && r.Attempts > 0:
-			s.warn(ctx, fmt.Sprintf("the rule of %s in AWS is not applied, and nothing fires until it is: %s", plan, r.Error))
+			s.warn(ctx, fmt.Sprintf("the rule of %s in AWS is not applied; %s: %s", plan, unapplied(r.Spec), r.Error))
 			return
 		}
 		select {

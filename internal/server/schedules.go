@@ -170,7 +170,7 @@ func (s *Server) wireSchedule(ctx context.Context, sch schedule.Schedule, n int,
 		sch.Problem = s.cfg.Silent()
 	}
 	if sch.Active && sch.Problem == "" && rule.Error != "" {
-		sch.Problem = "its rule in AWS is not applied: " + rule.Error
+		sch.Problem = "its rule in AWS is not applied; " + unapplied(sch.Spec) + ": " + rule.Error
 	}
 	m := &tminusv1.Schedule{
 		LaunchPlan:   workflow.Identifier(core.ResourceType_LAUNCH_PLAN, sch.LaunchPlan),

@@ -39,7 +39,7 @@ type Keepers interface {
 	DeadLetters(ctx context.Context, q store.Query) ([]store.DeadLetter, error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
 	DropDeadLetters(ctx context.Context, ids []int64) (int, error)
-	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
+	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, at time.Time, c store.Change) (schedule.Firing, error)
 }
 
 // Projects keeps projects.

@@ -19,7 +19,8 @@ const (
 	KeeperAWS Keeper = "aws"
 )
 
-// ErrKept says that somebody else keeps time, for others that are at work.
+// ErrKept says that somebody else keeps time, for others that are at work, or were
+// while who asks was not.
 var ErrKept = errors.New("time is kept by another")
 
 // Rule is what a keeper outside of tminus is to hold for a schedule, and what it holds.

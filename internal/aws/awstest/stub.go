@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,20 +45,37 @@ func NewStub() (*Stub, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stub{URL: "http://" + l.Addr().String(), hidden: make(map[string]*stubMessage), grown: make(chan struct{})}
+	s := Unserved()
+	s.URL = "http://" + l.Addr().String()
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.server.Serve(l) }() //nolint:errcheck // Close ends it.
 	return s, nil
+}
+
+// Unserved is one that nobody listens for: it is reached by its ServeHTTP alone,
+// and so in a bubble of synctest as well.
+func Unserved() *Stub {
+	return &Stub{hidden: make(map[string]*stubMessage), grown: make(chan struct{})}
+}
+
+// Do answers a request, as an HTTP client does.
+func (s *Stub) Do(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w.Result(), r.Context().Err()
 }
 
 // Close ends it.
 func (s *Stub) Close() error { return s.server.Close() }
 
 // Put puts bodies into the queue.
-func (s *Stub) Put(bodies ...string) {
+func (s *Stub) Put(bodies ...string) { s.PutOld(0, bodies...) }
+
+// PutOld puts bodies into the queue that were sent a while ago.
+func (s *Stub) PutOld(age time.Duration, bodies ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().UnixMilli()
+	now := time.Now().Add(-age).UnixMilli()
 	for _, b := range bodies {
 		sum := md5.Sum([]byte(b)) //nolint:gosec // SQS says so.
 		s.receipts++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -46,7 +47,7 @@ func TestReplicasMigrateOnce(t *testing.T) {
 }
 
 // later are the embedded migrations and those of a later release.
-func later(t *testing.T, more map[string]string) fs.FS {
+func later(t *testing.T, more map[string]string) fstest.MapFS {
 	t.Helper()
 	files := make(fstest.MapFS)
 	names, err := fs.Glob(postgres.Migrations(), "migrations/*.sql")
@@ -186,4 +187,25 @@ func TestOldAndNewReplicasRunSideBySide(t *testing.T) {
 		t.Fatalf("the release before is refused: %v", err)
 	}
 	again.Close()
+}
+
+// TestAReleaseThatKnowsNoKeepersIsRefused starts the release of before AWS could
+// keep time, which would do so as well.
+func TestAReleaseThatKnowsNoKeepersIsRefused(t *testing.T) {
+	ctx, url := t.Context(), postgrestest.URL(t)
+	open(t, url)
+	before := make(fstest.MapFS)
+	for name, file := range later(t, nil) {
+		if name < "migrations/00008" {
+			before[name] = file
+		}
+	}
+	db, err := postgres.OpenMigrated(ctx, postgres.Config{URL: url}, before)
+	if err == nil {
+		db.Close()
+		t.Fatal("it was opened")
+	}
+	if !strings.Contains(err.Error(), "newer tminus") {
+		t.Error(err)
+	}
 }

@@ -1,9 +1,9 @@
 package relational
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,20 +56,19 @@ type intake struct {
 func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Message) (d store.Delivered, err error) {
 	err = db.update(ctx, "take messages", func(tx transaction) error {
 		d = store.Delivered{}
-		since, err := sinceWhen(ctx, tx, now)
+		since, err := keptSince(ctx, tx, store.KeeperAWS, now)
 		if err != nil {
 			return err
 		}
-		var letters []any
-		refuse := func(m *store.Message, reason string) {
-			letters = append(letters, m.ID, m.LaunchPlan.Project, m.LaunchPlan.Domain, m.LaunchPlan.Name, reason,
-				optional(m.SentAt), int64(m.Receives), micros(now), optional(m.Time), blob(m.Body))
+		var refusals []refusal
+		refuse := func(s *scheduleRow, m *store.Message, reason string) {
+			refusals = append(refusals, refusal{m, s, reason})
 		}
 		words := make(map[ident.Key][]*store.Message)
 		places := make(map[*store.Message]int)
 		for i := range messages {
 			if m := &messages[i]; m.Problem != "" {
-				refuse(m, m.Problem)
+				refuse(nil, m, m.Problem)
 			} else {
 				words[m.LaunchPlan] = append(words[m.LaunchPlan], m)
 				places[m] = i
@@ -86,19 +85,27 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		all := make([]plannedRow, 0, len(intakes))
 		for i := range intakes {
 			in := &intakes[i]
+			in.Counts = func(t time.Time) string {
+				why, failure := counts(ctx, tx, in.scheduleRow, t)
+				err = cmp.Or(err, failure)
+				return why
+			}
 			take := func() error {
 				for _, m := range in.words {
 					early, problem := in.Take(m.Time, func(slot time.Time) bool { return decided[firingKey{micros(slot), in.ID}] })
 					if early {
 						d.Early = append(d.Early, places[m])
 					} else if problem != "" {
-						refuse(m, problem)
+						refuse(in.scheduleRow, m, problem)
 					}
 				}
 				return nil
 			}
-			if err := in.planning(take); err != nil {
-				return fmt.Errorf("%s: %w", in.LaunchPlan, err)
+			if why := in.planning(take); why != nil {
+				return fmt.Errorf("%s: %w", in.LaunchPlan, why)
+			}
+			if err != nil {
+				return err
 			}
 			in.planned = in.Planned()
 			all = append(all, in.plannedRow)
@@ -111,8 +118,8 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 		if err := conclude(ctx, tx, intakes, now); err != nil {
 			return err
 		}
-		if d.SetAside, err = tx.bulk(ctx, insertLetters, letters, nil); err != nil {
-			return fmt.Errorf("set messages aside: %w", err)
+		if d.SetAside, err = setWordAside(ctx, tx, refusals, now); err != nil {
+			return err
 		}
 		d.Known = len(messages) - d.Recorded - d.SetAside - len(d.Early)
 		return nil
@@ -123,6 +130,42 @@ func (db *DB) Deliver(ctx context.Context, now time.Time, messages []store.Messa
 	return d, nil
 }
 
+// refusal is a message that launches nothing, and why. schedule is that of its
+// launch plan; nil where there is none.
+type refusal struct {
+	*store.Message
+	schedule *scheduleRow
+	reason   string
+}
+
+// setWordAside makes dead letters of refused messages, and says of how many. Word
+// of what was a slot when it came due, and has its outcome, is late and no more.
+func setWordAside(ctx context.Context, tx transaction, refusals []refusal, now time.Time) (int, error) {
+	letters := make([]any, 0, len(insertLetters.Columns)*len(refusals))
+	for _, r := range refusals {
+		if r.schedule != nil {
+			slot, err := slotThen(ctx, tx, r.schedule, r.Time)
+			if err != nil {
+				return 0, err
+			}
+			if !slot.IsZero() {
+				if known, err := isDecided(ctx, tx, r.schedule, slot); err != nil {
+					return 0, err
+				} else if known {
+					continue
+				}
+			}
+		}
+		letters = append(letters, r.ID, r.LaunchPlan.Project, r.LaunchPlan.Domain, r.LaunchPlan.Name, r.reason,
+			optional(r.SentAt), int64(r.Receives), micros(now), optional(r.Time), blob(r.Body))
+	}
+	n, err := tx.bulk(ctx, insertLetters, letters, nil)
+	if err != nil {
+		return 0, fmt.Errorf("set messages aside: %w", err)
+	}
+	return n, nil
+}
+
 // idle says that planning changed nothing.
 func (r plannedRow) idle() bool {
 	return len(r.planned.Firings) == 0 && r.planned.Backlog == nil && r.planned.Problem == "" && r.planned.Cursor.Equal(r.Cursor) &&
@@ -131,7 +174,7 @@ func (r plannedRow) idle() bool {
 
 // open finds the schedules of launch plans, and locks them. It refuses the words
 // of those that have none which could fire.
-func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Message, refuse func(*store.Message, string), now, since time.Time) ([]intake, error) {
+func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Message, refuse func(*scheduleRow, *store.Message, string), now, since time.Time) ([]intake, error) {
 	names := make([]any, 0, 3*len(words))
 	for key := range words {
 		names = append(names, key.Project, key.Domain, key.Name)
@@ -144,10 +187,9 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 	}); err != nil {
 		return nil, fmt.Errorf("find schedules: %w", err)
 	}
-	intakes := make([]intake, 0, len(found))
+	var active []*scheduleRow
 	for i := range found {
 		s := &found[i]
-		those := words[s.LaunchPlan.Key]
 		if s.Active && s.Paused != "" && !s.PausedUntil.IsZero() && !s.PausedUntil.After(now) {
 			if err := resumeByItself(ctx, tx, s, now); err != nil {
 				return nil, err
@@ -157,9 +199,21 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 				return nil, err
 			}
 		}
-		if !s.Active {
-			continue // As those that were not found.
+		if s.Active {
+			active = append(active, s)
+			continue
 		}
+		for _, m := range words[s.LaunchPlan.Key] {
+			refuse(s, m, inactive(s.LaunchPlan.Key))
+		}
+		delete(words, s.LaunchPlan.Key)
+	}
+	if err := allAhead(ctx, tx, active); err != nil {
+		return nil, err
+	}
+	intakes := make([]intake, 0, len(active))
+	for _, s := range active {
+		those := words[s.LaunchPlan.Key]
 		delete(words, s.LaunchPlan.Key)
 		in, problem, err := begin(ctx, tx, s, now, since)
 		if err != nil {
@@ -167,7 +221,7 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 		}
 		if problem != "" {
 			for _, m := range those {
-				refuse(m, problem)
+				refuse(s, m, problem)
 			}
 			continue
 		}
@@ -176,19 +230,21 @@ func open(ctx context.Context, tx transaction, words map[ident.Key][]*store.Mess
 	}
 	for key, those := range words {
 		for _, m := range those {
-			refuse(m, fmt.Sprintf("launch plan %s has no active version with a schedule", key))
+			refuse(nil, m, inactive(key))
 		}
 	}
 	return intakes, nil
+}
+
+// inactive is why word of a launch plan launches nothing that has no schedule which could fire.
+func inactive(plan ident.Key) string {
+	return fmt.Sprintf("launch plan %s has no active version with a schedule", plan)
 }
 
 // begin makes s ready to take word, or says why it cannot be.
 func begin(ctx context.Context, tx transaction, s *scheduleRow, now, since time.Time) (in *schedule.Intake, problem string, err error) {
 	if s.Problem != "" {
 		return nil, "its schedule " + problemReason(s), nil
-	}
-	if err := lookAhead(ctx, tx, s); err != nil {
-		return nil, "", err
 	}
 	if why := s.planning(func() (err error) {
 		in, err = schedule.NewIntake(s.Schedule, now, since)
@@ -197,6 +253,28 @@ func begin(ctx context.Context, tx transaction, s *scheduleRow, now, since time.
 		return nil, "its schedule could not be planned: " + why.Error(), broken(ctx, tx, s, why, now)
 	}
 	return in, "", nil
+}
+
+// allAhead reads the slots of schedules after their cursors that have firings, where taking word of others needs it.
+func allAhead(ctx context.Context, tx transaction, schedules []*scheduleRow) error {
+	byID := make(map[int64]*scheduleRow)
+	var args []any
+	for _, s := range schedules {
+		if s.Spec.Policy.MaxRuns > 0 || s.Spec.IsRate() {
+			byID[s.ID] = s
+			args = append(args, s.ID, micros(s.Cursor))
+		}
+	}
+	if _, err := tx.bulk(ctx, ownFirings, args, func(rows *sql.Rows) error {
+		k, err := scanKey(rows)
+		if s := byID[k.schedule]; s != nil {
+			s.Ahead = append(s.Ahead, time.UnixMicro(k.slot))
+		}
+		return err
+	}); err != nil {
+		return fmt.Errorf("look for firings: %w", err)
+	}
+	return nil
 }
 
 // decidedBefore are those of the slots that there is word of, up to the cursors,
@@ -256,8 +334,7 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
 			s := in.scheduleRow
 			s.Anchor, s.Cursor = in.Anchor, in.From
-			why := "the rate counts from " + s.Anchor.UTC().Format(time.RFC3339) + " in AWS"
-			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: why, At: now}); err != nil {
+			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: countsFrom(s.Anchor), At: now}); err != nil {
 				return err
 			}
 		}
@@ -272,17 +349,25 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 const actionAnchor = "anchor"
 
 // selectSilent reads schedules that are due and of which there should have been
-// word by now, and those whose pause has ended.
+// word by now, and those whose pause has ended. Rates that nobody counts have no slots.
 const selectSilent = `SELECT id, plan_id, project_id, project, domain, name, version, expression, policy, paused, cursor, anchor, next_at, runs FROM schedules
-	WHERE next_at <= ? AND (next_at <= ? OR paused <> '') ORDER BY next_at, priority DESC, id LIMIT ?`
+	WHERE next_at <= ? AND (paused <> '' OR next_at <= ? AND (NOT ` + isRate + ` OR ` + isCounted + `)) ORDER BY next_at, priority DESC, id LIMIT ?`
 
 // Audit decides slots for which there was no word.
 func (db *DB) Audit(ctx context.Context, now, heard time.Time, limit int) (a store.Advanced, err error) {
 	err = db.update(ctx, "audit schedules", func(tx transaction) error {
 		a = store.Advanced{}
-		since, err := sinceWhen(ctx, tx, now)
+		w, err := watching(ctx, tx)
+		if err == nil {
+			err = w.by(store.KeeperAWS)
+		}
 		if err != nil {
 			return err
+		}
+		// While messages cannot be taken it is not over what catch-up is to decide.
+		since := unbroken(w.since, w.awake, now)
+		if now.Sub(w.read) <= outage {
+			since = later(since, w.readSince)
 		}
 		until, why := earlier(heard, now), schedule.Silent(heard)
 		if before := since.Add(-time.Microsecond); before.After(until) {
@@ -397,20 +482,69 @@ func (db *DB) DropDeadLetters(ctx context.Context, ids []int64) (dropped int, er
 }
 
 // RedriveDeadLetter launches the slot that a dead letter is about, and drops it.
-func (db *DB) RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
+func (db *DB) RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, at time.Time, c store.Change) (f schedule.Firing, err error) {
 	there := false
 	err = db.update(ctx, fmt.Sprintf("redrive dead letter %d", id), func(tx transaction) error {
 		if err := one(tx.exec(ctx, "DELETE FROM dead_letters WHERE id = ?", id)); err != nil {
 			return err
 		}
-		f, err = runNow(ctx, tx, plan, slot, c)
-		if there = errors.Is(err, store.ErrExists); there {
-			return nil
+		s, err := activeSchedule(ctx, tx, plan)
+		if err != nil {
+			return err
 		}
+		slot, err := slotThen(ctx, tx, &s, at)
+		if err != nil {
+			return err
+		}
+		if slot.IsZero() { // Nobody was owed it, and somebody wants it all the same.
+			if timetable, err := s.Spec.Compile(s.Anchor); err == nil {
+				slot = timetable.SlotOf(at)
+			}
+		}
+		if slot.IsZero() {
+			slot = at.Truncate(time.Second)
+		}
+		if there, err = isDecided(ctx, tx, &s, slot); err != nil || there {
+			f.Slot = slot
+			return err
+		}
+		f, err = runNow(ctx, tx, &s, slot, c)
 		return err
 	})
 	if err == nil && there {
 		err = store.ErrExists
 	}
 	return f, err
+}
+
+// selectRevisionsNear reads the revisions that decided which slots there are up
+// to an instant, the last first. Those which begin with the same slot are few.
+var selectRevisionsNear = "SELECT " + revisionEntity.columns + " FROM " + revisionEntity.from +
+	" WHERE r.schedule_id = ? AND r.from_at <= ? ORDER BY r.number DESC LIMIT 100"
+
+// slotThen is the slot that word of t is about, going by what s was when it came
+// due; the zero time means that none was owed then.
+func slotThen(ctx context.Context, tx transaction, s *scheduleRow, t time.Time) (time.Time, error) {
+	revisions, err := collect(ctx, tx.session, scanRevision, selectRevisionsNear, s.ID, micros(t.Add(schedule.MostOff)))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for revisions: %w", err)
+	}
+	var until time.Time // zero is for good
+	for _, r := range revisions {
+		if timetable, err := r.Spec.Compile(r.Anchor); err == nil && r.Active {
+			if slot := timetable.SlotOf(t); slot.After(r.From) && (until.IsZero() || !slot.After(until)) {
+				return slot, nil
+			}
+		}
+		if until = r.From; until.Before(t.Add(-schedule.MostOff)) {
+			break
+		}
+	}
+	return time.Time{}, nil
+}
+
+// isDecided says whether a slot has an outcome or will get one.
+func isDecided(ctx context.Context, tx transaction, s *scheduleRow, slot time.Time) (bool, error) {
+	c, err := coverage(ctx, tx, s, slot.Add(-time.Microsecond))
+	return err == nil && c.has(slot), err
 }

@@ -48,7 +48,7 @@ func (db *DB) Advance(ctx context.Context, session int64, now time.Time, limit, 
 				return err
 			}
 		}
-		since, err := sinceWhen(ctx, tx, now)
+		since, err := keptSince(ctx, tx, store.KeeperLocal, now)
 		if err != nil {
 			return err
 		}

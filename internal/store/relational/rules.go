@@ -19,13 +19,16 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			return err
 		}
 		if before == k && k != store.KeeperLocal {
-			// What was activated at the moment of the change may have none.
-			if _, err := tx.exec(ctx, ruleMissing, micros(now), micros(now)); err != nil {
+			// What was activated at the moment of the change may have none, or that of before.
+			if _, err := tx.exec(ctx, ruleBehind, micros(now), micros(now)); err != nil {
 				return err
 			}
 		}
 		if before != k {
 			if err := alone(ctx, tx, before, now); err != nil {
+				return err
+			}
+			if err := finishRates(ctx, tx, now); err != nil {
 				return err
 			}
 			if _, err := tx.exec(ctx, `UPDATE engine SET keeper = ?`, string(k)); err != nil {
@@ -71,10 +74,12 @@ const (
 	// whatever he settles, it is due an instant later, by which settling tells.
 	ruleAgain = ` ON CONFLICT (schedule_id) DO UPDATE SET generation = excluded.generation, attempts = 0,
 		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.leased_until + 1 END`
-	ruleLook    = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
-	ruleOne     = ruleColumns + `VALUES (?, ?, 0, 0, 0, ?, ?, '', '')` + ruleAgain
-	ruleMissing = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules s
-		WHERE active = 1 AND NOT EXISTS (SELECT 1 FROM rules r WHERE r.schedule_id = s.id) ON CONFLICT (schedule_id) DO NOTHING`
+	ruleLook   = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
+	ruleOne    = ruleColumns + `VALUES (?, ?, 0, 0, 0, ?, ?, '', '')` + ruleAgain
+	ruleBehind = ruleColumns + `SELECT s.id, c.number, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
+		FROM schedules s JOIN (SELECT schedule_id, max(number) AS number FROM revisions WHERE action IN ('activate', 'deactivate', 'pause', 'resume') GROUP BY schedule_id) c
+			ON c.schedule_id = s.id LEFT JOIN rules r ON r.schedule_id = s.id
+		WHERE CASE WHEN r.schedule_id IS NULL THEN s.active = 1 ELSE r.generation < c.number END ORDER BY s.id` + ruleAgain
 	ruleEach = ruleColumns + `SELECT id, revision, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', '' FROM schedules WHERE active = 1` + ruleAgain
 )
 
@@ -149,22 +154,49 @@ var settleRules = &Bulk{
 		FROM v WHERE rules.schedule_id = v.schedule_id AND rules.leased_until = v.lease`,
 }
 
-// SettleRules records what became of rules that were claimed.
+// SettleRules records what became of rules that were claimed. Rates begin to count
+// with that: their schedules are locked before their rules, as by all who change both.
 func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
-	ids, places := make([]int64, len(rules)), make(map[int64]int, len(rules))
+	var rates []store.Rule
+	var ids []int64
+	rest := make(map[int64]*store.Rule, len(rules))
 	for i := range rules {
-		ids[i], places[rules[i].ScheduleID] = rules[i].ScheduleID, i
+		if r := &rules[i]; begins(r) {
+			rates = append(rates, *r)
+		} else {
+			ids, rest[r.ScheduleID] = append(ids, r.ScheduleID), r
+		}
 	}
-	_, err := db.changeRules(ctx, "settle rules", ids, func(tx transaction, ids []int64) (int, error) {
-		args := make([]any, 0, len(settleRules.Columns)*len(ids))
+	const operation = "settle rules"
+	if len(rates) > 0 {
+		if err := db.update(ctx, operation, func(tx transaction) error {
+			if err := countSettled(ctx, tx, now, rates); err != nil {
+				return err
+			}
+			var args []any
+			for i := range rates {
+				args = append(args, settledArgs(&rates[i], now)...)
+			}
+			_, err := tx.bulk(ctx, settleRules, args, nil)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	_, err := db.changeRules(ctx, operation, ids, func(tx transaction, ids []int64) (int, error) {
+		var args []any
 		for _, id := range ids {
-			r := &rules[places[id]]
-			args = append(args, r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now),
-				r.Held, r.Error)
+			args = append(args, settledArgs(rest[id], now)...)
 		}
 		return tx.bulk(ctx, settleRules, args, nil)
 	})
 	return err
+}
+
+func settledArgs(r *store.Rule, now time.Time) []any {
+	return []any{
+		r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now), r.Held, r.Error,
+	}
 }
 
 // changeRules calls change for rules of schedules: at once for those that nobody has

@@ -187,6 +187,13 @@ func finish(ctx context.Context, tx transaction, s *scheduleRow, now, since time
 	if s.Paused != "" || s.Problem != "" {
 		return passOver(ctx, tx, s, now)
 	}
+	if !s.Next.IsZero() && !s.Next.After(now) {
+		if none, err := uncounted(ctx, tx, s); err != nil {
+			return err
+		} else if none {
+			return recount(ctx, tx, s, now, s.Cursor, now, "the rate does not count in AWS yet")
+		}
+	}
 	if err := lookAhead(ctx, tx, s); err != nil {
 		return err
 	}
@@ -488,26 +495,27 @@ func (db *DB) Unskip(ctx context.Context, key ident.Key, slot time.Time, c store
 // RunNow records a firing for slot that launches at once.
 func (db *DB) RunNow(ctx context.Context, key ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
 	err = db.update(ctx, "run "+key.String(), func(tx transaction) error {
-		f, err = runNow(ctx, tx, key, slot, c)
+		s, err := activeSchedule(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		f, err = runNow(ctx, tx, &s, slot, c)
 		return err
 	})
 	return f, err
 }
 
-func runNow(ctx context.Context, tx transaction, key ident.Key, slot time.Time, c store.Change) (f schedule.Firing, err error) {
-	s, err := activeSchedule(ctx, tx, key)
-	if err != nil {
-		return f, err
-	}
-	f = schedule.RunNow(s.Schedule, slot, c.At)
-	n, err := insert(ctx, tx, &s, []schedule.Firing{f})
+// runNow launches a slot of s, which tx has locked.
+func runNow(ctx context.Context, tx transaction, s *scheduleRow, slot time.Time, c store.Change) (schedule.Firing, error) {
+	f := schedule.RunNow(s.Schedule, slot, c.At)
+	n, err := insert(ctx, tx, s, []schedule.Firing{f})
 	if err != nil {
 		return f, err
 	}
 	if n == 0 {
 		return f, store.ErrExists
 	}
-	if err := revise(ctx, tx, &s, "run "+slot.UTC().Format(time.RFC3339), c); err != nil {
+	if err := revise(ctx, tx, s, "run "+slot.UTC().Format(time.RFC3339), c); err != nil {
 		return f, err
 	}
 	return f, tx.notify(ctx)

@@ -56,16 +56,72 @@ func awake(ctx context.Context, tx transaction, now time.Time) (since time.Time,
 	return since, err
 }
 
+// watch is who keeps time on a database, and since when what comes due is seen.
+type watch struct {
+	keeper store.Keeper
+	// Somebody has been able to launch since the one, and did so last at the other.
+	since, awake time.Time
+	// And to take messages.
+	readSince, read time.Time
+}
+
+func watching(ctx context.Context, tx transaction) (w watch, err error) {
+	err = tx.row(ctx, `SELECT keeper, since, awake_at, read_since, read_at FROM engine`).
+		Scan(&w.keeper, instant{&w.since}, instant{&w.awake}, instant{&w.readSince}, instant{&w.read})
+	if err != nil {
+		err = fmt.Errorf("read since when it fires: %w", err)
+	}
+	return w, err
+}
+
+// unbroken is since, or now where the last sign of life is too long ago.
+func unbroken(since, last, now time.Time) time.Time {
+	if now.Sub(last) > outage {
+		return now
+	}
+	return since
+}
+
+// from is the instant from which somebody has been able to fire without a break.
+func (w watch) from(now time.Time) time.Time {
+	since := unbroken(w.since, w.awake, now)
+	if w.keeper == store.KeeperAWS {
+		since = later(since, unbroken(w.readSince, w.read, now))
+	}
+	return since
+}
+
+// by is an error, store.ErrKept, where another than keeper keeps time by now: whoever
+// was stopped while others took over must not go on as if nothing had happened.
+func (w watch) by(keeper store.Keeper) error {
+	if w.keeper != keeper {
+		return fmt.Errorf("%w: %s; start this tminus again, with the scheme that the others have", store.ErrKept, w.keeper)
+	}
+	return nil
+}
+
 // sinceWhen is the instant from which somebody has been able to fire without a break.
 func sinceWhen(ctx context.Context, tx transaction, now time.Time) (since time.Time, err error) {
-	var awake time.Time
-	if err := tx.row(ctx, `SELECT since, awake_at FROM engine`).Scan(instant{&since}, instant{&awake}); err != nil {
-		return since, fmt.Errorf("read since when it fires: %w", err)
+	w, err := watching(ctx, tx)
+	return w.from(now), err
+}
+
+// keptSince is sinceWhen for those who fire what a keeper keeps the time of.
+func keptSince(ctx context.Context, tx transaction, keeper store.Keeper, now time.Time) (since time.Time, err error) {
+	w, err := watching(ctx, tx)
+	if err == nil {
+		err = w.by(keeper)
 	}
-	if now.Sub(awake) > outage {
-		return now, nil
-	}
-	return since, nil
+	return w.from(now), err
+}
+
+// Attend records that messages can be taken at now.
+func (db *DB) Attend(ctx context.Context, now time.Time) error {
+	t := micros(now)
+	_, err := db.change(ctx, "record that messages are taken", `UPDATE engine SET
+			read_since = CASE WHEN ? - read_at > ? OR read_since > ? THEN ? ELSE read_since END, read_at = ?`,
+		t, outage.Microseconds(), t, t, t)
+	return err
 }
 
 // bury ends the sessions that are over and releases what they had claimed. One

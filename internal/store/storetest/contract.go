@@ -228,6 +228,7 @@ type Ledger interface {
 	// Up to claim of the firings that it recorded, are due and launch whatever
 	// runs are claimed for the session and returned, the highest priority first;
 	// with a claim above 0 the answer is store.ErrGone when the session is over.
+	// It is store.ErrKept where the time is not kept by store.KeeperLocal.
 	Advance(ctx context.Context, session int64, now time.Time, limit, claim int) (store.Advanced, error)
 	// Claim takes firings that nobody has claimed and whose AttemptAt is not after
 	// now, in one of two lanes. c.Share is told the projects that have some, and
@@ -273,7 +274,8 @@ type Sessions interface {
 type Keepers interface {
 	// KeepTime says who keeps the time of all schedules from now on, and how many
 	// schedules are still held outside. Where that is somebody outside each active
-	// schedule has a rule then, due at now if it was another before; and where it is
+	// schedule has a rule then, due at now if it was another before, or if the schedule
+	// changed without its knowledge; and where it is
 	// tminus again, rules are due for what is held, and no schedule is Active for them. It is
 	// store.ErrKept while others on this database fire schedules whose time
 	// somebody else keeps.
@@ -294,7 +296,8 @@ type Rules interface {
 	// on, though they come as they were before.
 	ClaimRules(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Rule, error)
 	// SettleRules records Held, Tried, Attempts, Error and DueAt of claimed rules
-	// and, where there is no Error, that Generation is Applied. One whose
+	// and, where there is no Error, that Generation is Applied. A rate counts from now
+	// where nothing was held for it, or something else: another rate, or what was paused. One whose
 	// schedule changed meanwhile, or came to its end, is due now. One that is not its claimer's any more
 	// stays as it is.
 	SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error
@@ -312,8 +315,13 @@ type Rules interface {
 	RenewRules(ctx context.Context, now time.Time, ids []int64) (int, error)
 }
 
-// Intake takes word that schedules came due.
+// Intake takes word that schedules came due. It is store.ErrKept where the time is
+// not kept by store.KeeperAWS.
 type Intake interface {
+	// Attend records that messages can be taken, and what comes of them recorded. What
+	// came due while that was not so for more than a minute was missed, as what came due
+	// before the Since of a Beat.
+	Attend(ctx context.Context, now time.Time) error
 	// Deliver decides in one transaction what messages come to, with
 	// schedule.Intake: a firing of a slot that has none; nothing, where the slot was
 	// decided before or is none by the schedule's policy; or a dead letter. A message
@@ -322,8 +330,8 @@ type Intake interface {
 	// changes nothing.
 	Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error)
 	// Audit takes up to limit schedules that have slots of which there was no word,
-	// up to heard or, where that is later, before the Since of a Beat, and decides
-	// them with schedule.Audit. Schedules whose pause ended by now go on.
+	// up to heard or, where that is later, before the Since of a Beat or the first
+	// Attend after a break, and decides them with schedule.Audit. Rates that AWS does not hold yet have no slots. Schedules whose pause ended by now go on.
 	Audit(ctx context.Context, now, heard time.Time, limit int) (store.Advanced, error)
 }
 
@@ -336,11 +344,13 @@ type DeadLetters interface {
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetter, error)
 	// DropDeadLetters deletes some, and says how many there were.
 	DropDeadLetters(ctx context.Context, ids []int64) (int, error)
-	// RedriveDeadLetter records a firing as RunNow does, and drops the letter. It is
+	// RedriveDeadLetter records a firing as RunNow does, and drops the letter, which
+	// is word that a launch plan came due at an instant: of the slot which the
+	// schedule had then, or would have had; otherwise of the instant, to the second. It is
 	// store.ErrNotFound where there is no letter or no active schedule, and nothing
-	// changes then; and store.ErrExists where the slot has a firing, and the letter
-	// is dropped all the same.
-	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, slot time.Time, c store.Change) (schedule.Firing, error)
+	// changes then; and store.ErrExists where the slot has an outcome, or will get
+	// one: the firing is its Slot alone then, and the letter is dropped all the same.
+	RedriveDeadLetter(ctx context.Context, id int64, plan ident.Key, at time.Time, c store.Change) (schedule.Firing, error)
 }
 
 // Housekeeping checks the ledger and keeps it small.

@@ -47,7 +47,8 @@ func corrupt(t *testing.T, s Store, k ident.Key, expression string) {
 // awake makes slots missed that are before since, however long ago the last beat was.
 func awake(t fataler, s Store, since time.Time) {
 	t.Helper()
-	exec(t, s, "UPDATE engine SET since = %d, awake_at = %d", since.UnixMicro(), farOff.AddDate(1, 0, 0).UnixMicro())
+	last := farOff.AddDate(1, 0, 0).UnixMicro()
+	exec(t, s, "UPDATE engine SET since = %d, awake_at = %d, read_since = %d, read_at = %d", since.UnixMicro(), last, since.UnixMicro(), last)
 }
 
 // farOff is when the sessions of tests beat that are not about sessions: they
@@ -149,6 +150,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"rules", exerciseRules},
 		{"intake", exerciseIntake},
 		{"audit", exerciseAudit},
+		{"rates that AWS counts", exerciseRates},
 		{"dead letters", exerciseDeadLetters},
 		{"sweep", exerciseSweep},
 		{"prune", exercisePrune},

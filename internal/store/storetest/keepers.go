@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +205,33 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "then", rules(t, s), []string{"a v1 generation 3, applied 0, due 12:02:00"})
 	})
 
+	t.Run("are put right by whoever starts where another release changed schedules", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		scheduled(t, s, "b", spec("* * * * *"))
+		applied(t, s, noon)
+		check(t, s.Deactivate(ctx, plan, ada(at(1))))
+		exec(t, s, "UPDATE rules SET generation = 1, due_at = NULL")
+		must(s.RunNow(ctx, key("b"), at(-9), ada(at(1))))(t)
+		must(s.KeepTime(ctx, store.KeeperAWS, at(2)))(t)
+		same(t, "rules", rules(t, s), []string{"a v1 generation 2, applied 1, inactive, due 12:02:00, held yes", "b v1 generation 1, applied 1, held yes"})
+	})
+
+	t.Run("are one keeper's: nobody fires what another keeps the time of", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		scheduled(t, s, "a", spec("* * * * *"))
+		session := must(s.Beat(ctx, 0, noon, 2*time.Second))(t).Session
+		_, err := s.Deliver(ctx, at(1), []store.Message{word("1", "a", at(1))})
+		wantError(t, err, store.ErrKept)
+		_, err = s.Audit(ctx, at(9), at(1), 10)
+		wantError(t, err, store.ErrKept)
+		must(s.KeepTime(ctx, store.KeeperAWS, noon.Add(5*time.Second)))(t)
+		session = must(s.Beat(ctx, session, at(2), 2*time.Second))(t).Session // It had been stopped.
+		_, err = s.Advance(ctx, session, at(2), 10, 10)
+		wantError(t, err, store.ErrKept)
+		same(t, "ledger", ledger(t, s, key("a")), []string(nil))
+	})
+
 	t.Run("say when somebody who fires was there last", func(t *testing.T) {
 		s := open(t)
 		exec(t, s, "UPDATE engine SET awake_at = 0")
@@ -305,6 +333,86 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		}
 	})
 
+	t.Run("knows late word of what was a slot when it came due", func(t *testing.T) {
+		v2 := id("a", "v2")
+		activate := func(expression string, now time.Time) func(*testing.T, Store, ident.ID) {
+			return func(t *testing.T, s Store, _ ident.ID) {
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec(expression), ada(now)))
+			}
+		}
+		for name, c := range map[string]struct {
+			expression string
+			change     func(t *testing.T, s Store, plan ident.ID)
+			at         time.Time
+			want       [3]int
+			ledger     string
+		}{
+			"of a version before":         {"* * * * *", activate("0 10 * * *", at(1).Add(20*time.Second)), at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of a rate before":            {"rate(1 minute)", activate("0 10 * * *", at(2)), at(1).Add(31 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of a schedule before a rate": {"* * * * *", activate("rate(1 hour)", at(2).Add(-time.Second)), at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 pending"},
+			"of none of a version before": {"3 * * * *", activate("0 10 * * *", at(2)), at(1).Add(30 * time.Second), [3]int{0, 0, 1}, ""},
+			"from after the change":       {"* * * * *", activate("0 10 * * *", at(1).Add(20*time.Second)), at(2), [3]int{0, 0, 1}, "12:01 v1 pending"},
+			"of what was deactivated then": {"* * * * *", func(t *testing.T, s Store, plan ident.ID) {
+				check(t, s.Deactivate(t.Context(), plan, ada(at(1).Add(20*time.Second))))
+			}, at(1).Add(30 * time.Second), [3]int{0, 1, 0}, "12:01 v1 skipped"},
+			"of what was deactivated before": {"* * * * *", func(t *testing.T, s Store, plan ident.ID) {
+				check(t, s.Deactivate(t.Context(), plan, ada(at(1).Add(-time.Second))))
+			}, at(1).Add(30 * time.Second), [3]int{0, 0, 1}, ""},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := kept(t, open(t))
+				plan := scheduled(t, s, "a", spec(c.expression))
+				applied(t, s, noon)
+				c.change(t, s, plan)
+				same(t, "delivered", deliver(t, s, at(3), word("1", "a", c.at)), c.want)
+				same(t, "ledger", strings.Join(ledger(t, s, plan.Key), ", "), c.ledger)
+			})
+		}
+	})
+
+	t.Run("knows word again of a slot that a rate had before it counted anew", func(t *testing.T) {
+		s := kept(t, open(t))
+		scheduled(t, s, "a", spec("rate(5 minutes)"))
+		applied(t, s, noon)
+		for i, d := range []time.Duration{5 * time.Minute, 10 * time.Minute, 17*time.Minute + 30*time.Second} {
+			same(t, "delivered", deliver(t, s, noon.Add(d), word(strconv.Itoa(i), "a", noon.Add(d))), [3]int{1, 0, 0})
+		}
+		again := noon.Add(10 * time.Minute)
+		same(t, "again", deliver(t, s, noon.Add(18*time.Minute), word("again", "a", again)), [3]int{0, 1, 0})
+		same(t, "dead letters", reasons(t, s), []string(nil))
+	})
+
+	t.Run("knows what fired ahead of others when a rate counts anew", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			policy schedule.Policy
+			want   []string
+		}{
+			"none":             {schedule.Policy{CatchUp: schedule.CatchUpNone}, []string{"12:05 missed", "12:10 pending", "12:17 pending", "12:22 pending"}},
+			"latest":           {schedule.Policy{}, []string{"12:05 pending", "12:10 pending", "12:17 pending", "12:22 pending"}},
+			"all, three times": {schedule.Policy{CatchUp: schedule.CatchUpAll, MaxRuns: 3}, []string{"12:05 pending", "12:10 pending", "12:17 pending"}},
+			"all, four times":  {schedule.Policy{CatchUp: schedule.CatchUpAll, MaxRuns: 4}, []string{"12:05 pending", "12:10 pending", "12:17 pending", "12:22 pending"}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := kept(t, open(t))
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: "rate(5 minutes)", Policy: c.policy})
+				applied(t, s, noon)
+				for _, d := range []time.Duration{10 * time.Minute, 17 * time.Minute, 22 * time.Minute, 27 * time.Minute} {
+					if d < 27*time.Minute || c.policy.MaxRuns > 0 {
+						deliver(t, s, noon.Add(d), word(d.String(), "a", noon.Add(d)))
+					}
+				}
+				var got []string
+				for _, f := range bySlot(t, s, plan.Key) {
+					got = append(got, f.Slot.Format("15:04 ")+string(f.Outcome))
+					same(t, "slots in one firing", f.Count, 1)
+				}
+				same(t, "slots", got, c.want)
+				same(t, "found by the sweeper", swept(t, s, noon.Add(35*time.Minute)), []store.Repair(nil))
+			})
+		}
+	})
+
 	t.Run("leaves what has not come by its own clock in the queue", func(t *testing.T) {
 		s := kept(t, open(t))
 		plan := scheduled(t, s, "a", spec("* * * * *"))
@@ -350,6 +458,34 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		must(s.Audit(t.Context(), at(5), time.Time{}, 10))(t)
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 3 to 12:03", "12:04 v1 pending catch-up", "12:05 v1 pending"})
 		same(t, "delivered again", deliver(t, s, at(6), word("1", "a", at(1)), word("4", "a", at(4))), [3]int{0, 2, 0})
+	})
+
+	t.Run("leaves what came due while messages could not be taken to catch-up", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan, other := scheduled(t, s, "a", spec("* * * * *")), scheduled(t, s, "b", spec("* * * * *"))
+		exec(t, s, "UPDATE engine SET read_at = %d", noon.UnixMicro())
+		var all []store.Message
+		for n := 1; n <= 180; n++ {
+			all = append(all, word(strconv.Itoa(n), "a", at(n)))
+			if n < 180 {
+				same(t, "audited meanwhile", must(s.Audit(ctx, at(n), noon, 10))(t).Schedules, 0)
+			}
+			if n == 90 {
+				v2 := id("b", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(ctx, v2, spec("0 10 * * *"), ada(at(n))))
+			}
+		}
+		same(t, "changed meanwhile", ledger(t, s, other.Key), []string{"12:01 v1 missed 88 to 13:28", "13:29 v1 pending catch-up", "13:30 v1 pending"})
+		check(t, s.Attend(ctx, at(180)))
+		same(t, "delivered", deliver(t, s, at(180), all...), [3]int{1, 179, 0})
+		must(s.Audit(ctx, at(180), noon, 10))(t)
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 missed 178 to 14:58", "14:59 v1 pending catch-up", "15:00 v1 pending"})
+		for n := 181; n < 190; n++ {
+			check(t, s.Attend(ctx, at(n)))
+		}
+		check(t, s.Attend(ctx, at(190).Add(-time.Second))) // A second less than a minute later.
+		same(t, "without a break", deliver(t, s, at(190), word("late", "a", at(181))), [3]int{1, 0, 0})
 	})
 
 	t.Run("takes a rate from when AWS counts it", func(t *testing.T) {
@@ -440,7 +576,206 @@ func exerciseAudit(t *testing.T, open func(t *testing.T) Store) {
 	})
 }
 
+// moved claims all rules that are due, and settles them as applied somewhere.
+func moved(t *testing.T, s Store, now time.Time, where string) {
+	t.Helper()
+	must(s.RenewRules(t.Context(), now, nil))(t)
+	claimed := must(s.ClaimRules(t.Context(), now, time.Minute, 100))(t)
+	for i := range claimed {
+		claimed[i].Held, claimed[i].DueAt, claimed[i].Tried = where, time.Time{}, true
+	}
+	check(t, s.SettleRules(t.Context(), now, claimed))
+}
+
+func exerciseRates(t *testing.T, open func(t *testing.T) Store) {
+	m := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	type things map[int]func(t *testing.T, s Store)
+	another := func(expression string, n int) func(t *testing.T, s Store) {
+		return func(t *testing.T, s Store) {
+			register(t, s, id("a", "v2"))
+			check(t, s.Activate(t.Context(), id("a", "v2"), spec(expression), ada(m(n))))
+		}
+	}
+	apply := func(n int) func(t *testing.T, s Store) { return func(t *testing.T, s Store) { applied(t, s, m(n)) } }
+	keep := func(k store.Keeper, n int) func(t *testing.T, s Store) {
+		return func(t *testing.T, s Store) { must(s.KeepTime(t.Context(), k, m(n)))(t) }
+	}
+	for name, c := range map[string]struct {
+		local      bool // tminus keeps time at first
+		expression string
+		do         things // at minutes after noon, when it is activated
+		words      []int  // that come
+		until      int
+		want       string
+		letters    int
+	}{
+		"a rule that is put at once": {false, "rate(1 hour)", things{0: apply(0)}, []int{60, 120}, 150, "13:00:30 pending, 14:00:30 pending", 0},
+		"a rule that is put hours late": {
+			false, "rate(1 hour)",
+			things{190: apply(190)},
+			[]int{250, 310},
+			340,
+			"16:10:30 pending, 17:10:30 pending", 0,
+		},
+		"a rule of a cron expression that is put hours late": {
+			false, "0 * * * *",
+			things{190: apply(190)},
+			[]int{240},
+			260,
+			"13:00:00 pending catch-up, 14:00:00 pending catch-up, 15:00:00 pending catch-up, 16:00:00 pending", 0,
+		},
+		"a rule that never sends":  {false, "rate(1 hour)", things{10: apply(10)}, nil, 140, "13:10:30 pending catch-up, 14:10:30 pending catch-up", 0},
+		"a rule that is never put": {false, "rate(1 hour)", nil, nil, 200, "", 0},
+		"a rule that is never put, and deactivated": {false, "rate(1 hour)", things{130: func(t *testing.T, s Store) {
+			check(t, s.Deactivate(t.Context(), id("a", "v1"), ada(m(130))))
+		}}, nil, 200, "", 0},
+		"a rule that is never put, and then that of another version": {false, "rate(1 hour)", things{130: another("rate(1 hour)", 130), 140: apply(140)}, []int{200}, 210, "15:20:30 pending", 0},
+		"a take-over": {true, "rate(1 hour)", things{20: keep(store.KeeperAWS, 20), 21: apply(21)}, []int{81, 141}, 160, "13:21:30 pending, 14:21:30 pending", 0},
+		"a take-over after a while": {
+			true, "rate(1 hour)",
+			things{130: keep(store.KeeperAWS, 130), 140: apply(140)},
+			[]int{200},
+			210,
+			"13:00:30 pending, 14:00:30 pending, 15:20:30 pending", 0,
+		},
+		"a rule that is put elsewhere": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 90: func(t *testing.T, s Store) { moved(t, s, m(90), "there") }},
+			[]int{60, 150},
+			170,
+			"13:00:30 pending, 14:30:30 pending", 0,
+		},
+		"a rule that is put again where it is": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 90: func(t *testing.T, s Store) { moved(t, s, m(90), "yes") }},
+			[]int{60, 120},
+			170,
+			"13:00:30 pending, 14:00:30 pending", 0,
+		},
+		"a pause": {false, "rate(1 hour)", things{
+			0:  apply(0),
+			70: func(t *testing.T, s Store) { check(t, s.Pause(t.Context(), key("a"), "n", time.Time{}, ada(m(70)))) },
+			71: apply(71),
+			90: func(t *testing.T, s Store) { check(t, s.Resume(t.Context(), key("a"), ada(m(90)))) },
+			91: apply(91),
+		}, []int{60, 151}, 170, "13:00:30 skipped, 14:31:30 pending", 0},
+		"the same rate of another version": {
+			false, "rate(1 hour)",
+			things{0: apply(0), 70: another("rate(1 hour)", 70), 71: apply(71)},
+			[]int{60, 120},
+			150,
+			"13:00:30 pending, 14:00:30 pending", 0,
+		},
+		"another rate, and word of the one before": {
+			false, "rate(7 minutes)",
+			things{0: apply(0), 15: another("rate(1 day)", 15), 29: apply(29)},
+			[]int{7, 14, 21, 28, 30},
+			40,
+			"12:07:30 pending, 12:14:30 pending", 3,
+		},
+		"another rate that begins at once": {
+			false, "rate(7 minutes)",
+			things{0: apply(0), 15: another("rate(1 hour)", 15), 16: apply(16)},
+			[]int{7, 14, 19},
+			40,
+			"12:07:30 pending, 12:14:30 pending, 12:19:30 pending", 0,
+		},
+		"a rule that AWS had before": {false, "rate(1 hour)", things{10: apply(10)}, []int{5}, 30, "12:05:30 pending", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, ctx := open(t), t.Context()
+			if !c.local {
+				kept(t, s)
+			}
+			plan := scheduled(t, s, "a", spec(c.expression))
+			local := c.local
+			for n := 0; n <= c.until; n++ {
+				if do := c.do[n]; do != nil {
+					do(t, s)
+					local = false
+				}
+				if slices.Contains(c.words, n) {
+					deliver(t, s, m(n), word(fmt.Sprint("word ", n), "a", m(n)))
+				}
+				if !local {
+					must(s.Audit(ctx, m(n), m(n-6), 10))(t)
+				}
+			}
+			var got []string
+			for _, f := range bySlot(t, s, plan.Key) {
+				text := f.Slot.Format(time.TimeOnly) + " " + string(f.Outcome)
+				if f.Kind != schedule.KindScheduled {
+					text += " " + string(f.Kind)
+				}
+				if f.Count > 1 {
+					text += fmt.Sprint(" x", f.Count)
+				}
+				got = append(got, text)
+			}
+			same(t, "ledger", strings.Join(got, ", "), c.want)
+			same(t, "letters", len(reasons(t, s)), c.letters)
+			same(t, "found by the sweeper", swept(t, s, m(c.until+1)), []store.Repair(nil))
+		})
+	}
+}
+
 func exerciseDeadLetters(t *testing.T, open func(t *testing.T) Store) {
+	t.Run("are listed, dropped and kept for a while", func(t *testing.T) { exerciseLetters(t, open) })
+
+	t.Run("launch a slot that has no outcome", func(t *testing.T) {
+		late := 7*time.Second + 300*time.Millisecond
+		for name, c := range map[string]struct {
+			expression string
+			policy     schedule.Policy
+			at         time.Time
+			change     func(t *testing.T, s Store, plan ident.ID)
+			slot       time.Time
+			err        error
+		}{
+			"within the minute":            {"* * * * *", schedule.Policy{}, at(6).Add(late), nil, at(6), nil},
+			"of a rate":                    {"rate(5 minutes)", schedule.Policy{}, noon.Add(10*time.Minute - late), nil, noon.Add(10 * time.Minute), nil},
+			"that was excluded":            {"* * * * *", schedule.Policy{Exclude: []string{"6 * * * *"}}, at(6).Add(late), nil, at(6), nil},
+			"before the activation":        {"* * * * *", schedule.Policy{}, at(-6).Add(late), nil, at(-6), nil},
+			"of no slot":                   {"0 10 * * *", schedule.Policy{}, at(6).Add(late), nil, at(6).Add(7 * time.Second), nil},
+			"that was caught up":           {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpAll}, at(2).Add(late), nil, at(2), store.ErrExists},
+			"that was missed, with others": {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpNone}, at(2).Add(late), nil, at(2), store.ErrExists},
+			"of the version before": {"* * * * *", schedule.Policy{CatchUp: schedule.CatchUpAll}, at(2).Add(late), func(t *testing.T, s Store, _ ident.ID) {
+				v2 := id("a", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec("0 10 * * *"), ada(at(5))))
+			}, at(2), store.ErrExists},
+			"of the rate before": {"rate(1 minute)", schedule.Policy{CatchUp: schedule.CatchUpAll}, noon.Add(2*time.Minute + late), func(t *testing.T, s Store, _ ident.ID) {
+				v2 := id("a", "v2")
+				register(t, s, v2)
+				check(t, s.Activate(t.Context(), v2, spec("rate(7 minutes)"), ada(at(5))))
+			}, noon.Add(2 * time.Minute), store.ErrExists},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, ctx := kept(t, open(t)), t.Context()
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: c.expression, Policy: c.policy})
+				applied(t, s, noon)
+				m := word("1", "a", c.at)
+				m.Problem = "it could not be recorded"
+				deliver(t, s, at(7), m)
+				must(s.Audit(ctx, at(9), at(4), 10))(t)
+				if c.change != nil {
+					c.change(t, s, plan)
+				}
+				before := len(bySlot(t, s, plan.Key))
+				f, err := s.RedriveDeadLetter(ctx, must(s.DeadLetters(ctx, store.Query{Limit: 1}))(t)[0].ID, plan.Key, c.at, ada(at(10)))
+				wantError(t, err, c.err)
+				same(t, "slot", f.Slot.UTC(), c.slot)
+				if c.err != nil {
+					before--
+				}
+				same(t, "firings", len(bySlot(t, s, plan.Key)), before+1)
+				same(t, "letters left", len(must(s.DeadLetters(ctx, store.Query{Limit: 1}))(t)), 0)
+			})
+		}
+	})
+}
+
+func exerciseLetters(t *testing.T, open func(t *testing.T) Store) {
 	s, ctx := kept(t, open(t)), t.Context()
 	plan := scheduled(t, s, "a", spec("* * * * *"))
 	deliver(t, s, at(1), store.Message{ID: "m1", Body: []byte("}{\xff\x00"), SentAt: noon, Receives: 3, Problem: "not JSON"},

@@ -1,7 +1,13 @@
 -- Who keeps time, what it is to hold, and what came of its messages.
 
 -- +goose Up
+-- A replica of before would fire by its own clock what another keeps, and change
+-- schedules without a word to it.
+UPDATE compatibility SET oldest = 8;
 ALTER TABLE engine ADD COLUMN keeper text COLLATE "C" NOT NULL DEFAULT 'local';
+-- Since when messages of the keeper have been taken without a break, and when they were last.
+ALTER TABLE engine ADD COLUMN read_since bigint NOT NULL DEFAULT 0;
+ALTER TABLE engine ADD COLUMN read_at bigint NOT NULL DEFAULT 0;
 
 -- What a keeper outside of tminus is to hold for schedules.
 CREATE TABLE rules (
@@ -13,6 +19,7 @@ CREATE TABLE rules (
     due_at       bigint,          -- NULL while nothing is to be done
     leased_until bigint,          -- NULL while nobody is at it
     changed_at   bigint NOT NULL,
+    replaced_at  bigint,          -- when a rate last took the place of something else; NULL is never
     held         text COLLATE "C" NOT NULL, -- in the keeper's words; '' is nothing
     error        text COLLATE "C" NOT NULL
 );

@@ -2,6 +2,9 @@
 
 -- +goose Up
 ALTER TABLE engine ADD COLUMN keeper TEXT NOT NULL DEFAULT 'local';
+-- Since when messages of the keeper have been taken without a break, and when they were last.
+ALTER TABLE engine ADD COLUMN read_since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE engine ADD COLUMN read_at INTEGER NOT NULL DEFAULT 0;
 
 -- What a keeper outside of tminus is to hold for schedules.
 CREATE TABLE rules (
@@ -13,6 +16,7 @@ CREATE TABLE rules (
     due_at       INTEGER,          -- NULL while nothing is to be done
     leased_until INTEGER,          -- NULL while nobody is at it
     changed_at   INTEGER NOT NULL,
+    replaced_at  INTEGER,          -- when a rate last took the place of something else; NULL is never
     held         TEXT    NOT NULL, -- in the keeper's words; '' is nothing
     error        TEXT    NOT NULL
 ) STRICT;
