@@ -95,7 +95,7 @@ func (b *bench) profile(name string) string {
 }
 
 // median is that of what all have.
-func median[T any, N cmp.Ordered](all []T, of func(T) N) N {
+func median[T any, N cmp.Ordered](all []T, of func(T) N) N { //nolint:ireturn // N is a number.
 	values := make([]N, len(all))
 	for i, x := range all {
 		values[i] = of(x)

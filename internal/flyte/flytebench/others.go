@@ -44,7 +44,7 @@ const (
 
 // fixed begins with so many slots in a second, each on its own, however many calls
 // are open by then, as Flyte's own scheduler does (flyteadmin/scheduler/core/gocron_scheduler.go).
-func (j *job) fixed(ctx context.Context, conn *counted) (*result, error) {
+func (j *job) fixed(ctx context.Context, conn *counted) *result {
 	client := service.NewAdminServiceClient(conn)
 	limit := rate.NewLimiter(rate.Inf, 0)
 	if j.PerSecond > 0 {
@@ -61,7 +61,7 @@ func (j *job) fixed(ctx context.Context, conn *counted) (*result, error) {
 		})
 	}
 	slots.Wait()
-	return &result{Took: time.Since(j.Due), CPU: cpu() - before}, nil
+	return &result{Took: time.Since(j.Due), CPU: cpu() - before}
 }
 
 // insist calls until there is an execution, or nobody tries any more.

@@ -112,7 +112,7 @@ func work(ctx context.Context, text string, w io.Writer) (err error) {
 	case "bare":
 		r, err = j.bare(ctx, conn)
 	default:
-		r, err = j.fixed(ctx, conn)
+		r = j.fixed(ctx, conn)
 	}
 	if err != nil {
 		return err

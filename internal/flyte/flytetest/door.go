@@ -66,7 +66,7 @@ func (d *door) shut() {
 // Start serves on a port of the loopback interface until the test ends, and returns "127.0.0.1:PORT". There is no TLS.
 func (s *Server) Start(tb testing.TB) string {
 	tb.Helper()
-	address, stop, err := s.Serve()
+	address, stop, err := s.Serve(tb.Context())
 	if err != nil {
 		tb.Fatalf("start flytetest: %v", err)
 	}
@@ -74,17 +74,17 @@ func (s *Server) Start(tb testing.TB) string {
 	return address
 }
 
-// Serve is Start for those who are no test: it serves until stop is called.
-func (s *Server) Serve() (address string, stop func(), err error) {
-	address = "127.0.0.1:0"
+// Serve is Start for those who are no test: it serves until stop is called, however ctx ends.
+func (s *Server) Serve(ctx context.Context) (address string, stop func(), err error) {
+	address, ctx = "127.0.0.1:0", context.WithoutCancel(ctx)
 	d := &door{server: s, listen: func() (net.Listener, error) {
-		lis, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+		lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err == nil {
 			address = lis.Addr().String() // The same again after Down.
 		}
 		return lis, err
 	}}
-	if err := s.enter(d); err != nil {
+	if err := s.enter(d); err != nil { //nolint:contextcheck // What is served does not end with ctx.
 		return "", nil, err
 	}
 	return address, d.shut, nil
