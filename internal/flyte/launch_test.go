@@ -56,6 +56,29 @@ func TestABurstTakesAsLongAsFlyteNeeds(t *testing.T) {
 	}
 }
 
+// TestAFarFlyteadminIsAskedByMany has a flyteadmin whose answers take 20 ms, and
+// then hardly longer, which is no reason to take others for waiting there.
+func TestAFarFlyteadminIsAskedByMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, engine.Rate{})
+		w.activate("0 1 * * *", schedule.Policy{}, names(5000)...)
+		slot := midnight.Add(time.Hour)
+		w.admin.Latency(func(string) time.Duration {
+			if time.Since(slot) < 100*time.Millisecond {
+				return 20 * time.Millisecond
+			}
+			return 21500 * time.Microsecond
+		})
+		time.Sleep(time.Until(slot))
+		took := w.until(time.Minute, "launched", func() bool { return len(w.admin.Executions()) == 5000 })
+		t.Logf("%s, at most %d in flight", took, w.admin.MostInFlight())
+		if took > 2500*time.Millisecond {
+			t.Errorf("5000 took %s", took)
+		}
+	})
+}
+
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // TestBadDays has a hundred slots come due while something does not work, for a

@@ -31,7 +31,7 @@ func main() {
 	only := flag.String("only", "speed,burst,follow,lateness", "measurements, separated by commas")
 	databases := flag.String("databases", "sqlite,postgres", "databases to measure, separated by commas")
 	flag.IntVar(&b.runs, "runs", 5, "runs of each")
-	flag.IntVar(&b.slots, "slots", 10_000, "slots of each run that measures speed")
+	flag.IntVar(&b.slots, "slots", 3_000, "slots of each run that measures speed")
 	flag.IntVar(&b.plans, "plans", 10_000, "launch plans that are followed")
 	flag.DurationVar(&b.limit, "limit", 150*time.Second, "when a burst is given up")
 	flag.StringVar(&b.profiles, "profiles", "", "directory for a profile of each measurement, for go tool pprof; none if empty")

@@ -131,7 +131,7 @@ func measure(ctx context.Context, j job, f *flyteadmin) (*measured, error) {
 
 // soon is when slots are due for which so many launch plans are prepared before.
 func soon(plans int) time.Time {
-	return time.Now().Add(5*time.Second + time.Duration(plans)*6*time.Millisecond).Truncate(time.Second)
+	return time.Now().Add(5*time.Second + time.Duration(plans)*10*time.Millisecond).Truncate(time.Second)
 }
 
 // last is how long it took until all were created.
