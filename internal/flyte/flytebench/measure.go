@@ -314,6 +314,7 @@ func (b *bench) lateness(ctx context.Context) error {
 					return err
 				}
 				f.Latency(func(string) time.Duration { return 20 * time.Millisecond })
+				w.job.Profile = b.profile(fmt.Sprintf("%s-lateness-%d", database, w.job.Plans))
 				m, err := b.tminus(ctx, w.job, database, f)
 				f.stop()
 				if err != nil {
