@@ -68,6 +68,10 @@ bench: ## Measure bursts, steady load, idling, changes and outages on SQLite and
 bench-aws: ## Measure messages a second through the executor, beside the SDK alone (some minutes)
 	go run ./internal/aws/awsbench $(BENCH)
 
+.PHONY: bench-flyte
+bench-flyte: ## Measure launches, bursts and lateness before a flyteadmin of our own, and following 10,000 launch plans (some 50 minutes)
+	go run ./internal/flyte/flytebench $(BENCH)
+
 .PHONY: bench-cron
 bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)
 	@mkdir -p bin

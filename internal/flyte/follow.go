@@ -522,43 +522,56 @@ func (f *Follower) may(id ident.ID) bool {
 
 // ask compares the launch plans that were registered or deactivated since they were asked for last.
 func (f *Follower) ask(ctx context.Context, since map[place]time.Time) error {
-	here, err := f.scheduled(ctx)
-	if err != nil {
-		return err
-	}
-	to := newChanges()
+	asked := make(map[place]time.Time, len(since))
+	var changed []*admin.LaunchPlan
 	for at, last := range since {
-		began := time.Now()
-		var active []*admin.LaunchPlan
+		asked[at] = time.Now().Add(f.ahead())
 		filters := "gte(updated_at," + last.Add(-overlap).UTC().Format("2006-01-02T15:04:05Z") + ")+ne(schedule_type,NONE)"
-		if err := f.each(ctx, at, filters, func(p *admin.LaunchPlan) {
-			id := workflow.ID(p.GetId())
-			if p.GetClosure().GetState() == admin.LaunchPlanState_ACTIVE {
-				active = append(active, p)
-			} else if here[id.Key] == id {
-				to.deactivate[id] = "it is inactive on Flyte"
-			}
-		}); err != nil {
+		if err := f.each(ctx, at, filters, func(p *admin.LaunchPlan) { changed = append(changed, p) }); err != nil {
 			return err
 		}
-		for _, p := range active {
-			replaces, err := f.replaces(ctx, p, here, to)
-			if err != nil {
-				return err
-			}
-			if replaces {
-				f.compare(ctx, p, here, to)
-			}
+	}
+	to := newChanges()
+	if len(changed) > 0 {
+		if err := f.weigh(ctx, changed, to); err != nil {
+			return err
 		}
-		since[at] = began.Add(f.ahead())
 	}
 	if err := f.apply(ctx, to); err != nil {
 		return err
 	}
+	maps.Copy(since, asked)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.following.Asked = time.Now()
 	maps.Copy(f.following.Refused, to.refused)
+	return nil
+}
+
+// weigh adds what launch plans change that were registered or deactivated on Flyte.
+func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *changes) error {
+	here, err := f.scheduled(ctx)
+	if err != nil {
+		return err
+	}
+	var active []*admin.LaunchPlan
+	for _, p := range changed {
+		id := workflow.ID(p.GetId())
+		if p.GetClosure().GetState() == admin.LaunchPlanState_ACTIVE {
+			active = append(active, p)
+		} else if here[id.Key] == id {
+			to.deactivate[id] = "it is inactive on Flyte"
+		}
+	}
+	for _, p := range active {
+		replaces, err := f.replaces(ctx, p, here, to)
+		if err != nil {
+			return err
+		}
+		if replaces {
+			f.compare(ctx, p, here, to)
+		}
+	}
 	return nil
 }
 

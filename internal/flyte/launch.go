@@ -27,7 +27,7 @@ import (
 type Executions interface {
 	Elsewhere
 	Now(ctx context.Context) (time.Time, error)
-	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
+	PlansOf(ctx context.Context, ids []ident.ID) (map[ident.ID]store.Plan, error)
 	CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error)
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
 }
@@ -117,20 +117,19 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 	if err != nil {
 		return all(errs, err)
 	}
-	plans := make(map[ident.ID]planned)
+	plans, err := l.plans(ctx, firings)
+	if err != nil {
+		return all(errs, err)
+	}
 	made := make([]*store.Execution, len(firings))
 	var calls sync.WaitGroup
 	for i, f := range firings {
-		p, known := plans[f.LaunchPlan]
-		if !known {
-			p = l.plan(ctx, f.LaunchPlan)
-			plans[f.LaunchPlan] = p
-		}
-		if p.err != nil {
-			errs[i] = p.err
+		plan, there := plans[f.LaunchPlan]
+		if !there {
+			errs[i] = unregistered(f.LaunchPlan)
 			continue
 		}
-		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+		x, request, err := launchplan.NewElsewhere(plan, f, now)
 		if err != nil {
 			errs[i] = fmt.Errorf("%w: launch plan %s: %w", schedule.ErrRefused, f.LaunchPlan, err)
 			continue
@@ -158,14 +157,18 @@ func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error 
 	if err != nil {
 		return all(errs, err)
 	}
+	plans, err := l.plans(ctx, firings)
+	if err != nil {
+		return all(errs, err)
+	}
 	made := make([]*store.Execution, len(firings))
 	for i, f := range firings {
-		p := l.plan(ctx, f.LaunchPlan)
-		if p.err != nil {
-			errs[i] = p.err
+		plan, known := plans[f.LaunchPlan]
+		if !known {
+			errs[i] = unregistered(f.LaunchPlan)
 			continue
 		}
-		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+		x, request, err := launchplan.NewElsewhere(plan, f, now)
 		if err != nil {
 			errs[i] = err
 			continue
@@ -193,20 +196,21 @@ func all(errs []error, err error) []error {
 	return errs
 }
 
-type planned struct {
-	store.Plan
-	err error
+// plans are the launch plans of firings, those that are there.
+func (l *Launcher) plans(ctx context.Context, firings []schedule.Firing) (map[ident.ID]store.Plan, error) {
+	ids := make([]ident.ID, 0, len(firings))
+	asked := make(map[ident.ID]bool, len(firings))
+	for i := range firings {
+		if id := firings[i].LaunchPlan; !asked[id] {
+			asked[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return l.db.PlansOf(ctx, ids)
 }
 
-func (l *Launcher) plan(ctx context.Context, id ident.ID) planned {
-	plan, err := l.db.Plan(ctx, id)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		err = fmt.Errorf("%w: launch plan %s is not registered", schedule.ErrRefused, id)
-	case err != nil:
-		err = fmt.Errorf("read launch plan %s: %w", id, err)
-	}
-	return planned{plan, err}
+func unregistered(id ident.ID) error {
+	return fmt.Errorf("%w: launch plan %s is not registered", schedule.ErrRefused, id)
 }
 
 const (

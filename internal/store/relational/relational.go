@@ -244,6 +244,15 @@ func (db *DB) attempt(ctx context.Context, change func(tx transaction) error) er
 	return tx.Commit()
 }
 
+// view runs read in a transaction that writes nothing.
+func (db *DB) view(ctx context.Context, read func(tx transaction) error) error {
+	tx, err := db.read.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(read(transaction{session{db, tx}, tx}), rollback(tx))
+}
+
 func rollback(tx *sql.Tx) error {
 	if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
 		return err

@@ -90,6 +90,8 @@ type Plans interface {
 	// CreatePlan stores an inactive version, whatever p.Active says; store.ErrExists as above.
 	CreatePlan(ctx context.Context, p store.Plan) error
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
+	// PlansOf are those of some versions that are there.
+	PlansOf(ctx context.Context, ids []ident.ID) (map[ident.ID]store.Plan, error)
 	// ActivePlan is the active version; store.ErrNotFound when there is none.
 	ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error)
 	Plans(ctx context.Context, q store.Query) ([]store.Plan, error)
