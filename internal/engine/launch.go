@@ -277,6 +277,7 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 		}
 		settled = append(settled, settle(f, errs[i], now))
 	}
+	e.exhume(ctx, settled, now)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	written, err := e.ledger.Settle(record, settled)
@@ -290,6 +291,35 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 	}
 	e.cfg.Settled(settled)
 	return nil
+}
+
+// exhume finds out which of the firings that are to be given up were launched
+// all the same: the answer to an attempt may have been lost, or whoever got it
+// died. As long as that cannot be told they are not given up.
+func (e *Engine) exhume(ctx context.Context, settled []schedule.Firing, now time.Time) {
+	if e.cfg.Find == nil {
+		return // The ledger knows.
+	}
+	var dead []*schedule.Firing
+	var fs []schedule.Firing
+	for i := range settled {
+		if f := &settled[i]; f.Outcome == schedule.Dead {
+			dead, fs = append(dead, f), append(fs, *f)
+		}
+	}
+	if len(dead) == 0 {
+		return
+	}
+	looking, cancel := context.WithTimeout(ctx, e.cfg.LaunchTime)
+	defer cancel()
+	for i, err := range e.cfg.Find(looking, fs) {
+		switch f := dead[i]; {
+		case err == nil:
+			f.Outcome, f.Reason = schedule.Launched, ""
+		case !errors.Is(err, store.ErrNotFound):
+			f.Outcome, f.AttemptAt, f.SettledAt = schedule.Pending, now.Add(schedule.Pause(1)), time.Time{}
+		}
+	}
 }
 
 // ask launches fs. A launcher that panics on one of them fails that one alone.

@@ -244,7 +244,7 @@ type Ledger interface {
 	// Reason, Tried, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
 	// that is not pending any more, or whose Owner in the ledger is another, stays
 	// as it is, but where it is skipped or dead and was launched after all. One that
-	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
+	// was Stopped since it was read and is still pending keeps its AttemptAt. It returns how
 	// many it wrote.
 	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
 	// NextSlot is when Advance next has something to do, NextAttempt when Claim has
