@@ -271,13 +271,18 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 		return err
 	}
 	settled := make([]schedule.Firing, 0, len(launch))
+	var doubtful []int // of settled
 	for i, f := range launch {
 		if errs[i] != nil && ctx.Err() != nil {
 			continue // Told to stop; the firing stays as it is, and is released.
 		}
-		settled = append(settled, settle(f, errs[i], now))
+		f = settle(f, errs[i], now)
+		if f.Outcome == schedule.Dead || f.Outcome == schedule.Pending && !errors.Is(errs[i], schedule.ErrHeld) {
+			doubtful = append(doubtful, len(settled))
+		}
+		settled = append(settled, f)
 	}
-	e.exhume(ctx, settled, now)
+	e.lookUp(ctx, settled, doubtful, now)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	written, err := e.ledger.Settle(record, settled)
@@ -293,30 +298,26 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 	return nil
 }
 
-// exhume finds out which of the firings that are to be given up were launched
-// all the same: the answer to an attempt may have been lost, or whoever got it
-// died. As long as that cannot be told they are not given up.
-func (e *Engine) exhume(ctx context.Context, settled []schedule.Firing, now time.Time) {
-	if e.cfg.Find == nil {
+// lookUp finds out which of the firings whose launch failed were launched all the
+// same: the answer to an attempt before may have been lost, or whoever got it
+// died. While that cannot be told none is given up.
+func (e *Engine) lookUp(ctx context.Context, settled []schedule.Firing, doubtful []int, now time.Time) {
+	if e.cfg.Find == nil || len(doubtful) == 0 {
 		return // The ledger knows.
 	}
-	var dead []*schedule.Firing
-	var fs []schedule.Firing
-	for i := range settled {
-		if f := &settled[i]; f.Outcome == schedule.Dead {
-			dead, fs = append(dead, f), append(fs, *f)
-		}
-	}
-	if len(dead) == 0 {
-		return
+	fs := make([]schedule.Firing, len(doubtful))
+	for i, at := range doubtful {
+		fs[i] = settled[at]
 	}
 	looking, cancel := context.WithTimeout(ctx, e.cfg.LaunchTime)
 	defer cancel()
 	for i, err := range e.cfg.Find(looking, fs) {
-		switch f := dead[i]; {
+		switch f := &settled[doubtful[i]]; {
 		case err == nil:
-			f.Outcome, f.Reason = schedule.Launched, ""
-		case !errors.Is(err, store.ErrNotFound):
+			f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", now
+		case errors.Is(err, store.ErrNotFound):
+			f.Tried = false
+		case f.Outcome == schedule.Dead:
 			f.Outcome, f.AttemptAt, f.SettledAt = schedule.Pending, now.Add(schedule.Pause(1)), time.Time{}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -155,31 +156,43 @@ func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error 
 		return all(errs, err)
 	}
 	made := make([]*store.Execution, len(firings))
+	var asking errgroup.Group
+	asking.SetLimit(lookers)
 	for i, f := range firings {
-		p := l.plan(ctx, f.LaunchPlan)
-		if p.err != nil {
-			errs[i] = p.err
-			continue
-		}
-		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
-		switch {
-		case status.Code(err) == codes.NotFound:
-			errs[i] = store.ErrNotFound
-		case err != nil:
-			errs[i] = errors.New(explain(err))
-		case isSame(there, request) != nil:
-			errs[i] = store.ErrNotFound
-		default:
-			made[i] = &x
-		}
+		asking.Go(func() error {
+			made[i], errs[i] = l.find(ctx, f, now)
+			return nil
+		})
 	}
+	_ = asking.Wait() //nolint:errcheck // Each has its own.
 	l.record(ctx, made, errs)
 	return errs
+}
+
+// find is the execution of a firing if it is on Flyte.
+func (l *Launcher) find(ctx context.Context, f schedule.Firing, now time.Time) (*store.Execution, error) {
+	p := l.plan(ctx, f.LaunchPlan)
+	if errors.Is(p.err, schedule.ErrRefused) {
+		return nil, store.ErrNotFound
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+	if err != nil {
+		return nil, store.ErrNotFound // It was never asked for.
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
+	defer cancel()
+	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
+	switch {
+	case status.Code(err) == codes.NotFound, err == nil && isSame(there, request) != nil:
+		return nil, store.ErrNotFound
+	case err != nil:
+		return nil, errors.New(explain(err))
+	default:
+		return &x, nil
+	}
 }
 
 func all(errs []error, err error) []error {
@@ -246,11 +259,6 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	_, err := l.admin.CreateExecution(ctx, r)
 	if status.Code(err) == codes.AlreadyExists {
 		err = l.same(ctx, f, r)
-	} else if err != nil && f.Reason != "" && !undelivered(err) {
-		// An attempt before may have come through, and this one be refused for good.
-		if found := l.same(ctx, f, r); found == nil || undelivered(found) {
-			err = found
-		}
 	}
 	switch {
 	case undelivered(err):

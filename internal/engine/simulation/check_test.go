@@ -157,6 +157,7 @@ func checkOverlap(w *world, key ident.Key, own map[int64]schedule.Firing, accept
 	for _, f := range own {
 		all = append(all, accepted[place(key, f.Slot)]...)
 	}
+	debugOverlap(w, key.Name, all)
 	limit := func(f schedule.Firing) int {
 		if f.Overlap == "" || f.Overlap == schedule.OverlapAllow {
 			return int(f.MaxRunning)

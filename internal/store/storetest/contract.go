@@ -427,9 +427,9 @@ type Elsewhere interface {
 	// it are due.
 	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
 	// Relaunch makes the firing that launched x, which could not be started, pending
-	// again with schedule.Firing.Relaunch, and x ABORTED for that reason. It returns
-	// the firing; store.ErrNotFound, and nothing changes, where x is not what a
-	// firing launched last, or has ended.
+	// again with schedule.Firing.Relaunch, and x ABORTED for that reason; likewise one
+	// whose launch of x is not recorded yet. It returns the firing; store.ErrNotFound,
+	// and nothing changes, where x is not what a firing launched last, or has ended.
 	Relaunch(ctx context.Context, now time.Time, x store.Execution, reason string) (schedule.Firing, error)
 	// NextElsewhere is when the next LookAt comes; zero means never.
 	NextElsewhere(ctx context.Context) (time.Time, error)
