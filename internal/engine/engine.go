@@ -157,12 +157,15 @@ type Engine struct {
 	shaper   *shaper
 	health   health
 	started  bool // the sweeping loop's own
+	roomy    bool // somebody else says how much is launched at once
 }
 
 // New makes an engine; Run starts it.
 func New(ledger Ledger, launcher Launcher, cfg Config) *Engine {
+	roomy := cfg.Room != nil
 	cfg = cfg.withDefaults()
 	e := &Engine{
+		roomy:  roomy,
 		ledger: ledger, launcher: launcher, cfg: cfg,
 		session: session{wake: make(chan struct{}, 1)},
 		live:    newLane(false, cfg.Batch),

@@ -92,7 +92,6 @@ const (
 )
 
 func (l *lane) adapt(fired int, took time.Duration) {
-	l.slow.Store(took >= shortLaunch)
 	switch {
 	case took > longLaunch:
 		l.most = max(1, min(l.most, fired)/2)
@@ -202,6 +201,9 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 	return wait, nil
 }
 
+// findPause is how long it waits that could not be found out.
+const findPause = 8 * time.Second
+
 // verify finds out whether firings that this engine has claimed were launched when
 // they were tried before. Those that were not are judged as if it was the first time.
 func (e *Engine) verify(ctx context.Context, fs []schedule.Firing) error {
@@ -224,7 +226,7 @@ func (e *Engine) verify(ctx context.Context, fs []schedule.Firing) error {
 		case errors.Is(errs[i], store.ErrNotFound):
 			f.Tried, f.AttemptAt = false, now
 		default:
-			f.Reason, f.AttemptAt = errs[i].Error(), now.Add(schedule.Pause(1))
+			f.Reason, f.AttemptAt = errs[i].Error(), now.Add(findPause)
 		}
 		settled[i] = f
 	}
@@ -264,19 +266,29 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 	}
 	begin := time.Now()
 	errs := e.ask(ctx, launch)
-	l.adapt(len(launch), time.Since(begin))
+	took := time.Since(begin)
+	l.slow.Store(took >= shortLaunch)
+	if !e.roomy {
+		l.adapt(len(launch), took)
+	}
 	now, err := e.ledger.Now(context.WithoutCancel(ctx))
 	if err != nil {
 		e.doubt(launch[0].Owner)
 		return err
 	}
 	settled := make([]schedule.Firing, 0, len(launch))
+	var doubtful []int // of settled
 	for i, f := range launch {
 		if errs[i] != nil && ctx.Err() != nil {
 			continue // Told to stop; the firing stays as it is, and is released.
 		}
-		settled = append(settled, settle(f, errs[i], now))
+		f = settle(f, errs[i], now)
+		if f.Outcome == schedule.Dead || f.Outcome == schedule.Pending && !errors.Is(errs[i], schedule.ErrHeld) {
+			doubtful = append(doubtful, len(settled))
+		}
+		settled = append(settled, f)
 	}
+	e.lookUp(ctx, settled, doubtful, now)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	written, err := e.ledger.Settle(record, settled)
@@ -290,6 +302,31 @@ func (e *Engine) attempt(ctx context.Context, l *lane, launch []schedule.Firing)
 	}
 	e.cfg.Settled(settled)
 	return nil
+}
+
+// lookUp finds out which of the firings whose launch failed were launched all the
+// same: the answer to an attempt before may have been lost, or whoever got it
+// died. While that cannot be told none is given up.
+func (e *Engine) lookUp(ctx context.Context, settled []schedule.Firing, doubtful []int, now time.Time) {
+	if e.cfg.Find == nil || len(doubtful) == 0 {
+		return // The ledger knows.
+	}
+	fs := make([]schedule.Firing, len(doubtful))
+	for i, at := range doubtful {
+		fs[i] = settled[at]
+	}
+	looking, cancel := context.WithTimeout(ctx, e.cfg.LaunchTime)
+	defer cancel()
+	for i, err := range e.cfg.Find(looking, fs) {
+		switch f := &settled[doubtful[i]]; {
+		case err == nil:
+			f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", now
+		case errors.Is(err, store.ErrNotFound):
+			f.Tried = false
+		case f.Outcome == schedule.Dead:
+			f.Outcome, f.AttemptAt, f.SettledAt = schedule.Pending, now.Add(findPause), time.Time{}
+		}
+	}
 }
 
 // ask launches fs. A launcher that panics on one of them fails that one alone.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -113,6 +114,7 @@ func (l *Launcher) Wake() {
 // flyteadmin cannot be reached; and any other error when a retry can help.
 func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []error {
 	errs := make([]error, len(firings))
+	begun := time.Now()
 	now, err := l.db.Now(ctx)
 	if err != nil {
 		return all(errs, err)
@@ -145,7 +147,7 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 		})
 	}
 	calls.Wait()
-	l.record(ctx, made, errs)
+	l.record(ctx, begun, made, errs)
 	return errs
 }
 
@@ -153,6 +155,7 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 // engine.Config.Find wants it.
 func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error {
 	errs := make([]error, len(firings))
+	begun := time.Now()
 	now, err := l.db.Now(ctx)
 	if err != nil {
 		return all(errs, err)
@@ -162,31 +165,49 @@ func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error 
 		return all(errs, err)
 	}
 	made := make([]*store.Execution, len(firings))
+	var asking errgroup.Group
+	asking.SetLimit(lookers)
 	for i, f := range firings {
 		plan, known := plans[f.LaunchPlan]
 		if !known {
-			errs[i] = unregistered(f.LaunchPlan)
+			errs[i] = store.ErrNotFound // It was never asked for.
 			continue
 		}
-		x, request, err := launchplan.NewElsewhere(plan, f, now)
-		if err != nil {
-			errs[i] = err
-			continue
-		}
-		there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
-		switch {
-		case status.Code(err) == codes.NotFound:
-			errs[i] = store.ErrNotFound
-		case err != nil:
-			errs[i] = errors.New(explain(err))
-		case isSame(there, request) != nil:
-			errs[i] = store.ErrNotFound
-		default:
-			made[i] = &x
-		}
+		asking.Go(func() error {
+			made[i], errs[i] = l.find(ctx, plan, f, now)
+			return nil
+		})
 	}
-	l.record(ctx, made, errs)
+	_ = asking.Wait() //nolint:errcheck // Each has its own.
+	l.record(ctx, begun, made, errs)
 	return errs
+}
+
+// find is the execution of a firing if it is on Flyte.
+func (l *Launcher) find(ctx context.Context, plan store.Plan, f schedule.Firing, now time.Time) (*store.Execution, error) {
+	x, request, err := launchplan.NewElsewhere(plan, f, now)
+	if err != nil {
+		return nil, store.ErrNotFound // It was never asked for.
+	}
+	if err := l.pace.enter(ctx, f.Behind); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
+	defer cancel()
+	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
+	if undelivered(err) {
+		l.pace.fail(explain(err))
+	} else {
+		l.pace.leave(time.Time{}, false)
+	}
+	switch {
+	case status.Code(err) == codes.NotFound, err == nil && isSame(there, request) != nil:
+		return nil, store.ErrNotFound
+	case err != nil:
+		return nil, errors.New(explain(err))
+	default:
+		return &x, nil
+	}
 }
 
 func all(errs []error, err error) []error {
@@ -223,11 +244,11 @@ const (
 
 // record keeps what was launched, so that policies know what runs. What it
 // cannot keep is launched again, which comes to nothing on Flyte.
-func (l *Launcher) record(ctx context.Context, made []*store.Execution, errs []error) {
+func (l *Launcher) record(ctx context.Context, begun time.Time, made []*store.Execution, errs []error) {
 	var es []store.Execution
 	for _, x := range made {
 		if x != nil {
-			x.LookAt = x.CreatedAt.Add(firstLook)
+			x.LookAt = x.CreatedAt.Add(time.Since(begun) + firstLook) // By the database's clock.
 			es = append(es, *x)
 		}
 	}
@@ -254,11 +275,6 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	_, err := l.admin.CreateExecution(ctx, r)
 	if status.Code(err) == codes.AlreadyExists {
 		err = l.same(ctx, r, err)
-	} else if err != nil && f.Reason != "" && !undelivered(err) {
-		// An attempt before may have come through, and this one be refused for good.
-		if found := l.same(ctx, r, err); found == nil || undelivered(found) {
-			err = found
-		}
 	}
 	switch {
 	case undelivered(err):
@@ -269,7 +285,12 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 		return fmt.Errorf("create execution %s: %w", r.GetName(), err)
 	}
 	if l.pace.doubts() {
-		if x, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)}); err != nil || stillborn(x) {
+		x, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
+		switch {
+		case err != nil:
+			l.pace.fail(explain(err))
+			return nil
+		case stillborn(x):
 			l.pace.fail(stillbornReason(x)) // Run has its firing launch again.
 			return nil
 		}
@@ -286,6 +307,9 @@ func undelivered(err error) bool {
 		return true
 	case codes.Unimplemented: // What answers is no flyteadmin, but a proxy that has none behind it.
 		return true
+	case codes.Internal: // What the other calls answer then.
+		m := status.Convert(err).Message()
+		return strings.HasPrefix(m, "unexpected error type for") || strings.HasPrefix(m, "failed to connect to")
 	case codes.InvalidArgument:
 		// So flyteadmin answers while its database is down: it cannot look up the
 		// project (project_validator.go). It says "not found" of one that is not there.

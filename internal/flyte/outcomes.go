@@ -16,8 +16,10 @@ import (
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
+	"tminus.dev/internal/workflow"
 )
 
 const (
@@ -81,13 +83,13 @@ func (l *Launcher) look(ctx context.Context) (wait time.Duration, err error) {
 		at := place{x.Project, x.Domain}
 		places[at] = append(places[at], x)
 	}
-	g, calling := errgroup.WithContext(ctx)
+	var g errgroup.Group // What cannot be read in one place keeps nobody from the others.
 	g.SetLimit(lookers)
 	for _, xs := range places {
 		for len(xs) > 0 {
 			some := xs[:min(len(xs), listMost)]
 			xs = xs[len(some):]
-			g.Go(func() error { return l.follow(calling, some, now) })
+			g.Go(func() error { return l.follow(ctx, some, now) })
 		}
 	}
 	if err := g.Wait(); err != nil || len(claimed) == lookMost {
@@ -113,30 +115,35 @@ func (l *Launcher) follow(ctx context.Context, xs []*store.Execution, now time.T
 		return err
 	}
 	settled := make([]store.Execution, 0, len(xs))
+	var unstarted []*admin.Execution
 	for _, x := range xs {
 		there, ok := seen[x.Name]
 		if !ok || there.GetClosure().GetPhase() == core.WorkflowExecution_FAILED { // Lists cut what is said of failures.
 			if there, err = l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionIDOf(x)}); err != nil && status.Code(err) != codes.NotFound {
-				return fmt.Errorf("get execution %s: %w", x, err)
+				l.cfg.Log.WarnContext(ctx, "cannot follow an execution on Flyte; trying again", slog.String("execution", x.String()), slog.Any("error", err))
+				x.LookAt = now.Add(mostLook)
+				settled = append(settled, *x)
+				continue
 			}
 		}
 		switch {
 		case there == nil:
 			lost(x, now)
 		case stillborn(there):
-			again, err := l.relaunch(ctx, x, there, now)
+			unstarted = append(unstarted, there)
+			done, err := l.relaunch(ctx, x, there, now)
 			if err != nil {
 				return err
 			}
-			if again {
+			if done {
 				continue
 			}
-			observe(x, there, now)
 		default:
 			observe(x, there, now)
 		}
 		settled = append(settled, *x)
 	}
+	l.suspect(unstarted, seen)
 	ended, err := l.db.SettleElsewhere(ctx, now, settled)
 	if err != nil {
 		return err
@@ -184,15 +191,43 @@ func executionIDOf(x *store.Execution) *core.WorkflowExecutionIdentifier {
 	return &core.WorkflowExecutionIdentifier{Project: x.Project, Domain: x.Domain, Name: x.Name}
 }
 
-// relaunch has the firing of an execution launch again that Flyte accepted and could not start.
-func (l *Launcher) relaunch(ctx context.Context, x *store.Execution, there *admin.Execution, now time.Time) (again bool, err error) {
-	reason := stillbornReason(there)
-	l.pace.hold(reason)
-	f, err := l.db.Relaunch(ctx, now, *x, reason)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+// suspect holds launches back where executions of several launch plans could not be
+// started, for the first time each, and none that was accepted since could be: then it is
+// Kubernetes that is down, and not a launch plan that it refuses.
+func (l *Launcher) suspect(unstarted []*admin.Execution, seen map[string]*admin.Execution) {
+	var started time.Time
+	for _, x := range seen {
+		if at := x.GetClosure().GetCreatedAt().AsTime(); !stillborn(x) && at.After(started) {
+			started = at
+		}
 	}
-	if err != nil {
+	plans := make(map[ident.Key]bool)
+	for _, x := range unstarted {
+		id := workflow.ID(x.GetSpec().GetLaunchPlan())
+		first := schedule.ExecutionName(id, x.GetSpec().GetMetadata().GetScheduledAt().AsTime()) == x.GetId().GetName()
+		if first && x.GetClosure().GetCreatedAt().AsTime().After(started) {
+			plans[id.Key] = true
+		}
+	}
+	if len(plans) >= severalPlans {
+		l.pace.hold(stillbornReason(unstarted[0]))
+	}
+}
+
+// severalPlans is how many launch plans there have to be that could not be started
+// until it counts as a fault of all.
+const severalPlans = 2
+
+// relaunch has the firing of an execution launch again that Flyte accepted and could not
+// start; done says that there is nothing more to record of x.
+func (l *Launcher) relaunch(ctx context.Context, x *store.Execution, there *admin.Execution, now time.Time) (done bool, err error) {
+	reason := stillbornReason(there)
+	f, err := l.db.Relaunch(ctx, now, *x, reason)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		observe(x, there, now)
+		return false, nil
+	case err != nil:
 		return false, err
 	}
 	l.cfg.Log.WarnContext(ctx, "launching again", slog.String("launch_plan", f.LaunchPlan.String()), slog.Time("slot", f.Slot), slog.String("reason", reason))

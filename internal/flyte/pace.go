@@ -221,7 +221,8 @@ func (p *pace) close(problem string) {
 	}
 	p.pause = min(max(2*p.pause, firstShut), lastShut)
 	p.shut, p.problem = now.Add(p.pause), problem
-	p.limit, p.starting = min(firstLimit, float64(p.most)), true
+	p.limit, p.starting, p.measured = min(firstLimit, float64(p.most)), true, 0
+	p.forget(true)
 }
 
 // doubts says that answers are to be looked into.

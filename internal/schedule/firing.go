@@ -114,11 +114,11 @@ func Again(s Schedule, f Firing, now time.Time) Firing {
 	return again
 }
 
-// Relaunch is f, which was launched, when its execution could not be started, as
+// Relaunch is f, whose execution was accepted and could not be started, as
 // reason says: it launches again, under another name, a while after now; or is
 // dead where its deadline is over or stopped says why it is not to launch any more.
 func (f Firing) Relaunch(reason, stopped string, now time.Time) Firing {
-	f.Outcome, f.Reason, f.Tried, f.SettledAt = Pending, reason, false, time.Time{}
+	f.Outcome, f.Reason, f.Owner, f.Tried, f.SettledAt = Pending, reason, 0, false, time.Time{}
 	f.Relaunches++
 	f.Attempts++
 	f.AttemptAt = now.Add(Pause(f.Attempts))

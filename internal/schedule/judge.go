@@ -21,6 +21,9 @@ type Scene struct {
 	// There holds the slots whose own execution is there already. Only firings
 	// that were Tried need to be looked up.
 	There map[time.Time]bool
+	// Unsure says that other pending firings were Tried and not looked up yet: nobody
+	// knows whether they run.
+	Unsure bool
 }
 
 // Verdict says what becomes of a due firing.
@@ -32,7 +35,7 @@ const (
 	Launch Verdict = iota
 	// Settle it without a launch: its outcome is final.
 	Settle
-	// Wait until what runs has ended.
+	// Wait until what runs has ended, or until it is known whether something runs.
 	Wait
 	// Replace what runs: end it, and wait until it has ended.
 	Replace
@@ -55,6 +58,12 @@ func Waits(f Firing) bool { return f.Outcome == Pending && f.Reason == waits }
 // waitPoll is how soon a firing that waits is judged again if nobody says
 // sooner that an execution has ended.
 const waitPoll = time.Minute
+
+// unsure is the reason of a firing whose policy cannot decide yet.
+const unsure = "waits until it is known whether an earlier launch came through"
+
+// unsurePoll is how soon that is looked at again.
+const unsurePoll = time.Second
 
 // tardy is how long after its deadline a firing still gets the attempt that was due at it.
 const tardy = time.Minute
@@ -95,6 +104,7 @@ func lane(f Firing) int {
 // judge is a scene while it is changed by the verdicts.
 type judge struct {
 	now     time.Time
+	unsure  bool
 	there   map[int64]bool
 	running map[ident.Key]bool // executions, also those of launches under way
 	ends    []ident.Key        // those that are known to be there, and so can be ended
@@ -107,7 +117,7 @@ type waiter struct {
 }
 
 func newJudge(due []Firing, s Scene, now time.Time) *judge {
-	j := &judge{now: now, there: make(map[int64]bool), running: make(map[ident.Key]bool), ends: s.Running}
+	j := &judge{now: now, unsure: s.Unsure, there: make(map[int64]bool), running: make(map[ident.Key]bool), ends: s.Running}
 	for t, is := range s.There {
 		j.there[t.UnixNano()] = is
 	}
@@ -145,6 +155,11 @@ func (j *judge) judge(f Firing) Judged {
 		return j.settle(f, Skipped, f.Stopped)
 	case f.Overdue(j.now):
 		return j.settle(f, Dead, strings.TrimSuffix("not launched by its deadline "+f.Deadline.Format(time.RFC3339)+": "+f.Reason, ": "))
+	}
+	if j.unsure && !f.Unconditional() {
+		j.waiting = append(j.waiting, waiter{f.Slot, f.Behind})
+		f.Reason, f.AttemptAt = unsure, j.now.Add(unsurePoll)
+		return Judged{Firing: f, Verdict: Wait}
 	}
 	verdict, reason := decide(f, j.others(f), j.before(f))
 	result := Judged{Firing: f, Verdict: verdict}

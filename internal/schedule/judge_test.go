@@ -77,6 +77,7 @@ func TestJudge(t *testing.T) {
 		pending firings // besides those that are due
 		running keys
 		there   slots
+		unsure  bool // whether others run
 		want    string
 	}{
 		{name: "no policy", due: firings{due("11:00", none), due("12:00", none)}, running: keys{a}, want: "11:00 launch; 12:00 launch"},
@@ -92,6 +93,10 @@ func TestJudge(t *testing.T) {
 		{name: "those that are judged reserve no place before", due: firings{due("11:00", skip, owned), due("12:00", skip, owned)}, want: "11:00 launch; 12:00 skipped"},
 		{name: "its own execution holds nothing back", due: firings{due("11:00", skip)}, running: keys{own("11:00")}, want: "11:00 launch"},
 		{name: "an execution that was launched and not recorded counts once", due: firings{due("12:00", most(2))}, pending: firings{due("11:00", owned)}, running: keys{own("11:00")}, want: "12:00 launch"},
+		{name: "skip, perhaps another runs", due: firings{due("11:00", skip)}, unsure: true, want: "11:00 wait"},
+		{name: "allow, perhaps another runs", due: firings{due("11:00", allow)}, unsure: true, want: "11:00 launch"},
+		{name: "its own execution is there, and perhaps another", due: firings{due("11:00", skip)}, there: there("11:00"), unsure: true, want: "11:00 launch"},
+		{name: "overdue, and perhaps another runs", due: firings{due("11:00", skip, overdue)}, unsure: true, want: "11:00 dead"},
 
 		{name: "buffer-one, nothing runs", due: firings{due("11:00", one)}, want: "11:00 launch"},
 		{name: "buffer-one, one runs", due: firings{due("11:00", one), due("12:00", one)}, running: keys{a}, want: "11:00 wait; 12:00 skipped"},
@@ -132,7 +137,7 @@ func TestJudge(t *testing.T) {
 		{name: "what is settled leaves its place", due: firings{due("11:00", all, stopped), due("12:00", all)}, want: "11:00 skipped; 12:00 launch"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			scene := schedule.Scene{Running: tc.running, Pending: append(tc.pending, tc.due...), There: tc.there}
+			scene := schedule.Scene{Running: tc.running, Pending: append(tc.pending, tc.due...), There: tc.there, Unsure: tc.unsure}
 			if diff := cmp.Diff(tc.want, judgement(schedule.Judge(tc.due, scene, at("2026-01-01T13:00:00Z")))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -30,6 +30,9 @@ func check(w *world) {
 		at := place(l.firing.LaunchPlan.Key, l.firing.Slot)
 		accepted[at] = append(accepted[at], l)
 	}
+	if w.flyte != nil {
+		accepted = w.flyte.accepted(fail)
+	}
 	for at, ls := range accepted {
 		if len(ls) > 1 {
 			fail("slot %s was launched %d times", at, len(ls))
@@ -167,7 +170,7 @@ func checkOverlap(w *world, key ident.Key, own map[int64]schedule.Firing, accept
 		}
 		running := 1
 		for _, other := range all {
-			if other != l && other.claim.after < l.claim.before && other.ended > l.claim.after && !w.jumped(other.claim.at, other.begun) {
+			if other != l && other.claim.after < l.claim.before && other.outlasts(l.claim) && !w.jumped(other.claim.at, other.begun) {
 				running++
 			}
 		}

@@ -83,6 +83,9 @@ func simulate(t *testing.T, dir string, seed uint64) {
 		}
 		w.running.Go(func() { w.cloud.run(ended) })
 	}
+	if seed%4 == 1 {
+		w.flyte = newRemote(w)
+	}
 	a := &actor{world: w, plans: []string{"a", "b", "c", "poison"}}
 	a.register()
 	for range 1 + r.IntN(3) {
@@ -148,7 +151,11 @@ func (a *actor) register() {
 	for _, name := range a.plans {
 		for v := 1; v <= 3; v++ {
 			id := a.id(name, v)
-			a.must(a.db.CreatePlan(a.t.Context(), store.Plan{ID: id, Workflow: id, ScheduleType: store.Cron, CreatedAt: a.now(), UpdatedAt: a.now()}))
+			plan := store.Plan{ID: id, Workflow: id, ScheduleType: store.Cron, CreatedAt: a.now(), UpdatedAt: a.now()}
+			if a.flyte != nil {
+				plan = a.flyte.register(plan)
+			}
+			a.must(a.db.CreatePlan(a.t.Context(), plan))
 		}
 		a.activate(a.id(name, 1))
 	}
@@ -156,6 +163,9 @@ func (a *actor) register() {
 
 func (a *actor) activate(id ident.ID) {
 	spec := a.spec()
+	if a.flyte != nil {
+		spec.Policy.MaxRunning = most(id.Version)
+	}
 	a.must(a.db.Activate(a.t.Context(), id, &spec, a.change()))
 }
 
@@ -246,13 +256,13 @@ func (a *actor) act() {
 	case 17:
 		a.jump(time.Duration(pick(r, 1, -1)*r.IntN(30*60)) * time.Second)
 	case 18:
-		a.target.be(mood{fails: 1})
+		a.weather(mood{fails: 1})
 	case 19:
-		a.target.be(mood{forgets: 0.5, fails: 0.2})
+		a.weather(mood{forgets: 0.5, fails: 0.2})
 	case 20:
-		a.target.be(mood{slowness: 30 * time.Second, fails: 0.1})
+		a.weather(mood{slowness: 30 * time.Second, fails: 0.1})
 	case 21:
-		a.target.be(mood{})
+		a.weather(mood{})
 	case 22:
 		a.declare()
 	}
@@ -261,9 +271,21 @@ func (a *actor) act() {
 	}
 }
 
+// weather has executions fare otherwise from now on, wherever they run.
+func (a *actor) weather(m mood) {
+	if a.flyte != nil {
+		a.flyte.change()
+		return
+	}
+	a.target.be(m)
+}
+
 // calm lets everything that is owed come to its end.
 func (a *actor) calm() {
 	a.target.be(mood{})
+	if a.flyte != nil {
+		a.flyte.calm()
+	}
 	for _, name := range a.plans {
 		for v := 1; v <= 3; v++ {
 			a.must(a.db.Deactivate(a.t.Context(), a.id(name, v), a.change()))
@@ -281,7 +303,7 @@ func (a *actor) calm() {
 		a.must(err)
 		open, err := a.db.Backlogs(a.t.Context(), store.Query{Filters: []store.Filter{{Field: "ended", Op: store.Eq, Values: []string{""}}}, Limit: 10})
 		a.must(err)
-		if len(pending) == 0 && len(open) == 0 {
+		if len(pending) == 0 && len(open) == 0 && (a.flyte == nil || a.flyte.rest()) {
 			return
 		}
 	}

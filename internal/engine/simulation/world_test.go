@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tminus.dev/internal/engine"
+	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
@@ -28,7 +29,8 @@ type world struct {
 	ticks  atomic.Int64
 	offset atomic.Int64 // by how much the database's clock is off the simulated one
 	target *target
-	cloud  *cloud // nil where tminus keeps time itself
+	cloud  *cloud  // nil where tminus keeps time itself
+	flyte  *remote // nil where executions run at the target
 
 	mu      sync.Mutex
 	engines []*process
@@ -81,10 +83,11 @@ var errCrashed = errors.New("crashed")
 // has had its effect, or after it and before the engine learns of that.
 type process struct {
 	*sqlite.DB
-	world  *world
-	engine *engine.Engine
-	cancel context.CancelFunc
-	done   chan struct{}
+	world    *world
+	engine   *engine.Engine
+	launcher *flyte.Launcher // nil without a Flyte
+	cancel   context.CancelFunc
+	done     chan struct{}
 
 	mu    sync.Mutex
 	steps int // until it crashes
@@ -176,6 +179,9 @@ func (p *process) Sweep(ctx context.Context, after int64, since, now time.Time, 
 }
 
 func (p *process) Launch(ctx context.Context, fs []schedule.Firing) []error {
+	if p.launcher != nil {
+		return p.world.flyte.launch(ctx, p, fs)
+	}
 	errs := make([]error, len(fs))
 	for i, f := range fs {
 		_, errs[i] = step(p, func() (int, error) { return 0, p.world.target.launch(ctx, f) })
@@ -183,7 +189,10 @@ func (p *process) Launch(ctx context.Context, fs []schedule.Firing) []error {
 	return errs
 }
 
-func (p *process) Terminate(ctx context.Context, x ident.Key, _, _ string) error {
+func (p *process) Terminate(ctx context.Context, x ident.Key, cause, by string) error {
+	if p.launcher != nil {
+		return p.launcher.Terminate(ctx, x, cause, by)
+	}
 	_, err := step(p, func() (int, error) { return 0, p.world.target.end(ctx, x, store.Aborted) })
 	return err
 }
@@ -195,6 +204,10 @@ func (w *world) start(steps int, after bool) {
 	if w.cloud != nil {
 		cfg.Heard = func() time.Time { return time.UnixMicro(p.heard.Load()) }
 	}
+	if w.flyte != nil {
+		p.launcher = w.flyte.launcher(p)
+		cfg.Room, cfg.Find = p.launcher.Room, p.launcher.Find
+	}
 	p.engine = engine.New(p, p, cfg)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	p.cancel = cancel
@@ -203,6 +216,13 @@ func (w *world) start(steps int, after bool) {
 	w.mu.Unlock()
 	if w.cloud != nil {
 		w.running.Go(p.read)
+	}
+	if w.flyte != nil {
+		w.running.Go(func() {
+			if err := p.launcher.Run(ctx); err != nil {
+				w.t.Errorf("seed %d: a launcher ended with %v", w.seed, err)
+			}
+		})
 	}
 	go func() {
 		defer close(p.done)
@@ -238,6 +258,15 @@ type launch struct {
 	claim  claim           // that let it in
 	begun  time.Time       // of the simulated clock
 	ended  int64           // the tick; zero while it runs
+	over   time.Time       // on Flyte; zero at the target
+}
+
+// outlasts says whether l had not ended when another was let in.
+func (l *launch) outlasts(c claim) bool {
+	if !l.over.IsZero() {
+		return l.over.After(c.at)
+	}
+	return l.ended > c.after
 }
 
 func (l *launch) endedAlready() int64 {

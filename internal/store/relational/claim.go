@@ -127,7 +127,7 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 			judged[f.ScheduleID] = append(judged[f.ScheduleID], *f)
 		}
 	}
-	if err := judge(ctx, tx, c.Now, judged, claimed); err != nil {
+	if err := judge(ctx, tx, c, judged, claimed); err != nil {
 		return err
 	}
 	if len(judged) > 0 { // Those that were let in go back to their places.
@@ -180,7 +180,7 @@ func unsure(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 // judge lets the policies decide. The schedules are locked for it: what two
 // replicas see running would otherwise leave out what the other lets in.
 // Firings of a schedule that somebody else has locked stay as they are.
-func judge(ctx context.Context, tx transaction, now time.Time, due map[int64][]schedule.Firing, claimed *store.Claimed) error {
+func judge(ctx context.Context, tx transaction, c store.Claim, due map[int64][]schedule.Firing, claimed *store.Claimed) error {
 	if len(due) == 0 {
 		return nil
 	}
@@ -196,11 +196,11 @@ func judge(ctx context.Context, tx transaction, now time.Time, due map[int64][]s
 	claimed.More = claimed.More || len(locked) < len(due)
 	var settled []schedule.Firing
 	for _, id := range locked {
-		scene, err := look(ctx, tx, due[id])
+		scene, err := look(ctx, tx, c, due[id])
 		if err != nil {
 			return err
 		}
-		for _, j := range schedule.Judge(due[id], scene, now) {
+		for _, j := range schedule.Judge(due[id], scene, c.Now) {
 			switch j.Verdict {
 			case schedule.Launch:
 				claimed.Launch = append(claimed.Launch, j.Firing)
@@ -230,7 +230,7 @@ const (
 )
 
 // look reads what the policies of a launch plan look at.
-func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene schedule.Scene, err error) {
+func look(ctx context.Context, tx transaction, c store.Claim, due []schedule.Firing) (scene schedule.Scene, err error) {
 	plan := due[0].LaunchPlan.Key
 	// In this order: a launch that is settled between the two is seen to run.
 	owned, err := collect(ctx, tx.session, scanPending, selectOwnedOf, due[0].ScheduleID)
@@ -252,6 +252,17 @@ func look(ctx context.Context, tx transaction, due []schedule.Firing) (scene sch
 	there, err := launchedBefore(ctx, tx.session, due)
 	if err != nil {
 		return scene, err
+	}
+	if c.Verify {
+		others := slices.DeleteFunc(slices.Clone(waiting), func(f schedule.Firing) bool {
+			_, is := there[keyOf(f)]
+			return is || !f.Tried
+		})
+		known, err := launchedBefore(ctx, tx.session, others)
+		if err != nil {
+			return scene, err
+		}
+		scene.Unsure = len(known) < len(others)
 	}
 	scene.There = make(map[time.Time]bool, len(there))
 	for _, f := range due {

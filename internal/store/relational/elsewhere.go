@@ -87,9 +87,10 @@ func (db *DB) SettleElsewhere(ctx context.Context, now time.Time, es []store.Exe
 }
 
 const relaunch = `UPDATE firings SET outcome = ?, owner = 0, tried = 0, relaunches = ?, attempts = ?, attempt_at = ?, settled_at = ?, reason = ?
-	WHERE slot = ? AND schedule_id = ? AND outcome = 1`
+	WHERE slot = ? AND schedule_id = ? AND outcome IN (0, 1)`
 
 // Relaunch has the slot of an execution launch again that could not be started.
+// Whoever is launching it under the old name at this moment has lost it by that.
 func (db *DB) Relaunch(ctx context.Context, now time.Time, x store.Execution, reason string) (f schedule.Firing, err error) {
 	err = db.update(ctx, "relaunch execution "+x.String(), func(tx transaction) error {
 		if err := tx.lock(ctx, x.LaunchPlan.Key); err != nil {
@@ -102,11 +103,12 @@ func (db *DB) Relaunch(ctx context.Context, now time.Time, x store.Execution, re
 		if f, err = get(ctx, tx.session, &firingEntity, scanFiring, "f.slot = ? AND f.schedule_id = ?", micros(x.Slot), s.ID); err != nil {
 			return err
 		}
-		if f.Outcome != schedule.Launched || f.Execution() != x.Name {
+		if f.Outcome != schedule.Launched && f.Outcome != schedule.Pending || f.Execution() != x.Name {
 			return store.ErrNotFound
 		}
 		stopped := ""
 		switch {
+		case f.Kind == schedule.KindManual || f.Kind == schedule.KindBackfill: // They launch whatever is with the schedule.
 		case !s.Active:
 			stopped = "the schedule is not active any more"
 		case s.Paused != "":

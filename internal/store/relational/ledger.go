@@ -209,13 +209,13 @@ var (
 		text:    `UPDATE schedules SET cursor = v.cursor, next_at = v.next_at, runs = v.runs FROM v WHERE schedules.id = v.id`,
 	}
 	// A firing whose schedule stopped meanwhile is not tried again: whoever takes
-	// it next finds out whether it was launched.
+	// it next finds out whether it was launched. One who did, and could not, says when to try that again.
 	settleFirings = &Bulk{
 		Columns: slices.Concat(
-			columns(Int, "slot, schedule_id, owner, outcome, tried, attempts, attempt_at, settled_at"),
+			columns(Int, "slot, schedule_id, owner, outcome, tried, attempts, attempt_at, settled_at, stopped"),
 			columns(Text, "reason")),
 		text: `UPDATE firings SET owner = 0, outcome = v.outcome, tried = v.tried, reason = v.reason, attempts = v.attempts, settled_at = v.settled_at,
-				attempt_at = CASE WHEN firings.stopped = '' THEN v.attempt_at ELSE firings.attempt_at END
+				attempt_at = CASE WHEN firings.stopped = '' OR v.stopped = 1 THEN v.attempt_at ELSE firings.attempt_at END
 			FROM v WHERE ` + theFiring("firings.outcome = 0 AND firings.owner = v.owner"),
 	}
 	// A launch that came through is a fact, whatever others made of the firing in
@@ -370,7 +370,7 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 			return 0, err
 		}
 		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, flag(f.Tried), int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
-			f.Reason)
+			flag(f.Stopped != ""), f.Reason)
 	}
 	written, err := tx.bulk(ctx, settleFirings, args, nil)
 	if err != nil || written == len(firings) {

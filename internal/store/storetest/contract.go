@@ -247,7 +247,7 @@ type Ledger interface {
 	// Reason, Tried, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
 	// that is not pending any more, or whose Owner in the ledger is another, stays
 	// as it is, but where it is skipped or dead and was launched after all. One that
-	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
+	// was Stopped since it was read and is still pending keeps its AttemptAt. It returns how
 	// many it wrote.
 	Settle(ctx context.Context, firings []schedule.Firing) (int, error)
 	// NextSlot is when Advance next has something to do, NextAttempt when Claim has
@@ -439,9 +439,9 @@ type Elsewhere interface {
 	// it are due.
 	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
 	// Relaunch makes the firing that launched x, which could not be started, pending
-	// again with schedule.Firing.Relaunch, and x ABORTED for that reason. It returns
-	// the firing; store.ErrNotFound, and nothing changes, where x is not what a
-	// firing launched last, or has ended.
+	// again with schedule.Firing.Relaunch, and x ABORTED for that reason; likewise one
+	// whose launch of x is not recorded yet. It returns the firing; store.ErrNotFound,
+	// and nothing changes, where x is not what a firing launched last, or has ended.
 	Relaunch(ctx context.Context, now time.Time, x store.Execution, reason string) (schedule.Firing, error)
 	// NextElsewhere is when the next LookAt comes; zero means never.
 	NextElsewhere(ctx context.Context) (time.Time, error)

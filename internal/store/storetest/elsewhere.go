@@ -109,8 +109,6 @@ func exerciseElsewhere(t *testing.T, open func(t *testing.T) Store) {
 		f := claim(t, s, me, at(1))[0]
 		x := elsewhere(f, at(2))
 		created(t, s, x)
-		_, err := s.Relaunch(ctx, at(2), x, "no Kubernetes")
-		wantError(t, err, store.ErrNotFound) // It is not known to be launched yet.
 		settle(t, s, launched(f, at(1)))
 		again := must(s.Relaunch(ctx, at(2), x, "no Kubernetes"))(t)
 		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 pending"})
@@ -119,7 +117,7 @@ func exerciseElsewhere(t *testing.T, open func(t *testing.T) Store) {
 		}
 		got := must(s.Execution(ctx, x.Key))(t)
 		same(t, "execution", []string{string(got.Phase), got.AbortCause}, []string{"ABORTED", "no Kubernetes"})
-		_, err = s.Relaunch(ctx, at(2), x, "no Kubernetes")
+		_, err := s.Relaunch(ctx, at(2), x, "no Kubernetes")
 		wantError(t, err, store.ErrNotFound)
 
 		same(t, "at once", len(claim(t, s, me, at(2))), 0)
@@ -129,6 +127,21 @@ func exerciseElsewhere(t *testing.T, open func(t *testing.T) Store) {
 		settle(t, s, launched(f, at(3)))
 		same(t, "in the end", ledger(t, s, plan.Key), []string{"12:01 v1 launched"})
 		same(t, "its execution", must(s.Firings(ctx, of(plan.Key)))(t)[0].Execution(), again.Execution())
+	})
+
+	t.Run("launch again before it is recorded that they were launched", func(t *testing.T) {
+		s, ctx := open(t), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		advance(t, s, at(1))
+		me := session(t, s)
+		f := claim(t, s, me, at(1))[0]
+		x := elsewhere(f, at(2))
+		created(t, s, x)
+		must(s.Relaunch(ctx, at(2), x, "no Kubernetes"))(t)
+		same(t, "settled", must(s.Settle(ctx, []schedule.Firing{launched(f, at(2))}))(t), 0)
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 pending"})
+		again := claim(t, s, me, at(3))[0]
+		same(t, "relaunches", again.Relaunches, 1)
 	})
 
 	t.Run("are dead where the schedule has stopped", func(t *testing.T) {
