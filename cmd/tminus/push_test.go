@@ -100,7 +100,9 @@ func TestGrowingOutOfOneMachine(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 		}
-		var list struct{ Firings []struct{ Slot, Execution string } }
+		var list struct {
+			Firings []struct{ Slot, Execution string }
+		}
 		if err := json.Unmarshal([]byte(stdout), &list); err != nil {
 			t.Fatal(err)
 		}
@@ -236,11 +238,11 @@ workflow:
 		want   map[string]string // by kind and id, the result and what is said
 	}{
 		{"a task without an image", nil, nil, 1, map[string]string{
-			"project default":                          "registered",
-			"task default/development/bare.tell@v1":    "failed it names no container image",
-			"workflow default/development/bare@v1":     "not tried the task default/development/bare.tell@v1 is not on Flyte",
-			"launch plan default/development/bare@v1":  "not tried the workflow",
-			"task default/development/report.tell@v1":  "registered in the image busybox",
+			"project default":                           "registered",
+			"task default/development/bare.tell@v1":     "failed it names no container image",
+			"workflow default/development/bare@v1":      "not tried the task default/development/bare.tell@v1 is not on Flyte",
+			"launch plan default/development/bare@v1":   "not tried the workflow",
+			"task default/development/report.tell@v1":   "registered in the image busybox",
 			"launch plan default/development/report@v1": "registered",
 		}},
 		{"an image for those", nil, []string{"--image", "alpine"}, 0, map[string]string{
@@ -270,7 +272,7 @@ workflow:
 			f.AddProject("default")
 			f.ArchiveProject("default")
 		}, nil, 1, map[string]string{
-			"project default": "failed archived",
+			"project default":                         "failed archived",
 			"task default/development/report.tell@v1": "not tried the project default is not on Flyte",
 		}},
 		{"another domain", nil, []string{"-d", "production"}, 0, map[string]string{}},
@@ -324,4 +326,3 @@ workflow:
 	}
 	p.end()
 }
-

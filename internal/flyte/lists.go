@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/service"
 )
@@ -44,4 +46,20 @@ func scheduled(ctx context.Context, flyte service.AdminServiceClient, at place, 
 		return fmt.Errorf("%w: list the active launch plans of %s:%s: %s", errOut, at.project, at.domain, explain(err))
 	}
 	return nil
+}
+
+// each calls do for every one of all, askers at a time, until one fails.
+func each[E any](ctx context.Context, all []E, do func(context.Context, E) error) error {
+	g, calling := errgroup.WithContext(ctx)
+	g.SetLimit(askers)
+	for _, e := range all {
+		if calling.Err() != nil {
+			break
+		}
+		g.Go(func() error { return do(calling, e) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -263,45 +262,27 @@ func (p *pusher) collectSpecs(ctx context.Context) error {
 		}
 		p.workflows[workflow.ID(plan.spec.GetWorkflowId())] = nil
 	}
-	ids := keysOf(p.workflows)
-	specs := make([]*admin.WorkflowSpec, len(ids))
-	err := each(ctx, ids, func(ctx context.Context, i int) (err error) {
-		specs[i], err = p.whole(ctx, ids[i])
+	var mu sync.Mutex
+	err := each(ctx, keysOf(p.workflows), func(ctx context.Context, id ident.ID) error {
+		spec, err := p.whole(ctx, id)
+		mu.Lock()
+		defer mu.Unlock()
+		p.workflows[id] = spec
+		for _, task := range tasksOf(spec) {
+			p.tasks[task] = nil
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for i, id := range ids {
-		p.workflows[id] = specs[i]
-		for _, task := range tasksOf(specs[i]) {
-			p.tasks[task] = nil
-		}
-	}
-	ids = keysOf(p.tasks)
-	tasks := make([]*admin.TaskSpec, len(ids))
-	err = each(ctx, ids, func(ctx context.Context, i int) error {
-		answer, err := p.spec(ctx, core.ResourceType_TASK, ids[i])
-		tasks[i] = answer.GetTask()
+	return each(ctx, keysOf(p.tasks), func(ctx context.Context, id ident.ID) error {
+		answer, err := p.spec(ctx, core.ResourceType_TASK, id)
+		mu.Lock()
+		defer mu.Unlock()
+		p.tasks[id] = answer.GetTask()
 		return err
 	})
-	for i, id := range ids {
-		p.tasks[id] = tasks[i]
-	}
-	return err
-}
-
-// each calls do for every index of ids, askers at a time, until one fails.
-func each(ctx context.Context, ids []ident.ID, do func(ctx context.Context, i int) error) error {
-	g, calling := errgroup.WithContext(ctx)
-	g.SetLimit(askers)
-	for i := range ids {
-		if calling.Err() != nil {
-			break
-		}
-		g.Go(func() error { return do(calling, i) })
-	}
-	return g.Wait()
 }
 
 func (p *pusher) spec(ctx context.Context, kind core.ResourceType, id ident.ID) (*tminusv1.GetSpecResponse, error) {
@@ -365,14 +346,13 @@ func (p *pusher) push(ctx context.Context) error {
 			return err
 		}
 	}
-	tasks, workflows, plans := keysOf(p.tasks), keysOf(p.workflows), keysOf(p.plans)
-	if err := each(ctx, tasks, func(ctx context.Context, i int) error { return p.pushTask(ctx, tasks[i]) }); err != nil {
+	if err := each(ctx, keysOf(p.tasks), p.pushTask); err != nil {
 		return err
 	}
-	if err := each(ctx, workflows, func(ctx context.Context, i int) error { return p.pushWorkflow(ctx, workflows[i]) }); err != nil {
+	if err := each(ctx, keysOf(p.workflows), p.pushWorkflow); err != nil {
 		return err
 	}
-	if err := each(ctx, plans, func(ctx context.Context, i int) error { return p.pushPlan(ctx, plans[i]) }); err != nil {
+	if err := each(ctx, keysOf(p.plans), p.pushPlan); err != nil {
 		return err
 	}
 	return p.fired(ctx)
