@@ -96,9 +96,9 @@ func TestNative(t *testing.T) {
 		{"days", rate(1, admin.FixedRateUnit_DAY), "01 08:59, 02 08:59, 03 08:59"},
 		{"no rate at all", rate(0, admin.FixedRateUnit_DAY), "at least 1m"},
 		{"a unit of a later Flyte", rate(1, 9), "unit 9 is unknown"},
-		{"AWS", cronSchedule("0 9 * * ? *"), "6 fields"},
-		{"AWS in its own field", &admin.Schedule{ScheduleExpression: &admin.Schedule_CronExpression{CronExpression: "0 9 * * ? *"}}, "6 fields"},
-		{"flytekit's alias", cronSchedule("hourly"), "bare names"},
+		{"AWS", cronSchedule("0 9 * * ? *"), "AWS cron"},
+		{"AWS in its own field", &admin.Schedule{ScheduleExpression: &admin.Schedule_CronExpression{CronExpression: "0 9 * * ? *"}}, "AWS cron"},
+		{"flytekit's alias", cronSchedule("hourly"), "bare name"},
 		{"nothing", &admin.Schedule{}, "no schedule"},
 		{"an empty one", cronSchedule(""), "no schedule"},
 	} {

@@ -12,7 +12,8 @@ import (
 
 var (
 	errNoSchedule = errors.New("it has no schedule")
-	errBareAlias  = errors.New("Flyte's cron library takes @hourly and the like, not bare names")
+	errAWS        = errors.New("it is AWS cron")
+	errBareAlias  = errors.New("it is a bare name, where Flyte's cron library wants an @")
 )
 
 // native reads a schedule as Flyte's own scheduler does (flyteadmin,
@@ -28,7 +29,11 @@ func native(s *admin.Schedule) (cron.Schedule, error) {
 		if words := strings.Fields(expression); len(words) == 1 && !strings.HasPrefix(words[0], "@") {
 			return cron.Schedule{}, errBareAlias
 		}
-		return cron.ParseUnix(expression)
+		read, err := cron.ParseUnix(expression)
+		if _, e := cron.ParseAWS(expression); err != nil && e == nil {
+			err = errAWS
+		}
+		return read, err
 	}
 	if s.GetRate() == nil {
 		return cron.Schedule{}, errNoSchedule

@@ -3,6 +3,7 @@ package flyte
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -417,7 +418,11 @@ func (p *pusher) settle(it item, result PushResult, err error, warnings ...strin
 // advise says what to do about what Flyte refused.
 func advise(kind string, err error) string {
 	if status.Code(err) == codes.InvalidArgument && strings.Contains(err.Error(), "different structure already exists") {
-		return "Flyte has another " + kind + " under this version, and a version never changes: register it here under a new one, activate that, and push again"
+		advice := "Flyte has another " + kind + " under this version, and a version never changes: register it here under a new one, activate that, and push again"
+		if kind == "task" {
+			advice += "; or push with the --image of before"
+		}
+		return advice
 	}
 	return explain(err)
 }
@@ -434,19 +439,25 @@ func (p *pusher) needs(items ...item) error {
 	return nil
 }
 
-// untried records that something cannot be pushed since what it needs is not there.
-func (p *pusher) untried(it item, why error) {
+// refuse records that something is not pushed, for a reason of our own.
+func (p *pusher) refuse(it item, result PushResult, why error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.state[it].Result, p.state[it].Reason = Untried, why.Error()
+	p.state[it].Result, p.state[it].Reason = result, why.Error()
+	return nil
 }
+
+var (
+	errArchived = errors.New("the project is archived on Flyte")
+	errNoImage  = errors.New("it names no container image, and Flyte runs tasks in nothing else; name one where the task is defined, or for all such tasks with --image")
+)
 
 func (p *pusher) pushProject(ctx context.Context, project *admin.Project) error {
 	it := projectItem(project.GetId())
 	there, err := p.there.GetProject(ctx, &admin.ProjectGetRequest{Id: project.GetId()})
 	switch {
 	case err == nil && there.GetState() == admin.Project_ARCHIVED:
-		return p.settle(it, Failed, status.Error(codes.FailedPrecondition, "the project is archived there"))
+		return p.refuse(it, Failed, errArchived)
 	case err == nil:
 		return p.settle(it, There, nil)
 	case status.Code(err) != codes.NotFound:
@@ -479,12 +490,11 @@ func (p *pusher) create(it item, get, create func() error, warnings []string) er
 func (p *pusher) pushTask(ctx context.Context, id ident.ID) error {
 	it := item{core.ResourceType_TASK, id}
 	if err := p.needs(projectItem(id.Project)); err != nil {
-		p.untried(it, err)
-		return nil
+		return p.refuse(it, Untried, err)
 	}
 	spec, warnings, err := runnable(p.tasks[id], p.cfg.Image)
 	if err != nil {
-		return p.settle(it, Failed, err)
+		return p.refuse(it, Failed, err)
 	}
 	wire := workflow.Identifier(core.ResourceType_TASK, id)
 	return p.create(it, func() error {
@@ -508,7 +518,7 @@ func runnable(spec *admin.TaskSpec, image string) (_ *admin.TaskSpec, warnings [
 	named := container.GetImage()
 	if container != nil && named == "" {
 		if image == "" {
-			return nil, nil, status.Error(codes.FailedPrecondition, "it names no container image, and Flyte runs tasks in nothing else; name one where the task is defined, or for all such tasks with --image")
+			return nil, nil, errNoImage
 		}
 		spec = proto.CloneOf(spec)
 		spec.Template.GetContainer().Image, named = image, image
@@ -547,8 +557,7 @@ func (p *pusher) pushWorkflow(ctx context.Context, id ident.ID) error {
 		needed = append(needed, item{core.ResourceType_TASK, task})
 	}
 	if err := p.needs(needed...); err != nil {
-		p.untried(it, err)
-		return nil
+		return p.refuse(it, Untried, err)
 	}
 	wire := workflow.Identifier(core.ResourceType_WORKFLOW, id)
 	return p.create(it, func() error {
@@ -563,8 +572,7 @@ func (p *pusher) pushWorkflow(ctx context.Context, id ident.ID) error {
 func (p *pusher) pushPlan(ctx context.Context, id ident.ID) error {
 	it, plan := item{core.ResourceType_LAUNCH_PLAN, id}, p.plans[id]
 	if err := p.needs(projectItem(id.Project), item{core.ResourceType_WORKFLOW, workflow.ID(plan.spec.GetWorkflowId())}); err != nil {
-		p.untried(it, err)
-		return nil
+		return p.refuse(it, Untried, err)
 	}
 	spec, warnings := plan.spec, []string(nil)
 	if s := spec.GetEntityMetadata().GetSchedule(); proto.Size(s) > 0 {
