@@ -146,7 +146,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		wait := f.cfg.Every
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		case err == nil:
 			pause = time.Second
 		default:

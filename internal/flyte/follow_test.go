@@ -155,6 +155,33 @@ func TestLaunchPlansAreFollowed(t *testing.T) {
 	})
 }
 
+// TestOneOfTwoActiveVersionsStays has Flyte take two versions for active, as it can.
+func TestOneOfTwoActiveVersionsStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		s.put(version("a", "v1"), cronSpec("@hourly"))
+		time.Sleep(time.Second)
+		s.admin.PutLaunchPlan(version("a", "v2"), cronSpec("@daily"), nil)
+		s.admin.ActivateBeside(version("a", "v2"))
+		time.Sleep(15 * time.Second)
+		before := s.active()
+		if len(before) != 1 {
+			t.Fatalf("active are %q", before)
+		}
+		time.Sleep(time.Hour)
+		s.want("an hour later", before...)
+		revisions, err := s.db.Revisions(t.Context(), planID("a").Key, store.Query{Limit: 10})
+		if err != nil || len(revisions) > 2 {
+			t.Errorf("the revisions are %+v, %v", revisions, err)
+		}
+		s.admin.Deactivate(version("a", "v1"))
+		s.admin.Deactivate(version("a", "v2"))
+		time.Sleep(75 * time.Second)
+		s.want("after both are deactivated")
+	})
+}
+
 // TestAPauseHereStays has a schedule paused by a person while its launch plan stays active on Flyte.
 func TestAPauseHereStays(t *testing.T) {
 	t.Parallel()

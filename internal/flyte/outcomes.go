@@ -48,7 +48,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		case err == nil:
 			pause = first
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		default:
 			l.cfg.Log.WarnContext(ctx, "cannot follow what executions on Flyte come to; trying again", slog.Any("error", err), slog.Duration("pause", pause))
 			wait, pause = pause, min(2*pause, last)

@@ -62,7 +62,7 @@ const (
 	shutAfter = 3
 	// The pause between two attempts to reach a server that does not answer doubles from the first to the last.
 	firstShut = time.Second
-	lastShut  = 30 * time.Second
+	lastShut  = 10 * time.Second
 )
 
 func newPace(most int) *pace {

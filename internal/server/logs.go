@@ -153,6 +153,9 @@ func (l *logs) ReadLogs(r *tminusv1.ReadLogsRequest, stream grpc.ServerStreaming
 		if err != nil {
 			return err
 		}
+		if x.Runner == store.Elsewhere {
+			return status.Errorf(codes.FailedPrecondition, "%s runs on a Flyte: its tasks, and what they wrote, are there", key)
+		}
 		attempts, err := l.attemptsIn(ctx, key, r.GetNode())
 		toCome := errors.Is(err, store.ErrNotFound) && r.GetFollow() && !x.Phase.Terminal()
 		if err != nil && !toCome {

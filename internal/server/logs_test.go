@@ -413,3 +413,20 @@ func TestLogsOfAnotherReplica(t *testing.T) {
 		t.Errorf("a link: %d %s", code, body)
 	}
 }
+
+// Logs of an execution on a Flyte are not here, and the answer says where they are.
+func TestLogsOfAnExecutionElsewhere(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	x := store.Execution{Key: key("far"), Kind: store.LaunchPlan, Phase: store.Running, Runner: store.Elsewhere, CreatedAt: time.Now(), UpdatedAt: time.Now(), LookAt: time.Now()}
+	if _, err := a.db.CreateExecutions(t.Context(), []store.Execution{x}); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := a.logs.ReadLogs(t.Context(), &tminusv1.ReadLogsRequest{Project: project, Domain: domain, Name: "far", Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(t, stream); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "runs on a Flyte") {
+		t.Errorf("got %v", err)
+	}
+}

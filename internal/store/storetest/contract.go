@@ -235,10 +235,13 @@ type Ledger interface {
 	// priority first, then the earliest AttemptAt. Their overlap policies and
 	// limits decide with schedule.Judge in the same transaction, whatever others
 	// claim at the same time: those that launch become the session's, Tried, and
-	// all else that was decided is recorded. store.ErrGone when the session is over.
+	// all else that was decided is recorded. With Verify, firings that would be judged
+	// and were Tried, and that have no execution here, become the session's as they
+	// are, to be settled when it is known whether they have one elsewhere.
+	// store.ErrGone when the session is over.
 	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
 	// Settle records what became of pending firings, in one transaction: Outcome,
-	// Reason, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
+	// Reason, Tried, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
 	// that is not pending any more, or whose Owner in the ledger is another, stays
 	// as it is, but where it is skipped or dead and was launched after all. One that
 	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
