@@ -41,10 +41,10 @@ func compareCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Compare what tminus fires, or fired, with the Flyte beside it",
-		Long: `Compare the tminus at --endpoint with the Flyte of the configuration, slot by slot, of all projects or those of -p and -d.
+		Long: `Compare this tminus (that of --endpoint, or else of server.grpcAddr) with the Flyte of admin.endpoint, slot by slot, of all projects or those of -p and -d.
 
 With --within: what tminus is to fire from a minute from now on, against what Flyte's own scheduler is to fire by the launch
-plans that are active there, whether it runs or not. With --since: what tminus launched up to a minute ago, against the
+plans that are active there, whether either of them runs or not. With --since: what tminus launched up to a minute ago, against the
 scheduled executions on Flyte, whoever launched them; a slot with two executions is one of the differences.
 
   here       tminus fires it, and Flyte does not
@@ -115,6 +115,9 @@ func printComparison(w io.Writer, c flyte.Comparison, few int) {
 	}
 	fmt.Fprintf(w, "slots after %s, up to %s, of %d launch plans: %s\n",
 		c.From.Format(time.RFC3339), c.Until.Format(time.RFC3339), c.LaunchPlans, strings.Join(counts, ", "))
+	for _, warning := range c.Warnings {
+		fmt.Fprintln(w, "warning: this tminus: "+warning)
+	}
 	if len(c.Differences) == 0 {
 		return
 	}

@@ -120,9 +120,9 @@ func TestCompareWhatComes(t *testing.T) {
 		"there":    "there: it has no schedule here",
 		"newer":    "differs: version v1 here, v2 on Flyte",
 		"zoned":    "here there: zone Europe/Berlin here, UTC on Flyte",
-		"fixed":    "uncertain: a rate counts there from its activation",
+		"fixed":    "uncertain: a rate counts from when each activated it; Flyte does not tell",
 		"holidays": "same there: exclude-1 30 * * * ? * here",
-		"phased":   "here there: ",
+		"phased":   "here there: a rate counts from when each activated it",
 	}
 	got := compareAs(t, 1, in...)
 	for name, want := range want {

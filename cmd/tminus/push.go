@@ -18,7 +18,8 @@ import (
 
 var errFollows = errors.New("source is flyte in this configuration: its launch plans come from that Flyte already")
 
-// beside runs do with connections to the tminus of --endpoint and to the Flyte of the configuration.
+// beside runs do with connections to the tminus of --endpoint, or if none is named
+// that of the configuration, and to the Flyte of the configuration.
 func beside(cmd *cobra.Command, environ []string, do func(ctx context.Context, c *config.Config, here, there grpc.ClientConnInterface) error) error {
 	c, err := load(cmd, environ)
 	if err != nil {
@@ -32,6 +33,11 @@ func beside(cmd *cobra.Command, environ []string, do func(ctx context.Context, c
 		return err
 	}
 	defer there.Close()
+	if given(cmd, "endpoint") == "" && lookup(environ, "TMINUS_ENDPOINT") == "" {
+		if err := cmd.Flag("endpoint").Value.Set(c.Server.GRPCAddr); err != nil {
+			return fmt.Errorf("server.grpcAddr: %w", err)
+		}
+	}
 	return cli.Connect(cmd, func(here grpc.ClientConnInterface) error { return do(cmd.Context(), c, here, there) })
 }
 
@@ -48,8 +54,8 @@ func pushCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "push",
 		Short: "Register on a Flyte what is registered here, so that executions can run there",
-		Long: `Register the tasks, workflows and launch plans of the tminus at --endpoint on the flyteadmin of the configuration, under the
-same identifiers and versions, as their client would. Without --all those are pushed that the active launch plans need,
+		Long: `Register the tasks, workflows and launch plans of this tminus (that of --endpoint, or else of server.grpcAddr) on the flyteadmin
+of admin.endpoint, under the same identifiers and versions, as their client would. Without --all those are pushed that the active launch plans need,
 and versions with slots still to launch; -p and -d restrict it to a project and a domain.
 
 Nothing is activated on Flyte, so no scheduler there fires it, unless --activate is given. What is there already is

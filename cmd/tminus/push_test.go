@@ -136,8 +136,16 @@ func TestGrowingOutOfOneMachine(t *testing.T) {
 
 	p = begin(t, "serve", "--config", fits)
 	endpoint = p.wait(`gRPC (\S+)`)
-	until(t, "all launches", func() bool { return len(launched(endpoint)) >= 100 })
-	slots := launched(endpoint)
+	var slots map[string]string
+	until(t, "all launches", func() bool {
+		slots = launched(endpoint)
+		for slot := first; !slot.After(last); slot = slot.Add(time.Minute) {
+			if slots[slot.Format(time.RFC3339)] == "" {
+				return false
+			}
+		}
+		return true
+	})
 	there := make(map[string]bool)
 	for _, x := range f.Executions() {
 		if there[x.GetId().GetName()] {
@@ -148,9 +156,6 @@ func TestGrowingOutOfOneMachine(t *testing.T) {
 	here := 0
 	for slot := first; !slot.After(last); slot = slot.Add(time.Minute) {
 		name := slots[slot.Format(time.RFC3339)]
-		if name == "" {
-			t.Errorf("the slot %s was lost", slot)
-		}
 		_, logs, _ := once(t, nil, "executions", "logs", name, "--endpoint", endpoint)
 		ran := strings.Contains(logs, slot.Format("2006-01-02T15:04"))
 		if ran {
@@ -281,7 +286,7 @@ workflow:
 			f.Refuse(status.Error(codes.Unavailable, "gone"), "CreateWorkflow")
 		}, []string{"--image", "alpine"}, 1, map[string]string{
 			"task default/development/report.tell@v1":   "registered",
-			"launch plan default/development/report@v1": "not tried Flyte does not answer",
+			"launch plan default/development/report@v1": "not tried no answer from Flyte",
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -318,7 +323,7 @@ workflow:
 	}{
 		{"no Flyte", save(t, "none.yaml", "data: "+data), "admin.endpoint is empty"},
 		{"a Flyte that is followed", grown(t, data, "127.0.0.1:1", "launcher: flyte\nsource: flyte"), "source is flyte"},
-		{"a Flyte that is down", grown(t, data, "127.0.0.1:1", ""), "Flyte does not answer"},
+		{"a Flyte that is down", grown(t, data, "127.0.0.1:1", ""), "no answer from Flyte"},
 	} {
 		if code, _, stderr := once(t, nil, "push", "--config", tc.config, "--endpoint", endpoint); code != 1 || !strings.Contains(stderr, tc.want) {
 			t.Errorf("%s: exit code %d, %s", tc.name, code, stderr)

@@ -67,6 +67,8 @@ type Comparison struct {
 	Until       time.Time       `json:"until"`
 	LaunchPlans int             `json:"launchPlans"` // how many were compared
 	Slots       map[Verdict]int `json:"slots"`       // of all
+	// Warnings are what this tminus has to say, such as that it fires nothing at present.
+	Warnings []string `json:"warnings,omitempty"`
 	// Differences are the launch plans on which they differ, by name.
 	Differences []PlanComparison `json:"differences"`
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // errOut says that Flyte does not answer.
-var errOut = errors.New("Flyte does not answer")
+var errOut = errors.New("no answer from Flyte")
 
 // byRow sorts a list of flyteadmin's by its rows, which no change moves. Without, pages overlap.
 var byRow = &admin.Sort{Key: "id", Direction: admin.Sort_ASCENDING}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/admin"
@@ -39,6 +40,8 @@ type sides struct {
 	schedules tminusv1.ScheduleServiceClient
 	there     service.AdminServiceClient
 	cfg       CompareConfig
+
+	warnings []string // of the tminus here
 
 	mu    sync.Mutex
 	pairs map[ident.Key]Pair
@@ -104,13 +107,17 @@ func (s *sides) compare() Comparison {
 		pair.Why = append(pair.Why, s.why(key)...)
 		s.pairs[key] = pair
 	}
-	return compare(s.pairs, s.cfg.From, s.cfg.Until, s.cfg.Few)
+	c := compare(s.pairs, s.cfg.From, s.cfg.Until, s.cfg.Few)
+	c.Warnings = s.warnings
+	return c
 }
 
 // read finds the schedules here, and the launch plans that are active there.
 func (s *sides) read(ctx context.Context) error {
 	err := listed(func(token string) (string, error) {
-		page, err := s.schedules.ListSchedules(ctx, &tminusv1.ListSchedulesRequest{Project: s.cfg.Project, Domain: s.cfg.Domain, Limit: pageSize, Token: token})
+		var header metadata.MD
+		page, err := s.schedules.ListSchedules(ctx, &tminusv1.ListSchedulesRequest{Project: s.cfg.Project, Domain: s.cfg.Domain, Limit: pageSize, Token: token}, grpc.Header(&header))
+		s.warnings = header.Get("tminus-warning")
 		for _, t := range page.GetSchedules() {
 			s.known[workflow.ID(t.GetLaunchPlan()).Key] = t
 		}
@@ -164,6 +171,7 @@ func (s *sides) comingHere(ctx context.Context) error {
 		for {
 			answer, err := s.schedules.PreviewSchedules(ctx, &tminusv1.PreviewSchedulesRequest{
 				Project: key.Project, Domain: key.Domain, Name: key.Name, From: timestamppb.New(from), Until: timestamppb.New(s.cfg.Until), Limit: pageSize,
+				AlthoughSilent: true, // Before a switch, it is what would fire that is compared.
 			})
 			if err != nil {
 				return fmt.Errorf("preview %s: %w", key, err)
@@ -199,7 +207,7 @@ func (s *sides) comingThere(ctx context.Context) error {
 			s.change(id.Key, func(p *Pair) {
 				p.There.Unknown = "the schedule of " + id.Version + " on Flyte is none that tminus reads: " + err.Error()
 			})
-			return nil
+			return nil //nolint:nilerr // It is what there is to say of the launch plan.
 		}
 		counts := read.Period() > 0
 		if counts {
@@ -209,7 +217,7 @@ func (s *sides) comingThere(ctx context.Context) error {
 			}
 			if anchor.IsZero() {
 				s.change(id.Key, func(p *Pair) {
-					p.There.Unknown = "a rate counts there from its activation, or a restart, which Flyte does not tell; it has launched nothing yet to tell it by"
+					p.There.Unknown = "Flyte does not tell from when its rate counts, and its scheduler has launched nothing yet to tell it by"
 				})
 				return nil
 			}
@@ -403,6 +411,9 @@ func (s *sides) why(key ident.Key) (why []string) {
 	}
 	if zone := here.GetTimezone(); zone != "" && zone != s.cfg.Zone.String() && !named(there[0].GetSpec().GetEntityMetadata().GetSchedule()) {
 		why = append(why, "zone "+zone+" here, "+s.cfg.Zone.String()+" on Flyte")
+	}
+	if expression := here.GetExpression(); strings.HasPrefix(expression, "rate(") || strings.HasPrefix(expression, "@every") {
+		why = append(why, "a rate counts from when each activated it")
 	}
 	for _, policy := range slices.Sorted(maps.Keys(here.GetPolicy())) {
 		if slices.ContainsFunc(narrowing, func(p string) bool { return policy == p || strings.HasPrefix(policy, p+"-") }) {
