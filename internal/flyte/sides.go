@@ -395,7 +395,7 @@ func (s *sides) why(key ident.Key) (why []string) {
 		why = append(why, "it is inactive here")
 	case here.GetPaused() != "":
 		why = append(why, "it is paused here: "+here.GetPaused())
-	case here.GetProblem() != "":
+	case here.GetProblem() != "" && !slices.Contains(s.warnings, here.GetProblem()):
 		why = append(why, "it does not fire here: "+here.GetProblem())
 	}
 	switch {
