@@ -31,9 +31,9 @@ func TestABurstTakesAsLongAsFlyteNeeds(t *testing.T) {
 		load  flytetest.Load
 		most  time.Duration
 	}{
-		{1000, flytetest.Load{PerSecond: 200}, 7 * time.Second},
-		{1000, flytetest.Load{PerSecond: 200, Workers: 2}, 7 * time.Second},
-		{1000, flytetest.Load{PerSecond: 200, Workers: 8, Crowded: 100}, 8 * time.Second},
+		{400, flytetest.Load{PerSecond: 200}, 4 * time.Second},
+		{400, flytetest.Load{PerSecond: 200, Workers: 2}, 4 * time.Second},
+		{400, flytetest.Load{PerSecond: 200, Workers: 8, Crowded: 100}, 4 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, engine.Rate{})
@@ -58,7 +58,7 @@ func TestABurstTakesAsLongAsFlyteNeeds(t *testing.T) {
 
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestBadDays has a hundred slots come due while something does not work, for a
+// TestBadDays has forty slots come due while something does not work, for a
 // while. Each launches once in the end, and none is given up.
 func TestBadDays(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestBadDays(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, engine.Rate{})
-				w.activate("0 1 * * *", schedule.Policy{}, names(100)...)
+				w.activate("0 1 * * *", schedule.Policy{}, names(40)...)
 				w.admin.Propel(flytetest.Propeller{Run: flytetest.For(time.Hour)})
 				time.Sleep(time.Until(midnight.Add(time.Hour - time.Second)))
 				tc.begin(w.admin)
@@ -123,7 +123,7 @@ func TestBadDays(t *testing.T) {
 				}
 				before := w.admin.Calls()["CreateExecution"]
 				tc.end(w.admin)
-				w.until(10*time.Minute, "launched", func() bool { return len(w.firings(schedule.Launched)) == 100 })
+				w.until(10*time.Minute, "launched", func() bool { return len(w.firings(schedule.Launched)) == 40 })
 				w.until(time.Minute, "open", func() bool { return w.launcher.Problem() == "" })
 				t.Logf("%d calls before the end of it, %d after", before, w.admin.Calls()["CreateExecution"]-before)
 				begun := 0
@@ -132,8 +132,8 @@ func TestBadDays(t *testing.T) {
 						begun++
 					}
 				}
-				if begun != 100 {
-					t.Errorf("%d began for 100 firings", begun)
+				if begun != 40 {
+					t.Errorf("%d began for 40 firings", begun)
 				}
 				if !tc.relaunched {
 					w.once(w.firings(schedule.Launched))
