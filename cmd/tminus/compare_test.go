@@ -49,8 +49,13 @@ func cronOf(expression string) *admin.Schedule {
 // scheduled is what Flyte's scheduler, or another, launches there.
 func scheduled(t *testing.T, f *flytetest.Server, id *core.Identifier, slot time.Time) {
 	t.Helper()
+	scheduledAs(t, f, executionOf(id, slot), id, slot)
+}
+
+func scheduledAs(t *testing.T, f *flytetest.Server, name string, id *core.Identifier, slot time.Time) {
+	t.Helper()
 	_, err := service.NewAdminServiceClient(f.Pipe(t)).CreateExecution(t.Context(), &admin.ExecutionCreateRequest{
-		Project: id.GetProject(), Domain: id.GetDomain(), Name: executionOf(id, slot),
+		Project: id.GetProject(), Domain: id.GetDomain(), Name: name,
 		Spec: &admin.ExecutionSpec{LaunchPlan: id, Metadata: &admin.ExecutionMetadata{Mode: admin.ExecutionMetadata_SCHEDULED, ScheduledAt: timestamppb.New(slot)}},
 	})
 	if err != nil {
@@ -173,6 +178,9 @@ func TestCompareThePast(t *testing.T) {
 	scheduled(t, f, v1, first.Add(-time.Minute))                      // Not here.
 	scheduled(t, f, v1, first.Add(-24*time.Hour))                     // Long ago.
 	scheduled(t, f, there("report", "v1"), time.Now().Add(time.Hour)) // Not yet.
+	f.KubernetesDown(true)
+	scheduledAs(t, f, "fstillborn", v1, last) // Beside the one that ran.
+	f.KubernetesDown(false)
 	if code, stdout, stderr := once(t, nil, "schedules", "run", "report", "--slot", first.Add(-5*time.Minute).Format(time.RFC3339), "--endpoint", endpoint); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 	}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,6 +17,7 @@ import (
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/engine"
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/flyte/flytetest"
 	"tminus.dev/internal/ident"
@@ -330,4 +334,82 @@ workflow:
 		}
 	}
 	p.end()
+}
+
+// lossy launches here, and loses some of the answers.
+type lossy struct{ *places }
+
+func (l lossy) Launch(ctx context.Context, firings []schedule.Firing) []error {
+	errs := l.places.Launch(ctx, firings)
+	for i := range errs {
+		if firings[i].Slot.Minute() == 5 && i%3 == 0 {
+			errs[i] = errors.New("the answer was lost")
+		}
+	}
+	return errs
+}
+
+// TestSwitchAmidLiveSlots: the launcher changes just as slots come due, of which
+// some were launched here and are not recorded.
+func TestSwitchAmidLiveSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const plans, minutes = 30, 10
+		db, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := defaultProject(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		f := flytetest.New()
+		f.AddProject("default")
+		for i := range plans {
+			id := ident.ID{Key: ident.Key{Project: "default", Domain: "development", Name: fmt.Sprint("report-", i)}, Version: "v1"}
+			f.PutLaunchPlan(&core.Identifier{ResourceType: core.ResourceType_LAUNCH_PLAN, Project: id.Project, Domain: id.Domain, Name: id.Name, Version: id.Version}, &admin.LaunchPlanSpec{}, nil)
+			if err := db.CreatePlan(t.Context(), store.Plan{ID: id, Workflow: id, ScheduleType: store.Cron, CreatedAt: time.Now(), UpdatedAt: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Activate(t.Context(), id, &schedule.Spec{Expression: "* * * * *"}, store.Change{At: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run := runner.New(db, runner.Config{Dir: t.TempDir()})
+		serve := func(l engine.Launcher, d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			if err := engine.New(db, l, engine.Config{}).Run(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		serve(lossy{&places{Runner: run, db: db}}, minutes/2*time.Minute+100*time.Millisecond)
+		pending, err := db.Firings(t.Context(), store.Query{Limit: plans, Filters: []store.Filter{{Field: "outcome", Op: store.Eq, Values: []string{string(schedule.Pending)}}}})
+		if err != nil || len(pending) == 0 {
+			t.Errorf("no launch was left unrecorded: %v", err)
+		}
+		serve(&places{Runner: run, db: db, launches: true, launcher: flyte.NewLauncher(f.Pipe(t), db, flyte.LauncherConfig{})}, minutes/2*time.Minute+30*time.Second)
+
+		there := make(map[string]bool)
+		for _, x := range f.Executions() {
+			there[x.GetId().GetName()] = true
+		}
+		firings, err := db.Firings(t.Context(), store.Query{Limit: 10 * plans * minutes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots := make(map[string]bool)
+		for _, f := range firings {
+			x, err := db.Execution(t.Context(), ident.Key{Project: "default", Domain: "development", Name: f.Execution()})
+			if err != nil || f.Outcome != schedule.Launched {
+				t.Fatalf("%s of %s is %s %s: %v", f.Slot, f.LaunchPlan, f.Outcome, f.Reason, err)
+			}
+			if here := x.Runner != store.Elsewhere; here == there[x.Name] || here != (f.Slot.Minute() <= minutes/2) {
+				t.Errorf("%s of %s: here %v, there %v", f.Slot, f.LaunchPlan, here, there[x.Name])
+			}
+			slots[f.LaunchPlan.Name+f.Slot.String()] = true
+		}
+		if len(slots) != plans*minutes || len(there) != plans*minutes/2 {
+			t.Errorf("%d slots launched, %d of them there, want %d and %d", len(slots), len(there), plans*minutes, plans*minutes/2)
+		}
+	})
 }

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"tminus.dev/gen/flyteidl/admin"
-	"tminus.dev/gen/flyteidl/core"
 	"tminus.dev/gen/flyteidl/service"
 	tminusv1 "tminus.dev/gen/tminus/v1"
 	"tminus.dev/internal/ident"
@@ -361,8 +360,8 @@ func (s *sides) saw(x *admin.Execution) {
 	}
 	id := workflow.ID(x.GetSpec().GetLaunchPlan())
 	f := Fire{Slot: at.AsTime(), Version: id.Version, Execution: x.GetId().GetName()}
-	if x.GetClosure().GetPhase() == core.WorkflowExecution_FAILED && stillborn(x) {
-		f.Note = "accepted, and never started"
+	if stillborn(x) {
+		f.Execution, f.Note = "", f.Execution+", which was accepted and never started"
 	}
 	s.change(id.Key, func(p *Pair) { p.There.Fires = append(p.There.Fires, f) })
 }
