@@ -11,12 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/gen/flyteidl/service"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/flyte/flytetest"
@@ -316,10 +319,14 @@ workflow:
 		})
 	}
 	t.Run("everything", func(t *testing.T) {
+		nest(t, endpoint)
 		f := flytetest.New()
 		got := pushed(t, 0, "--config", grown(t, data, f.Start(t), ""), "--endpoint", endpoint, "--all", "--image", "alpine")
-		if len(got) != 10 {
+		if len(got) != 11 {
 			t.Errorf("%d are pushed: %v", len(got), got)
+		}
+		if sent := f.SentWorkflow(workflowID("outer")); len(sent.GetSubWorkflows()) != 1 || sent.GetSubWorkflows()[0].GetId().GetName() != "report" {
+			t.Errorf("the workflow that runs another came as %v", sent)
 		}
 	})
 	for _, tc := range []struct {
@@ -412,4 +419,33 @@ func TestSwitchAmidLiveSlots(t *testing.T) {
 			t.Errorf("%d slots launched, %d of them there, want %d and %d", len(slots), len(there), plans*minutes, plans*minutes/2)
 		}
 	})
+}
+
+func workflowID(name string) *core.Identifier {
+	return &core.Identifier{ResourceType: core.ResourceType_WORKFLOW, Project: "default", Domain: "development", Name: name, Version: "v1"}
+}
+
+// nest registers a workflow that runs another one, which it does not bring along.
+func nest(t *testing.T, endpoint string) {
+	t.Helper()
+	conn, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	at := &core.Variable{Type: &core.LiteralType{Type: &core.LiteralType_Simple{Simple: core.SimpleType_DATETIME}}}
+	_, err = service.NewAdminServiceClient(conn).CreateWorkflow(t.Context(), &admin.WorkflowCreateRequest{Id: workflowID("outer"), Spec: &admin.WorkflowSpec{Template: &core.WorkflowTemplate{
+		Id:        workflowID("outer"),
+		Interface: &core.TypedInterface{Inputs: &core.VariableMap{Variables: map[string]*core.Variable{"at": at}}},
+		Nodes: []*core.Node{{
+			Id: "inner",
+			Inputs: []*core.Binding{{Var: "at", Binding: &core.BindingData{Value: &core.BindingData_Promise{
+				Promise: &core.OutputReference{NodeId: "start-node", Var: "at"},
+			}}}},
+			Target: &core.Node_WorkflowNode{WorkflowNode: &core.WorkflowNode{Reference: &core.WorkflowNode_SubWorkflowRef{SubWorkflowRef: workflowID("report")}}},
+		}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
