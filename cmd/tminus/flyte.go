@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -58,12 +59,29 @@ func newPlaces(ctx context.Context, c *config.Config, db database, run *runner.R
 	return p, nil
 }
 
-// Launch starts executions where they run.
+// Launch starts executions where they run. What was launched here before, by a
+// tminus that did not come to record it, is not launched on a Flyte as well.
 func (p *places) Launch(ctx context.Context, firings []schedule.Firing) []error {
-	if p.launches {
-		return p.launcher.Launch(ctx, firings)
+	if !p.launches {
+		return p.Runner.Launch(ctx, firings)
 	}
-	return p.Runner.Launch(ctx, firings)
+	errs := make([]error, len(firings))
+	var left []schedule.Firing
+	var of []int // the firings of left
+	for i, f := range firings {
+		x, err := p.db.Execution(ctx, ident.Key{Project: f.LaunchPlan.Project, Domain: f.LaunchPlan.Domain, Name: f.Execution()})
+		switch {
+		case err == nil && x.Runner != store.Elsewhere && x.Launches(f.LaunchPlan.Key, f.Slot):
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			errs[i] = err
+		default:
+			left, of = append(left, f), append(of, i)
+		}
+	}
+	for n, err := range p.launcher.Launch(ctx, left) {
+		errs[of[n]] = err
+	}
+	return errs
 }
 
 // Terminate ends an execution where it runs: those of before run here to their end.

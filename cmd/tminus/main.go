@@ -25,6 +25,7 @@ func main() {
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := cli.New(version())                                                                                     //nolint:contextcheck // Commands get theirs from cobra.
 	root.AddCommand(serveCommand(environ), migrateCommand(environ), configCommand(environ), loginCommand(environ)) //nolint:contextcheck // Likewise.
+	root.AddCommand(pushCommand(environ), compareCommand(environ))                                                 //nolint:contextcheck // Likewise.
 	addAWS(root, environ)                                                                                          //nolint:contextcheck // Likewise.
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -117,7 +117,7 @@ func (c *client) report(cmd *cobra.Command, report manifest.Report) error {
 		}
 	}
 	line(cmd.ErrOrStderr(), "tminus: %d of %d failed", failed, len(report.Results))
-	return errors.Join(err, errReported)
+	return errors.Join(err, ErrReported)
 }
 
 // hasRow says that a result is in the table: not everything that is wrong has a name.

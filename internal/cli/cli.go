@@ -47,8 +47,9 @@ func misused(cmd *cobra.Command, format string, args ...any) error {
 	return &UsageError{Command: cmd.CommandPath(), Err: fmt.Errorf(format, args...)}
 }
 
-// errReported says that a command failed and has printed why.
-var errReported = errors.New("failed")
+// ErrReported says that a command failed and has printed why. Commands beside
+// those of this package may return it as well.
+var ErrReported = errors.New("failed")
 
 // New makes the command tminus with every command of this package. version is
 // what it was built as, such as v1.2.3. The program adds its own commands.
@@ -95,7 +96,7 @@ func Run(ctx context.Context, root *cobra.Command) int {
 	}
 	var usage *UsageError
 	switch {
-	case errors.Is(err, errReported):
+	case errors.Is(err, ErrReported):
 	case errors.As(err, &usage):
 		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\nSee '%s --help'.\n", root.Name(), err, cmp.Or(usage.Command, cmd.CommandPath()))
 	default:

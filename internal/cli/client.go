@@ -79,6 +79,13 @@ func (c *client) with(do func(*connection) error) error {
 	}))
 }
 
+// Connect runs do with a connection to the server that --endpoint names, for
+// commands beside those of this package.
+func Connect(cmd *cobra.Command, do func(grpc.ClientConnInterface) error) error {
+	c := &client{endpoint: cmd.Flag("endpoint").Value.String()}
+	return c.with(func(s *connection) error { return do(s.ClientConn) })
+}
+
 // signed makes a call that says who makes it. It is a claim: the server has no way to prove it.
 func signed(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, call grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	return call(metadata.AppendToOutgoingContext(ctx, "tminus-principal", url.PathEscape(principal())), method, request, answer, conn, options...)

@@ -259,7 +259,7 @@ func untilDone(ctx context.Context, do func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errReported
+		return ErrReported
 	}
 }
 

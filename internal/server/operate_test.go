@@ -269,6 +269,9 @@ func TestNothingComesWhileNothingFires(t *testing.T) {
 	if err != nil || len(coming.GetComing()) != 0 || len(header.Get("tminus-warning")) != 1 {
 		t.Errorf("preview %v, %v, %v", coming, header, err)
 	}
+	if would, err := a.schedules.PreviewSchedules(t.Context(), &tminusv1.PreviewSchedulesRequest{AlthoughSilent: true}); err != nil || len(would.GetComing()) == 0 {
+		t.Errorf("what would come is %v, %v", would, err)
+	}
 	header = nil
 	herd, err := a.schedules.PreviewHerd(t.Context(), &tminusv1.PreviewHerdRequest{}, grpc.Header(&header))
 	if err != nil || herd.GetLaunches() != 0 || len(header.Get("tminus-warning")) != 1 {

@@ -112,7 +112,7 @@ func (s *schedules) PreviewSchedules(ctx context.Context, r *tminusv1.PreviewSch
 		return nil, err
 	}
 	s.warnClient(ctx)
-	if s.cfg.Silent() != "" {
+	if s.cfg.Silent() != "" && !r.GetAlthoughSilent() {
 		return &tminusv1.PreviewSchedulesResponse{}, nil
 	}
 	decided, err := s.decided(ctx, q, now)

@@ -3104,9 +3104,12 @@ type PreviewSchedulesRequest struct {
 	// Slots up to this instant, inclusive; unset means no end.
 	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
 	// 0 means 100, 1000 is the most.
-	Limit         uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Limit uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Whether to list what would come where nothing fires at present, because no
+	// event scheduler runs, say. Otherwise nothing comes there.
+	AlthoughSilent bool `protobuf:"varint,7,opt,name=although_silent,json=althoughSilent,proto3" json:"although_silent,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PreviewSchedulesRequest) Reset() {
@@ -3179,6 +3182,13 @@ func (x *PreviewSchedulesRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *PreviewSchedulesRequest) GetAlthoughSilent() bool {
+	if x != nil {
+		return x.AlthoughSilent
+	}
+	return false
 }
 
 // The coming slots, in the order of time.
@@ -4665,14 +4675,15 @@ const file_tminus_v1_schedule_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"I\n" +
 	"\x16CancelBackfillResponse\x12/\n" +
-	"\bbackfill\x18\x01 \x01(\v2\x13.tminus.v1.BackfillR\bbackfill\"\xd7\x01\n" +
+	"\bbackfill\x18\x01 \x01(\v2\x13.tminus.v1.BackfillR\bbackfill\"\x80\x02\n" +
 	"\x17PreviewSchedulesRequest\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12.\n" +
 	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
-	"\x05limit\x18\x06 \x01(\rR\x05limit\"E\n" +
+	"\x05limit\x18\x06 \x01(\rR\x05limit\x12'\n" +
+	"\x0falthough_silent\x18\a \x01(\bR\x0ealthoughSilent\"E\n" +
 	"\x18PreviewSchedulesResponse\x12)\n" +
 	"\x06coming\x18\x01 \x03(\v2\x11.tminus.v1.ComingR\x06coming\"\xbe\x01\n" +
 	"\x12PreviewHerdRequest\x12\x18\n" +
