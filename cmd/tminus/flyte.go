@@ -108,12 +108,18 @@ func (p *places) Wake() {
 
 // tune has the engine launch as fast as Flyte takes it.
 func (p *places) tune(c *config.Config, e *engine.Config) {
+	if p.launcher == nil {
+		return
+	}
+	e.Find, e.Before = p.launcher.Find, !p.launches
 	if !p.launches {
 		return
 	}
-	e.Room, e.Find = p.launcher.Room, p.launcher.Find
-	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; e.Rate.PerSecond == 0 {
-		e.Rate.PerSecond, e.Rate.Burst = limit.TPS, limit.Burst
+	e.Room = p.launcher.Room
+	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; e.Rate.PerSecond == 0 && limit.TPS > 0 {
+		// The engine takes a while's worth at once, which the launcher asks for at this rate.
+		e.Rate.PerSecond, e.Rate.Burst = limit.TPS, max(limit.Burst, int(2*limit.TPS))
+		p.launcher.Limit(limit.TPS, limit.Burst)
 	}
 }
 

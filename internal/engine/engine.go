@@ -100,6 +100,8 @@ type Config struct {
 	// from then on in the ledger too, store.ErrNotFound when it is not, and any other
 	// error when that cannot be told. nil means that the ledger knows.
 	Find func(ctx context.Context, firings []schedule.Firing) []error
+	// Before says that Find looks where was launched before, and is not any more.
+	Before bool
 	// Sweep says how the ledger is checked and kept small.
 	Sweep Sweep
 	// Log takes what operators should know; nil means none of it.

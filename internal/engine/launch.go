@@ -176,7 +176,7 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 		return max(wait, firstPause), nil
 	}
 	claimed, wait, err := e.shaper.claim(min(l.most, room), func(share func([]string) []int) (store.Claimed, error) {
-		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share, Verify: e.cfg.Find != nil})
+		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share, Verify: e.cfg.Find != nil, Before: e.cfg.Before})
 	})
 	if err != nil {
 		e.doubt(session) // It may have claimed firings all the same.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -83,6 +84,7 @@ type Launcher struct {
 	db    Executions
 	cfg   LauncherConfig
 	pace  *pace
+	limit *rate.Limiter // nil means none
 	wake  chan struct{} // Run has something to do
 }
 
@@ -91,6 +93,22 @@ type Launcher struct {
 func NewLauncher(conn grpc.ClientConnInterface, db Executions, cfg LauncherConfig) *Launcher {
 	cfg = cfg.withDefaults()
 	return &Launcher{admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg, pace: newPace(cfg.Concurrency), wake: make(chan struct{}, 1)}
+}
+
+// Limit bounds how many launches a second Flyte is asked for, and how many at once; a
+// burst of 0 means 1. It is to be called before the first launch.
+func (l *Launcher) Limit(perSecond float64, burst int) {
+	l.limit = rate.NewLimiter(rate.Limit(perSecond), max(1, burst))
+}
+
+// enter waits until a launch may be asked for. An error wraps schedule.ErrHeld.
+func (l *Launcher) enter(ctx context.Context, behind bool) error {
+	if l.limit != nil {
+		if err := l.limit.Wait(ctx); err != nil {
+			return fmt.Errorf("%w: %w", schedule.ErrHeld, err)
+		}
+	}
+	return l.pace.enter(ctx, behind)
 }
 
 // Room is how many launches make sense at present; see engine.Config.
@@ -136,7 +154,7 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 			errs[i] = fmt.Errorf("%w: launch plan %s: %w", schedule.ErrRefused, f.LaunchPlan, err)
 			continue
 		}
-		if err := l.pace.enter(ctx, f.Behind); err != nil {
+		if err := l.enter(ctx, f.Behind); err != nil {
 			all(errs[i:], err)
 			break
 		}

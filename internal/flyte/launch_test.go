@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -405,6 +406,70 @@ func TestALaunchThatWasNotRecordedIsFound(t *testing.T) {
 				es, err := w.db.Executions(t.Context(), store.Query{Limit: 10})
 				if err != nil || (len(es) == 1) != tc.launches {
 					t.Errorf("here are %d, %v", len(es), err)
+				}
+			})
+		})
+	}
+}
+
+// TestALaunchPlanThatKubernetesRefusesHoldsUpNoOther has some fire each minute, one of
+// which can never be started.
+func TestALaunchPlanThatKubernetesRefusesHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, engine.Rate{})
+		w.admin.Latency(func(string) time.Duration { return 30 * time.Millisecond })
+		w.admin.KubernetesRefuses("bad")
+		w.admin.Propel(flytetest.Propeller{Run: flytetest.For(time.Second)})
+		w.activate("* * * * *", schedule.Policy{}, append(names(10), "bad")...)
+		time.Sleep(time.Until(midnight.Add(20*time.Minute + 30*time.Second)))
+		good := 0
+		for _, f := range w.firings(schedule.Launched) {
+			if f.LaunchPlan.Name == "bad" {
+				continue
+			}
+			good++
+			if late := f.Lateness(); late > 5*time.Second {
+				t.Errorf("%s was launched %s late", f.LaunchPlan.Name, late)
+			}
+		}
+		if good != 200 {
+			t.Errorf("%d slots of the others launched, want 200", good)
+		}
+	})
+}
+
+// TestAFarFlyteIsNotSlow has slots come due before a flyteadmin whose answers take
+// long, as it is far, after one that took longer still.
+func TestAFarFlyteIsNotSlow(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name      string
+		perSecond float64
+		most      time.Duration // for 400
+	}{
+		{"without a limit", 0, 8 * time.Second},
+		{"with Flyte's limit", 100, 8 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, engine.Rate{PerSecond: tc.perSecond, Burst: int(2 * tc.perSecond)})
+				if tc.perSecond > 0 {
+					w.launcher.Limit(tc.perSecond, 10)
+				}
+				var far atomic.Int64
+				far.Store(int64(2 * time.Second))
+				w.admin.Latency(func(string) time.Duration { return time.Duration(far.Load()) })
+				w.activate("30 0 * * *", schedule.Policy{}, "first")
+				w.activate("0 1 * * *", schedule.Policy{}, names(400)...)
+				time.Sleep(time.Until(midnight.Add(45 * time.Minute)))
+				far.Store(int64(250 * time.Millisecond))
+				time.Sleep(time.Until(midnight.Add(time.Hour)))
+				took := w.until(5*time.Minute, "launched", func() bool { return w.admin.Calls()["CreateExecution"] == 401 })
+				t.Logf("400 took %s", took)
+				if took > tc.most {
+					t.Errorf("400 took %s", took)
 				}
 			})
 		})

@@ -36,6 +36,8 @@ type Claim struct {
 	Share func(projects []string) []int
 	// Verify says that executions are elsewhere, so that one may be there of which nothing is here.
 	Verify bool
+	// Before says that they were, and are launched here now: what was tried may be there too.
+	Before bool
 }
 
 // Claimed is what a Claim came to, as it is recorded.

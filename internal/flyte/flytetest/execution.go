@@ -153,6 +153,9 @@ func (s *Server) CreateExecution(ctx context.Context, req *admin.ExecutionCreate
 	if s.faults.kubernetes.down {
 		refused = errors.New("dial tcp 10.43.0.1:443: connect: connection refused")
 	}
+	if slices.Contains(s.faults.kubernetes.refuses, e.spec.GetLaunchPlan().GetName()) {
+		refused = errors.New("admission webhook denied the request")
+	}
 	if refused != nil {
 		e.spec.Metadata.SystemMetadata.ExecutionCluster = ""
 		e.closure.Phase = core.WorkflowExecution_FAILED

@@ -34,8 +34,9 @@ type faults struct {
 	refusals   map[string]error
 	noDatabase bool
 	kubernetes struct {
-		down bool
-		rate *rate.Limiter
+		down    bool
+		refuses []string // names of launch plans
+		rate    *rate.Limiter
 	}
 
 	down     bool
@@ -154,6 +155,12 @@ func withoutDatabase(req any) error {
 // an execution that is FAILED; TerminateExecution answers Internal, with one that is ABORTING
 // (pkg/manager/impl/execution_manager.go, pkg/workflowengine/impl/k8s_executor.go).
 func (s *Server) KubernetesDown(down bool) { s.turn(func(f *faults) { f.kubernetes.down = down }) }
+
+// KubernetesRefuses makes Kubernetes refuse what flyteadmin creates there for launch plans of these names, as it does where an object is
+// too large or a quota is used up: that is answered as in KubernetesDown.
+func (s *Server) KubernetesRefuses(launchPlans ...string) {
+	s.turn(func(f *faults) { f.kubernetes.refuses = slices.Clone(launchPlans) })
+}
 
 // KubernetesRate limits what flyteadmin creates in Kubernetes, as its client does: 100 a second with a burst of 25 unless it is
 // configured otherwise (pkg/config/config.go, kubeClientConfig). More wait. A call whose deadline would pass before its

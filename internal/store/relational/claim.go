@@ -119,10 +119,10 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 	judged := make(map[int64][]schedule.Firing) // by schedule
 	for i := range due {
 		switch f := &due[i]; {
-		case f.Unconditional() && !f.Overdue(c.Now):
-			claimed.Launch = append(claimed.Launch, *f)
 		case doubtful[keyOf(*f)]:
 			claimed.Verify = append(claimed.Verify, *f)
+		case f.Unconditional() && !f.Overdue(c.Now):
+			claimed.Launch = append(claimed.Launch, *f)
 		default:
 			judged[f.ScheduleID] = append(judged[f.ScheduleID], *f)
 		}
@@ -153,14 +153,14 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 }
 
 // unsure are the due firings that may have an execution elsewhere of which
-// nothing is here, and that are not simply launched again.
+// nothing is here, and that are not simply launched again there.
 func unsure(ctx context.Context, tx transaction, c store.Claim, due []schedule.Firing) (map[firingKey]bool, error) {
 	if !c.Verify {
 		return nil, nil //nolint:nilnil // None.
 	}
 	var tried []schedule.Firing
 	for i := range due {
-		if f := &due[i]; f.Tried && (!f.Unconditional() || f.Overdue(c.Now)) {
+		if f := &due[i]; f.Tried && (c.Before || !f.Unconditional() || f.Overdue(c.Now)) {
 			tried = append(tried, *f)
 		}
 	}
