@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"tminus.dev/internal/aws"
@@ -63,14 +64,10 @@ func TestWhoMaySendToAQueue(t *testing.T) {
 		{[]string{`"Effect":"Allow","NotPrincipal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sqs:*","Resource":"*"`}, unclear},
 		{[]string{ours, `"Effect":"Deny","Principal":"*","NotAction":"sqs:SendMessage","Resource":"*"`}, unclear},
 	} {
-		policy := `{"Version":"2012-10-17","Statement":[`
-		for i, s := range c.statements {
-			if i > 0 {
-				policy += ","
-			}
-			policy += "{" + s + "}"
+		policy := `{"Version":"2012-10-17","Statement":[]}`
+		if len(c.statements) > 0 {
+			policy = strings.Replace(policy, "[]", "[{"+strings.Join(c.statements, "},{")+"}]", 1)
 		}
-		policy += "]}"
 		if !json.Valid([]byte(policy)) {
 			t.Fatalf("this is no JSON: %s", policy)
 		}

@@ -64,8 +64,10 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 		}
 		for _, at := range held.places() {
 			if at != r.place(rule.LaunchPlan.Key) {
-				c.Differences = append(c.Differences, Difference{at.Name, rule.LaunchPlan.Key, Unwanted,
-					fmt.Sprintf("it is to be removed: another configuration put %s, whose permissions it takes", at)})
+				c.Differences = append(c.Differences, Difference{
+					at.Name, rule.LaunchPlan.Key, Unwanted,
+					fmt.Sprintf("it is to be removed: another configuration put %s, whose permissions it takes", at),
+				})
 			}
 		}
 		if !rule.Active && rule.Held == "" && !rule.Tried {
