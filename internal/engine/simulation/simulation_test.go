@@ -203,7 +203,11 @@ func (a *actor) act() {
 	id := a.plan()
 	minutes := func(n int) time.Duration { return time.Duration(r.IntN(n)+1) * time.Minute }
 	slot := a.now().Add(minutes(10)).Truncate(time.Minute)
-	switch r.IntN(23) {
+	things := 23
+	if a.cloud != nil {
+		things = 26
+	}
+	switch r.IntN(things) {
 	case 0, 1, 2:
 		a.activate(id)
 	case 3:
@@ -255,6 +259,12 @@ func (a *actor) act() {
 		a.target.be(mood{})
 	case 22:
 		a.declare()
+	case 23:
+		a.cloud.move()
+	case 24:
+		a.cloud.fail(minutes(30), 0)
+	case 25:
+		a.cloud.fail(0, minutes(30))
 	}
 	for _, p := range a.alive() {
 		p.engine.Wake()
@@ -264,6 +274,9 @@ func (a *actor) act() {
 // calm lets everything that is owed come to its end.
 func (a *actor) calm() {
 	a.target.be(mood{})
+	if a.cloud != nil {
+		a.cloud.fail(0, 0)
+	}
 	for _, name := range a.plans {
 		for v := 1; v <= 3; v++ {
 			a.must(a.db.Deactivate(a.t.Context(), a.id(name, v), a.change()))
