@@ -25,14 +25,15 @@ test: tools-for-tests ## Run every test, with the race detector on
 	go -C bench test ./...
 
 # The wire is compared with Flyte's own definitions, which come from npm; the
-# store is tested on PostgreSQL, directly and through PgBouncer; and moto, from
-# PyPI, stands for AWS.
+# store is tested on PostgreSQL, directly and through PgBouncer; and from PyPI
+# come moto, which stands for AWS, and flytekit, which is a client.
 .PHONY: tools-for-tests
 tools-for-tests:
 	@command -v npm >/dev/null || ./scripts/install-npm
 	@PATH="$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')"; \
 	{ command -v initdb && command -v pgbouncer; } >/dev/null || ./scripts/install-postgres
 	@./scripts/install-moto >/dev/null
+	@./scripts/install-flytekit >/dev/null
 
 .PHONY: lint
 lint: ## Check layers, style and formatting of Go, proto and Terraform files
@@ -66,6 +67,10 @@ bench: ## Measure bursts, steady load, idling, changes and outages on SQLite and
 .PHONY: bench-aws
 bench-aws: ## Measure messages a second through the executor, beside the SDK alone (some minutes)
 	go run ./internal/aws/awsbench $(BENCH)
+
+.PHONY: bench-flyte
+bench-flyte: ## Measure launches, bursts and lateness before a flyteadmin of our own, and following 10,000 launch plans (some 50 minutes)
+	go run ./internal/flyte/flytebench $(BENCH)
 
 .PHONY: bench-cron
 bench-cron: ## Compare expressions with other libraries (COUNT=…, BENCHTIME=…)

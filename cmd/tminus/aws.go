@@ -77,7 +77,7 @@ func doctorCommand(environ []string) *cobra.Command {
 		Short: "Check the set-up in AWS by trying it, harmlessly",
 		Long: `Check the configuration in force against AWS, with the credentials that this process finds: credentials, clock, role,
 permissions, the queue and who may send to it. Permissions are tried with a rule that never fires, a receipt that is
-nobody's, and a look at one message, which stays visible. What it puts it takes out again.
+nobody's, and a look at one message, which others see again a second later. What it puts it takes out again.
 
 With --end-to-end a rule sends a message the whole way, which takes up to three minutes; a tminus that reads the queue
 leaves it alone. It exits with 1 when a check fails.`,

@@ -31,10 +31,15 @@ type database interface {
 	server.Store
 	alert.Store
 	alert.Ledger
+	elsewhere
+	io.Closer
+}
+
+// elsewhere is what is asked of a database beside which others do a part.
+type elsewhere interface {
 	timeKeeping
 	flyte.Executions
 	flyte.Catalog
-	io.Closer
 }
 
 // timeKeeping is what is asked of a database whose time somebody else may keep.

@@ -93,7 +93,7 @@ func (p *places) tune(c *config.Config, e *engine.Config) {
 	if !p.launches {
 		return
 	}
-	e.Room = p.launcher.Room
+	e.Room, e.Find = p.launcher.Room, p.launcher.Find
 	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; e.Rate.PerSecond == 0 {
 		e.Rate.PerSecond, e.Rate.Burst = limit.TPS, limit.Burst
 	}

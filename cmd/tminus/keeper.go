@@ -15,6 +15,7 @@ import (
 	"tminus.dev/internal/aws"
 	"tminus.dev/internal/config"
 	"tminus.dev/internal/engine"
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/server"
 	"tminus.dev/internal/store"
@@ -107,8 +108,8 @@ func (k *keeper) tellAWS(ctx context.Context, held int) (err error) {
 func (k *keeper) serve(c *server.Config) {
 	if k.events.Scheme == config.AWS {
 		api := k.events.API
-		c.Express = func(spec schedule.Spec) error {
-			_, err := aws.Express(spec, api)
+		c.Express = func(plan ident.Key, spec schedule.Spec) error {
+			_, err := aws.Express(plan, spec, api)
 			return err
 		}
 		c.Rules = ruleBook{k.rules}

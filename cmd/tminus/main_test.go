@@ -48,14 +48,21 @@ type process struct {
 	done           chan int
 }
 
-// begin starts tminus with ports of its own choice.
+// begin starts tminus with ports of its own choice. It ends with the test.
 func begin(t *testing.T, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &process{t: t, stdout: newOutput(), stderr: newOutput(), stop: cancel, done: make(chan int, 1)}
 	args = append(args, "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0")
-	go func() { p.done <- run(ctx, args, nil, strings.NewReader(""), p.stdout, p.stderr) }()
-	t.Cleanup(cancel)
+	go func() {
+		defer close(p.done)
+		p.done <- run(ctx, args, nil, strings.NewReader(""), p.stdout, p.stderr)
+	}()
+	t.Cleanup(func() { // Tasks of a test that failed end before it does.
+		cancel()
+		for range p.done {
+		}
+	})
 	return p
 }
 

@@ -19,6 +19,7 @@ import (
 	"tminus.dev/gen/flyteidl/core"
 	"tminus.dev/internal/literal"
 	"tminus.dev/internal/manifest"
+	"tminus.dev/internal/runner"
 	"tminus.dev/internal/schedule"
 	"tminus.dev/internal/store"
 )
@@ -247,12 +248,11 @@ func brief(value string) string {
 	return short
 }
 
-// failure is the first line of a serialized ExecutionError's message.
+// failure is a serialized ExecutionError in one line.
 func failure(serialized []byte) string {
 	var e core.ExecutionError
 	if err := proto.Unmarshal(serialized, &e); err != nil {
 		return "error cannot be read: " + err.Error()
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(e.GetMessage()), "\n")
-	return first
+	return runner.Gist(e.GetMessage())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"tminus.dev/internal/ident"
 	"tminus.dev/internal/store"
@@ -57,6 +58,16 @@ func (r *Reconciler) Diff(ctx context.Context) (c Comparison, err error) {
 	for _, rule := range rules {
 		name := RuleName(r.cfg.ScheduleNamePrefix, rule.LaunchPlan.Key)
 		ours[name] = true
+		held, err := holdingOf(rule)
+		if err != nil {
+			return c, err
+		}
+		for _, at := range held.places() {
+			if at != r.place(rule.LaunchPlan.Key) {
+				c.Differences = append(c.Differences, Difference{at.Name, rule.LaunchPlan.Key, Unwanted,
+					fmt.Sprintf("it is to be removed: another configuration put %s, whose permissions it takes", at)})
+			}
+		}
 		if !rule.Active && rule.Held == "" && !rule.Tried {
 			continue // Nothing was ever there.
 		}
@@ -148,6 +159,8 @@ func (r *Reconciler) compare(ctx context.Context, s service, rule store.Rule, na
 	for _, part := range []struct{ name, want, got string }{
 		{"expression", want.expression.Expression, there.expression.Expression},
 		{"time zone", want.expression.Timezone, there.expression.Timezone},
+		{"start", bound(startOf(want, there)), bound(there.expression.Start)},
+		{"end", bound(want.expression.End), bound(there.expression.End)},
 		{"state", state(want.disabled), state(there.disabled)},
 		{"role", want.role, there.role},
 		{"target", want.target, there.target},
@@ -157,7 +170,7 @@ func (r *Reconciler) compare(ctx context.Context, s service, rule store.Rule, na
 			differ = append(differ, fmt.Sprintf("%s is %q and is to be %q", part.name, short(part.got), short(part.want)))
 		}
 	}
-	if len(differ) > 0 {
+	if differ = append(differ, there.besides...); len(differ) > 0 {
 		d.What, d.Detail = Differs, strings.Join(differ, "; ")
 	}
 	return d, nil
@@ -168,4 +181,20 @@ func state(disabled bool) string {
 		return "disabled"
 	}
 	return "enabled"
+}
+
+// startOf is when want is to begin. One that has passed is left out of what is put.
+func startOf(want, there entry) time.Time {
+	if there.expression.Start.IsZero() && !want.expression.Start.After(time.Now()) {
+		return time.Time{}
+	}
+	return want.expression.Start
+}
+
+// bound is a start or an end, of which AWS keeps whole seconds.
+func bound(t time.Time) string {
+	if t.IsZero() {
+		return "none"
+	}
+	return t.UTC().Format(time.RFC3339)
 }

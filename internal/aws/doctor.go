@@ -3,13 +3,9 @@ package aws
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -315,93 +311,39 @@ func (d *doctor) attributes(ctx context.Context) {
 		d.pass("redrive policy", "%s", a["RedrivePolicy"])
 	}
 	if key := a["KmsMasterKeyId"]; key != "" {
-		d.unknown("encryption", "the queue is encrypted with the key "+key, "the key's policy has to let AWS send: kms:Decrypt and kms:GenerateDataKey for events.amazonaws.com, or for the role")
+		d.unknown("encryption", "the queue is encrypted with the key "+key,
+			"the key's policy has to let AWS send (kms:Decrypt and kms:GenerateDataKey for events.amazonaws.com, or for the role where api is scheduler), and tminus read (kms:Decrypt for its identity)")
 	}
 	if d.s == nil || d.s.api() == Scheduler {
 		return // EventBridge Scheduler sends with the role.
 	}
 	const check, fix = "queue policy", "set the access policy of the queue that `tminus aws policy` prints"
-	switch allowed, narrow := allows(a["Policy"], d.s.TargetName, d.s.things()); {
-	case !allowed:
+	switch access, err := accessOf(a["Policy"], d.s.TargetName, d.s.things()); {
+	case err != nil:
+		d.unknown(check, err.Error(), fix)
+	case access.denied != "":
+		d.fail(check, access.denied+" keeps all rules from sending to the queue", fix)
+	case access.unclear != "":
+		d.unknown(check, access.unclear+" has conditions that only AWS can judge", "see that rules of these names may send, or "+fix)
+	case !access.allowed:
 		d.fail(check, "it does not let rules of these names send to the queue", fix)
-	case !narrow:
-		d.unknown(check, "it lets any rule send, whosever it is", fix)
+	case access.wide != "":
+		d.unknown(check, access.wide+" lets other rules send as well", fix)
 	default:
 		d.pass(check, "it lets rules of these names send, and no others")
 	}
 }
 
-// allows says whether a queue's policy lets rules send, and whether it names which.
-func allows(policy, queue, rules string) (allowed, narrow bool) {
-	var p struct {
-		Statement list[struct {
-			Effect           string
-			Principal        json.RawMessage
-			Action, Resource list[string]
-			Condition        map[string]map[string]list[string]
-		}]
-	}
-	if json.Unmarshal([]byte(policy), &p) != nil {
-		return false, false
-	}
-	for _, s := range p.Statement {
-		principal := string(s.Principal)
-		names := strings.Contains(principal, `"events.amazonaws.com"`) || strings.Contains(principal, `"*"`)
-		action := slices.ContainsFunc(s.Action, func(a string) bool {
-			return a == "*" || strings.EqualFold(a, "sqs:*") || strings.EqualFold(a, "sqs:SendMessage")
-		})
-		resource := slices.ContainsFunc(s.Resource, func(r string) bool { return matches(r, queue) })
-		if s.Effect != "Allow" || !names || !action || !resource {
-			continue
-		}
-		limited, fits := false, false
-		for _, keys := range s.Condition {
-			for key, patterns := range keys {
-				if strings.EqualFold(key, "aws:SourceArn") {
-					limited = true
-					fits = fits || slices.ContainsFunc(patterns, func(p string) bool { return matches(p, rules) })
-				}
-			}
-		}
-		switch {
-		case !limited:
-			allowed = true
-		case fits:
-			return true, true
-		}
-	}
-	return allowed, false
-}
-
-// matches says that a pattern of IAM covers another pattern, or a name.
-func matches(pattern, name string) bool {
-	// In these * is any text; path.Match's stops at slashes.
-	plain := strings.NewReplacer("/", "|")
-	ok, err := path.Match(plain.Replace(pattern), plain.Replace(name))
-	return err == nil && ok
-}
-
-// list is one value or several, as policies have them.
-type list[T any] []T
-
-// UnmarshalJSON reads either.
-func (l *list[T]) UnmarshalJSON(b []byte) error {
-	var many []T
-	if json.Unmarshal(b, &many) == nil {
-		*l = many
-		return nil
-	}
-	var one T
-	err := json.Unmarshal(b, &one)
-	*l = list[T]{one}
-	return err
-}
-
 // receives tries the calls of the executor: it takes at most one message, which
-// stays visible to others, and deletes none.
+// others see again a second later, and deletes none. The SDK knows no timeout of
+// zero here: it leaves it out, and the queue's own would hide the message.
 func (d *doctor) receives(ctx context.Context) {
-	if _, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: 1, VisibilityTimeout: 0}); err != nil {
-		d.fail("receive", said(err), permit)
+	if _, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: 1, VisibilityTimeout: 1}); err != nil {
+		fix := permit
+		if locked(err) {
+			fix = unlock
+		}
+		d.fail("receive", said(err), fix)
 	} else {
 		d.pass("receive", "sqs:ReceiveMessage is allowed")
 	}
@@ -425,11 +367,8 @@ func (d *doctor) permitted(check, action string, err error) {
 	d.pass(check, "%s is allowed", action)
 }
 
-const (
-	// probeLimit is how long a message may take from AWS to the queue, and probeLook how often it is looked for.
-	probeLimit = 3 * time.Minute
-	probeLook  = 2 * time.Second
-)
+// probeLimit is how long a message may take from AWS to the queue.
+const probeLimit = 3 * time.Minute
 
 // endToEnd has AWS send a message, and waits for it in the queue. An executor
 // that reads the queue leaves it there.
@@ -455,29 +394,30 @@ func (d *doctor) endToEnd(ctx context.Context) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
+	seen := make(map[string]int)
 	for {
-		found, err := d.find(ctx)
+		found, err := d.find(ctx, seen)
 		if found {
 			d.pass(check, "a message came through in %s", time.Since(begun).Round(time.Second))
 			return
 		}
-		if err == nil {
-			err = sleep(ctx, probeLook)
-		}
 		if err != nil {
-			seen := fmt.Sprintf("no message came within %s", probeLimit)
-			if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-				seen = said(err)
+			why := fmt.Sprintf("no message came within %s", probeLimit)
+			if ctx.Err() == nil {
+				why = said(err)
 			}
-			d.fail(check, seen, "see that the access policy of the queue lets AWS send (and the key's policy, if it is encrypted), and that the role does")
+			d.fail(check, why, "see that the access policy of the queue lets AWS send (and the key's policy, if it is encrypted), and that the role does")
 			return
 		}
 	}
 }
 
-// find looks for the probe among the messages of the queue, and gives back the others.
-func (d *doctor) find(ctx context.Context) (found bool, err error) {
-	out, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: receiveMost, VisibilityTimeout: 5, WaitTimeSeconds: 1})
+// find looks for the probe among the messages of the queue, and gives back the
+// others. seen counts how often it has met each of those: the first time an executor
+// that reads the queue has it at once, and if none does it is hidden for longer each
+// time, as each receive brings it nearer to the queue's dead-letter queue.
+func (d *doctor) find(ctx context.Context, seen map[string]int) (found bool, err error) {
+	out, err := d.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &d.url, MaxNumberOfMessages: receiveMost, VisibilityTimeout: 5, WaitTimeSeconds: int32(longPoll / time.Second)})
 	if err != nil {
 		return false, err
 	}
@@ -489,7 +429,10 @@ func (d *doctor) find(ctx context.Context) (found bool, err error) {
 			}
 			continue
 		}
-		if _, err := d.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &d.url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0}); err != nil {
+		id := sdk.ToString(m.MessageId)
+		hidden := int32(1) << min(seen[id], 10) >> 1 // Seconds: 0, 1, 2, 4 and so on.
+		seen[id]++
+		if _, err := d.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &d.url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: hidden}); err != nil {
 			return found, err
 		}
 	}

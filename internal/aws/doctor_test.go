@@ -1,9 +1,14 @@
 package aws_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +24,7 @@ type patient struct {
 	t       *testing.T
 	proxy   *awstest.Proxy
 	queue   *awstest.Queue
+	access  string
 	redrive string
 	s       aws.SchedulerConfig
 	e       aws.ExecutorConfig
@@ -49,9 +55,15 @@ func newPatient(t *testing.T) *patient {
 // forgets one without the other.
 func (p *patient) policy(document string) {
 	p.t.Helper()
-	if _, err := p.queue.Client.SetQueueAttributes(p.t.Context(), &sqs.SetQueueAttributesInput{
-		QueueUrl: &p.queue.URL, Attributes: map[string]string{"Policy": document, "RedrivePolicy": p.redrive},
-	}); err != nil {
+	p.access = document
+	p.attribute("RedrivePolicy", p.redrive)
+}
+
+// attribute sets one of the queue, beside those policies.
+func (p *patient) attribute(name, value string) {
+	p.t.Helper()
+	attributes := map[string]string{"Policy": p.access, "RedrivePolicy": p.redrive, name: value}
+	if _, err := p.queue.Client.SetQueueAttributes(p.t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &p.queue.URL, Attributes: attributes}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -104,8 +116,15 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a queue that lets other rules send", func(p *patient) {
 			p.policy(strings.Replace(least, `"Resource"`, `"Condition":{"ArnEquals":{"aws:SourceArn":"arn:aws:events:us-east-1:123456789012:rule/other"}},"Resource"`, 1))
 		}, []string{"queue policy fail: it does not let rules"}, false},
-		{"a queue that lets all rules send", func(p *patient) { p.policy(least) }, []string{"queue policy cannot tell: it lets any rule send"}, true},
+		{"a queue that lets all rules send", func(p *patient) { p.policy(least) }, []string{"queue policy cannot tell: statement 1 lets other rules send as well"}, true},
 		{"no permission to receive", func(p *patient) { p.proxy.Always("sqs:ReceiveMessage", awstest.Denied) }, []string{"receive fail: AccessDeniedException"}, false},
+		{"no permission to use the queue's key", func(p *patient) {
+			p.attribute("KmsMasterKeyId", "alias/ours")
+			p.proxy.Always("sqs:ReceiveMessage", awstest.Answer(400, "KmsAccessDenied", "The ciphertext refers to a key that you may not use"))
+		}, []string{
+			"encryption cannot tell: the queue is encrypted with the key alias/ours: the key's policy has to let AWS send",
+			"receive fail: KmsAccessDenied: The ciphertext refers to a key that you may not use: let the identity of tminus use the queue's key (kms:Decrypt)",
+		}, false},
 		{"no permission to delete", func(p *patient) { p.proxy.Always("sqs:DeleteMessage", awstest.Denied) }, []string{"delete fail: AccessDeniedException"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,5 +180,63 @@ func TestDoctorGoesTheWholeWay(t *testing.T) {
 				t.Errorf("%d messages are left, want that of somebody else", n)
 			}
 		})
+	}
+}
+
+// TestDoctorHidesNoMessageForLong has a message of somebody else in the queue, whose
+// own visibility timeout is half a minute.
+func TestDoctorHidesNoMessageForLong(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.queue.Send(t, body(t, "somebody", time.Now()))
+	if got, _, ok := p.examine(false); !ok || len(got) > 0 {
+		t.Errorf("it finds %q", got)
+	}
+	awstest.Until(t, 15*time.Second, "visible", func() bool {
+		out, err := p.queue.Client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &p.queue.URL})
+		return err == nil && len(out.Messages) == 1
+	})
+}
+
+// TestDoctorUsesUpFewReceives waits for a message that does not come, in a queue
+// that nobody reads: what is there is hidden for longer each time it turns up.
+func TestDoctorUsesUpFewReceives(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.queue.Send(t, body(t, "somebody", time.Now()))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	var hidden []int
+	p.proxy.Always("sqs:ChangeMessageVisibility", func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		var in struct {
+			ReceiptHandle     string
+			VisibilityTimeout int
+		}
+		if err := json.Unmarshal(text, &in); err != nil {
+			t.Error(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		forward.ServeHTTP(w, r)
+		if in.ReceiptHandle == "nobodys-receipt" {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if hidden = append(hidden, in.VisibilityTimeout); len(hidden) == 5 {
+			cancel()
+		}
+	})
+	if aws.Examine(ctx, &p.s, &p.e, true, func(aws.Finding) {}) {
+		t.Error("it finds the message that nobody sent")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff([]int{0, 1, 2, 4, 8}, hidden); diff != "" {
+		t.Errorf("seconds for which the message was hidden (-want +got):\n%s", diff)
 	}
 }

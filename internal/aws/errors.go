@@ -71,6 +71,10 @@ func explain(operation string, err error) error {
 	advice := ""
 	switch kindOf(err) {
 	case denied:
+		if locked(err) {
+			advice = "; " + unlock
+			break
+		}
 		advice = "; see that tminus has valid credentials and the permissions that tminus aws policy prints, then it goes on by itself"
 	case quota:
 		advice = "; have the quota raised in the AWS console (Service Quotas), or set scheduler.eventScheduler.api to scheduler, which takes millions of schedules"
@@ -78,6 +82,12 @@ func explain(operation string, err error) error {
 	}
 	return &failure{fmt.Sprintf("%s: %s%s", operation, said(err), advice), err}
 }
+
+// locked says that the key with which the queue is encrypted may not be used.
+func locked(err error) bool { return codeOf(err) == "KmsAccessDenied" }
+
+// unlock is what to do about it.
+const unlock = "let the identity of tminus use the queue's key (kms:Decrypt), in its policy and in that of the key"
 
 // said is what AWS said, or why it could not be asked.
 func said(err error) string {

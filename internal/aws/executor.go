@@ -677,9 +677,8 @@ func (e *Executor) extend(ctx context.Context) {
 const (
 	probeProject = "tminus-doctor"
 	probeDomain  = "doctor"
-	// probeTime is how long they look.
-	probeTime = 10 * time.Minute
-	// probeAgain is how long a message is hidden from them.
+	// probeAgain is how long a message is hidden from them at least. The older it is the longer,
+	// so that it is received 20 times at most until nobody looks for it any more.
 	probeAgain = 2 * time.Second
 )
 
@@ -690,13 +689,15 @@ func (e *Executor) leaveProbes(ctx context.Context, batch []*held) []*held {
 		switch {
 		case h.LaunchPlan.Project != probeProject || h.LaunchPlan.Domain != probeDomain:
 			rest = append(rest, h)
-		case time.Since(h.SentAt) < probeTime:
+		case time.Since(h.SentAt) < probeLimit:
 			young = append(young, h)
 		default:
 			old = append(old, h)
 		}
 	}
-	e.release(ctx, young, probeAgain)
+	for _, h := range young {
+		e.release(ctx, []*held{h}, max(probeAgain, time.Since(h.SentAt)/4))
+	}
 	e.delete(old)
 	return rest
 }

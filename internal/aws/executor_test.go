@@ -2,8 +2,10 @@ package aws_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -358,6 +360,39 @@ func TestProbesAreLeftToTheDoctor(t *testing.T) {
 	if r.empty() || len(r.letters()) > 0 {
 		t.Error("the doctor's message is gone")
 	}
+}
+
+// TestProbesAreTakenSeldom has a message of tminus aws doctor that was sent a while ago,
+// so that the queue does not set it aside before nobody looks for it any more.
+func TestProbesAreTakenSeldom(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, nil)
+	sent := regexp.MustCompile(`("SentTimestamp": ?)"\d+"`)
+	ago := strconv.FormatInt(time.Now().Add(-80*time.Second).UnixMilli(), 10)
+	r.proxy.Always("sqs:ReceiveMessage", awstest.Changed(func(answer []byte) []byte { return sent.ReplaceAll(answer, []byte(`$1"`+ago+`"`)) }))
+	hidden := make(chan int, 1)
+	r.proxy.Always("sqs:ChangeMessageVisibilityBatch", func(w http.ResponseWriter, request *http.Request, forward http.Handler) {
+		var in struct {
+			Entries []struct{ VisibilityTimeout int }
+		}
+		if err := json.NewDecoder(request.Body).Decode(&in); err != nil || len(in.Entries) != 1 {
+			t.Errorf("%+v (%v)", in, err)
+		} else {
+			select {
+			case hidden <- in.Entries[0].VisibilityTimeout:
+			default: // The first one is enough.
+			}
+		}
+		awstest.Internal(w, request, forward)
+	})
+	template, err := aws.Template(ident.Key{Project: "tminus-doctor", Domain: "doctor", Name: "1234"}, "")
+	r.must(err)
+	r.queue.Send(t, awstest.Rule{Template: template}.Body(time.Now()))
+	_, stop := r.run()
+	if n := <-hidden; n < 20 || n > 40 {
+		t.Errorf("a probe of 80 s is hidden for %d s, want a quarter of its age", n)
+	}
+	r.must(stop())
 }
 
 // TestManyOldProbesAreDeleted takes more of them at once than one request deletes.

@@ -15,6 +15,18 @@ func ApplyAll(ctx context.Context, r *Reconciler, rules []store.Rule, now time.T
 	r.applyAll(ctx, rules, now)
 }
 
+// Access is what a queue's policy means for rules.
+type Access struct {
+	Allowed               bool
+	Denied, Wide, Unclear string
+}
+
+// AccessOf reads a queue's policy for rules.
+func AccessOf(policy, queue, rules string) (Access, error) {
+	a, err := accessOf(policy, queue, rules)
+	return Access{a.allowed, a.denied, a.wide, a.unclear}, err
+}
+
 // On has e, which does not run yet, send its requests by another client.
 func (e *Executor) On(client sqs.HTTPClient) {
 	e.client = sqs.New(sqs.Options{

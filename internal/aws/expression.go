@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tminus.dev/cron"
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/invalid"
 	"tminus.dev/internal/schedule"
 )
@@ -26,14 +28,49 @@ const (
 	annotation      = "annotation " + schedule.AnnotationPrefix
 )
 
-// Express says it in the words of an API. What AWS cannot do is an *invalid.Error
-// that says what to do instead.
+// Express says when a launch plan comes due in the words of an API. What AWS cannot do,
+// or what is too long for it, is an *invalid.Error that says what to do instead.
 //
 // What a policy takes away from the slots of an expression is none of AWS's
 // business, but for bounds, which save messages: the ledger leaves it out. Nor is
 // jitter: the ledger puts launches off by an amount that previews tell in advance,
 // which those of a flexible time window would not.
-func Express(spec schedule.Spec, api string) (Expression, error) {
+func Express(plan ident.Key, spec schedule.Spec, api string) (Expression, error) {
+	x, err := express(spec, api)
+	if err == nil {
+		err = fits(x, plan, spec.KickoffInput, api)
+	}
+	if err != nil {
+		return Expression{}, err
+	}
+	return x, nil
+}
+
+// The most characters that AWS takes, by the models of its APIs.
+const (
+	mostExpression  = 256
+	mostDescription = 512  // of a rule or schedule
+	mostTemplate    = 8192 // of a rule's target
+)
+
+// fits checks that nothing of what AWS is told is too long for it.
+func fits(x Expression, plan ident.Key, kickoffInput, api string) error {
+	body, err := compose(api, plan, kickoffInput)
+	if err != nil {
+		return err
+	}
+	switch body, description := utf8.RuneCountInString(body), utf8.RuneCountInString(Description(plan)); {
+	case len(x.Expression) > mostExpression:
+		return invalid.Field(expressionField, "AWS takes %d characters, and in its words it has %d: use lists and ranges that are shorter, or several launch plans", mostExpression, len(x.Expression))
+	case description > mostDescription:
+		return invalid.Field("id.name", "AWS takes descriptions of %d characters, and that of this launch plan, which has project, domain and name, has %d: use shorter names", mostDescription, description)
+	case api != Scheduler && body > mostTemplate:
+		return invalid.Field(expressionField+".kickoff_time_input_arg", "a message that names it, and the launch plan, has %d characters, and AWS takes %d: use a shorter name", body, mostTemplate)
+	}
+	return nil
+}
+
+func express(spec schedule.Spec, api string) (Expression, error) {
 	s, err := cron.Parse(spec.Expression)
 	if err != nil {
 		return Expression{}, invalid.Field(expressionField, "%v", err)

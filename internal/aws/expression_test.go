@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tminus.dev/internal/aws"
+	"tminus.dev/internal/ident"
 	"tminus.dev/internal/invalid"
 	"tminus.dev/internal/schedule"
 )
@@ -53,7 +54,7 @@ func TestExpressionsInTheWordsOfAWS(t *testing.T) {
 		{"0 10 * * ? *", schedule.Policy{StartAt: start, EndAt: end}, sched, "cron(0 10 * * ? *) from 2026-01-01 to 2027-01-01", ""},
 		{"0 10 * * ? *", schedule.Policy{StartAt: start, EndAt: end, Jitter: time.Hour, MaxRuns: 3}, rules, "cron(0 10 * * ? *)", ""},
 	} {
-		x, err := aws.Express(schedule.Spec{Expression: c.expression, Policy: c.policy}, c.api)
+		x, err := aws.Express(key("p", "d", "n"), schedule.Spec{Expression: c.expression, Policy: c.policy}, c.api)
 		if c.problem != "" {
 			i := strings.LastIndex(c.problem, "tminus.dev/")
 			wantField, want, _ := strings.Cut(c.problem[max(i, 0):], " ")
@@ -78,6 +79,51 @@ func TestExpressionsInTheWordsOfAWS(t *testing.T) {
 		}
 		if err != nil || got != c.want {
 			t.Errorf("%s for %s: %s (%v), want %s", c.expression, c.api, got, err, c.want)
+		}
+	}
+}
+
+// TestWhatIsTooLongForAWSIsRefused has what AWS would refuse at each attempt to put it.
+func TestWhatIsTooLongForAWSIsRefused(t *testing.T) {
+	t.Parallel()
+	minutes := func(n int) string { // n characters of cron(…), an even number
+		list := "0" + strings.Repeat(",1", 200)
+		return list[:n-len("cron( 10 * * ? *)")] + " 10 * * ? *"
+	}
+	name := func(n int) ident.Key { // with a description of n characters
+		k := key(strings.Repeat("p", 255), strings.Repeat("ü", 100), "")
+		k.Name = strings.Repeat("n", n-len([]rune(aws.Description(k))))
+		return k
+	}
+	kickoff := func(n int) string { // with a template of n characters
+		text, err := aws.Template(key("p", "d", "n"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Repeat("k", n-len(text))
+	}
+	plan := key("p", "d", "n")
+	for _, c := range []struct {
+		what  string
+		plan  ident.Key
+		spec  schedule.Spec
+		apis  []string
+		field string // empty where it is taken
+	}{
+		{"an expression", plan, schedule.Spec{Expression: minutes(256)}, []string{aws.Rules, aws.Scheduler}, ""},
+		{"a longer one", plan, schedule.Spec{Expression: minutes(258)}, []string{aws.Rules, aws.Scheduler}, "spec.entity_metadata.schedule"},
+		{"names", name(512), schedule.Spec{Expression: "rate(1 day)"}, []string{aws.Rules, aws.Scheduler}, ""},
+		{"longer ones", name(513), schedule.Spec{Expression: "rate(1 day)"}, []string{aws.Rules, aws.Scheduler}, "id.name"},
+		{"a kickoff input", plan, schedule.Spec{Expression: "rate(1 day)", KickoffInput: kickoff(8192)}, []string{aws.Rules, aws.Scheduler}, ""},
+		{"a longer one for rules", plan, schedule.Spec{Expression: "rate(1 day)", KickoffInput: kickoff(8193)}, []string{aws.Rules}, "spec.entity_metadata.schedule.kickoff_time_input_arg"},
+		{"a longer one for EventBridge Scheduler", plan, schedule.Spec{Expression: "rate(1 day)", KickoffInput: kickoff(8193)}, []string{aws.Scheduler}, ""},
+	} {
+		for _, api := range c.apis {
+			_, err := aws.Express(c.plan, c.spec, api)
+			e, _ := errors.AsType[*invalid.Error](err)
+			if (c.field == "") != (err == nil) || (c.field != "" && (e == nil || e.Field != c.field)) {
+				t.Errorf("%s, %s: %v, want it about %q", c.what, api, err, c.field)
+			}
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 // Policy is a document of IAM, or of a queue.
@@ -23,9 +25,10 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		all = append(all, Policy{name, where, document(statements)})
 	}
 	var process []statement
+	var target arn
 	if s != nil {
-		target, ok := parseARN(s.TargetName)
-		if !ok {
+		var ok bool
+		if target, ok = parseARN(s.TargetName); !ok {
 			return nil, s.Validate()
 		}
 		things, sender := s.things(), "events.amazonaws.com"
@@ -61,12 +64,9 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		}
 	}
 	if e != nil {
-		partition := "aws"
-		switch {
-		case strings.HasPrefix(e.Region, "cn-"):
-			partition = "aws-cn"
-		case strings.HasPrefix(e.Region, "us-gov-"):
-			partition = "aws-us-gov"
+		partition := partitionOf(e.Region)
+		if s != nil {
+			partition = target.partition
 		}
 		queue := fmt.Sprintf("arn:%s:sqs:%s:%s:%s", partition, e.Region, e.AccountID, e.ScheduleQueueName)
 		process = append(process,
@@ -77,6 +77,15 @@ func Policies(s *SchedulerConfig, e *ExecutorConfig) ([]Policy, error) {
 		add("policy", "the identity that tminus runs as", process...)
 	}
 	return all, nil
+}
+
+// partitionOf is the part of AWS that a region is in, by the SDK's table: aws, aws-cn and so on.
+func partitionOf(region string) string {
+	at, err := sqs.NewDefaultEndpointResolver().ResolveEndpoint(region, sqs.EndpointResolverOptions{})
+	if err != nil {
+		return "aws" // It knows no endpoint in any other.
+	}
+	return at.PartitionID
 }
 
 // things are the ARNs of what tminus puts, with a * for what it does not know.

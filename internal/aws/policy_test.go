@@ -82,6 +82,31 @@ func TestPoliciesAreTheLeast(t *testing.T) {
 	}
 }
 
+func TestPoliciesAreOfThePartition(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]string{
+		"eu-central-1": "aws", "il-central-1": "aws", "xx-nowhere-9": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov",
+		"us-iso-east-1": "aws-iso", "us-isob-east-1": "aws-iso-b", "us-isof-south-1": "aws-iso-f", "eusc-de-east-1": "aws-eusc",
+	} {
+		e := executor()
+		e.Region = region
+		s := scheduler()
+		s.Region, s.TargetName = region, "arn:aws-other:sqs:"+region+":123456789012:flyte-schedules"
+		for _, c := range []struct {
+			s    *aws.SchedulerConfig
+			want string
+		}{{nil, want}, {&s, "aws-other"}} {
+			policies, err := aws.Policies(c.s, &e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if queue := "arn:" + c.want + ":sqs:" + region + ":"; !strings.Contains(policies[len(policies)-1].Document, queue) {
+				t.Errorf("%s: want %s in %s", region, queue, policies[len(policies)-1].Document)
+			}
+		}
+	}
+}
+
 var actions = regexp.MustCompile(`"([a-z]+:[A-Z][A-Za-z]+)"`)
 
 // TestTheTerraformModuleAllowsTheSame compares the actions of deploy/terraform/aws with those of Policies.

@@ -72,10 +72,37 @@ type place struct {
 	Name   string `json:"name"`
 }
 
-// holding is what store.Rule.Held says: where, and under which configuration.
+func (p place) String() string {
+	if p.API == Scheduler {
+		return fmt.Sprintf("%s (EventBridge Scheduler, %s, group %s)", p.Name, p.Region, p.Group)
+	}
+	return fmt.Sprintf("%s (CloudWatch Events, %s)", p.Name, p.Region)
+}
+
+// holding is what store.Rule.Held says: where a rule is, and under which
+// configuration. The zero holding is nowhere.
 type holding struct {
 	place
 	Settings string `json:"settings"`
+	// Left are other places where it is, put under configurations of before.
+	Left []place `json:"left,omitempty"`
+}
+
+// places are all places where a rule is.
+func (h holding) places() []place {
+	if h.place == (place{}) {
+		return h.Left
+	}
+	return slices.Concat([]place{h.place}, h.Left)
+}
+
+// text is h as store.Rule.Held has it.
+func (h holding) text() (string, error) {
+	if len(h.places()) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(h)
+	return string(b), err
 }
 
 // settings tells configurations apart under which the same rule is another one in AWS.
@@ -193,16 +220,16 @@ func (r *Reconciler) settled(ctx context.Context, rule store.Rule, now time.Time
 		if rule.Error != "" {
 			r.log.InfoContext(ctx, "a rule is applied again", slog.String("launch_plan", rule.LaunchPlan.String()))
 		}
-		rule.Error, rule.Attempts, rule.DueAt = "", 0, time.Time{}
+		rule.Error, rule.DueAt = "", time.Time{}
 		r.problem.Store(nil)
-		return rule
+		return r.tidied(ctx, rule, now)
 	}
-	rule.Attempts++
-	rule.DueAt = now.Add(pause(err, rule.Attempts))
 	if errors.Is(err, context.Canceled) {
 		rule.DueAt = now
 		return rule
 	}
+	rule.Attempts++
+	rule.DueAt = now.Add(pause(err, rule.Attempts))
 	if rule.Error != err.Error() {
 		r.log.WarnContext(ctx, "cannot apply a rule; trying again", slog.String("launch_plan", rule.LaunchPlan.String()), slog.Any("error", err))
 	}
@@ -235,55 +262,88 @@ func pause(err error, attempts int) time.Duration {
 	return p + rand.N(p/2) - p/4 //nolint:gosec // Spreads load.
 }
 
-// apply has AWS hold what a rule wants. tried says that an attempt was begun
-// before, so that what is there may be ours though nobody recorded it.
+// tidied is a rule that is where it is to be after what configurations of before
+// put elsewhere was removed, or after that failed: then it is tried again, and the
+// rule is none the worse for it.
+func (r *Reconciler) tidied(ctx context.Context, rule store.Rule, now time.Time) store.Rule {
+	h, err := holdingOf(rule)
+	if err == nil {
+		h.Left, err = r.clear(ctx, h.Left, rule.LaunchPlan.Key)
+	}
+	if err == nil {
+		rule.Attempts = 0
+	} else if rule.DueAt = now; !errors.Is(err, context.Canceled) {
+		if rule.Attempts == 0 {
+			r.log.WarnContext(ctx, "a rule is put, and what it was before is not removed; trying again", slog.String("launch_plan", rule.LaunchPlan.String()), slog.Any("error", err))
+		}
+		rule.Attempts++
+		rule.DueAt = now.Add(pause(err, rule.Attempts))
+	}
+	if text, err := h.text(); err == nil {
+		rule.Held = text
+	}
+	return rule
+}
+
+// apply has AWS hold what a rule wants, where it is to be. What is left elsewhere
+// is for tidied, so that a rule which moves is always somewhere. tried says that an
+// attempt was begun before, so that what is there may be ours though nobody recorded it.
 func (r *Reconciler) apply(ctx context.Context, rule *store.Rule, tried bool) error {
 	before, err := holdingOf(*rule)
 	if err != nil {
 		return err
 	}
-	want := r.place(rule.LaunchPlan.Key)
-	if rule.Held != "" && (!rule.Active || before.place != want) {
-		// Its region, API, group or prefix is another now, or it is to go.
-		if err := r.remove(ctx, before.place); err != nil {
-			return err
-		}
-		rule.Held = ""
-	}
+	plan, places := rule.LaunchPlan.Key, before.places()
+	want := r.place(plan)
 	if !rule.Active {
-		if tried && before.place != want { // It may have been put without a record of it.
-			if err := r.disown(ctx, want, rule.LaunchPlan.Key); err != nil {
-				return err
-			}
+		left, err := r.clear(ctx, places, plan)
+		if err == nil && tried && !slices.Contains(places, want) { // It may have been put without a record of it.
+			err = r.disown(ctx, want, plan)
 		}
-		rule.Tried = false
-		return nil
+		text, unsaid := holding{Left: left}.text()
+		rule.Held, rule.Tried = text, err != nil
+		return cmp.Or(err, unsaid)
 	}
-	e, err := r.entry(*rule)
+	after := holding{want, r.cfg.settings(), slices.DeleteFunc(places, func(p place) bool { return p == want })}
+	if rule.InStep() && rule.Attempts > 0 && before.place == want && before.Settings == after.Settings {
+		return nil // It is put, and what failed was to remove what is left.
+	}
+	if err := r.put(ctx, *rule, want); err != nil {
+		return err
+	}
+	rule.Attempts = 0
+	rule.Held, err = after.text()
+	return err
+}
+
+// put has a place hold what a rule wants.
+func (r *Reconciler) put(ctx context.Context, rule store.Rule, at place) error {
+	e, err := r.entry(rule)
 	if err != nil {
 		return err
 	}
-	s, err := r.service(ctx, want)
+	s, err := r.service(ctx, at)
 	if err != nil {
 		return err
 	}
-	if rule.Held == "" {
-		if err := r.own(ctx, s, e); err != nil {
-			return err
-		}
-	}
-	if err := s.put(ctx, e); err != nil {
-		if kindOf(err) == gone {
-			err = fmt.Errorf("the schedule group or event bus may not be there: %w", err)
-		}
-		return explain("put "+e.name, err)
-	}
-	text, err := json.Marshal(holding{want, r.cfg.settings()})
-	if err != nil {
+	if err := r.own(ctx, s, e); err != nil {
 		return err
 	}
-	rule.Held = string(text)
-	return nil
+	err = s.put(ctx, e)
+	if err != nil && kindOf(err) == gone {
+		err = fmt.Errorf("the schedule group or event bus may not be there: %w", err)
+	}
+	return explain("put "+e.name, err)
+}
+
+// clear removes a rule from places, and returns those where it may be still.
+func (r *Reconciler) clear(ctx context.Context, places []place, plan ident.Key) (left []place, err error) {
+	for _, at := range places {
+		if failed := r.disown(ctx, at, plan); failed != nil {
+			left, err = append(left, at), cmp.Or(err, failed)
+		}
+	}
+	return left, err
 }
 
 // holdingOf reads what is known to be held for a rule.
@@ -302,13 +362,14 @@ func (r *Reconciler) place(plan ident.Key) place {
 }
 
 // review makes due what was put under another configuration, or could not be
-// under the one of before.
+// under the one of before, and what is there though nothing is to be.
 func (r *Reconciler) review(ctx context.Context) error {
 	var stale []int64
 	if err := r.held.EachRule(ctx, func(rule store.Rule) error {
 		h, err := holdingOf(rule)
-		moved := rule.Active && rule.Held != "" && (h.place != r.place(rule.LaunchPlan.Key) || h.Settings != r.cfg.settings())
-		if err != nil || moved || rule.Error != "" {
+		moved := rule.Active && rule.Held != "" && (h.place != r.place(rule.LaunchPlan.Key) || h.Settings != r.cfg.settings() || len(h.Left) > 0)
+		unwanted := !rule.Active && rule.Held != ""
+		if err != nil || moved || unwanted || rule.Error != "" {
 			stale = append(stale, rule.ScheduleID)
 		}
 		return nil
@@ -319,16 +380,12 @@ func (r *Reconciler) review(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for some := range slices.Chunk(stale, renewals) {
-		if _, err := r.held.RenewRules(ctx, now, some); err != nil {
-			return err
-		}
+	if len(stale) == 0 {
+		return nil // Without numbers it would be all.
 	}
-	return nil
+	_, err = r.held.RenewRules(ctx, now, stale)
+	return err
 }
-
-// renewals is how many rules are made due at once.
-const renewals = 500
 
 // entry is what AWS is to hold for a rule.
 func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
@@ -337,27 +394,27 @@ func (r *Reconciler) entry(rule store.Rule) (e entry, err error) {
 		name: RuleName(r.cfg.ScheduleNamePrefix, plan), description: Description(plan), disabled: rule.Paused,
 		target: r.cfg.TargetName, role: r.cfg.ScheduleRole,
 	}
-	if e.expression, err = Express(rule.Spec, r.cfg.API); err != nil {
+	if e.expression, err = Express(plan, rule.Spec, r.cfg.API); err != nil {
 		return e, err
 	}
 	e.body, err = compose(r.cfg.API, plan, rule.Spec.KickoffInput)
 	return e, err
 }
 
-// own makes sure that nothing of somebody else is overwritten. Those who may not
-// look go on: the name is a hash of the launch plan's.
+// own makes sure that nothing of somebody else is overwritten, what was tminus's before
+// included. Those who may not look go on: the name is a hash of the launch plan's.
 func (r *Reconciler) own(ctx context.Context, s service, e entry) error {
-	there, ok, err := s.look(ctx, e.name)
+	description, ok, err := s.describe(ctx, e.name)
 	switch {
-	case err != nil && kindOf(err) == denied && codeOf(err) != "" && there.name == "":
+	case err != nil && kindOf(err) == denied && codeOf(err) != "":
 		r.blind.Do(func() {
 			r.log.InfoContext(ctx, "AWS does not let tminus look at rules, so it puts its own without looking whether one of that name is somebody else's", slog.Any("error", err))
 		})
 		return nil
-	case err != nil && there.name == "":
+	case err != nil:
 		return explain("look at "+e.name, err)
-	case ok && there.description != e.description:
-		return invalid.Field("scheduler.eventScheduler.scheduleNamePrefix", "AWS has %s already, and it is not tminus's (%q); use another prefix, or remove it", e.name, short(there.description))
+	case ok && description != e.description:
+		return invalid.Field("scheduler.eventScheduler.scheduleNamePrefix", "AWS has %s already, and it is not tminus's (%q); use another prefix, or remove it", e.name, short(description))
 	}
 	return nil
 }
@@ -368,22 +425,18 @@ func (r *Reconciler) disown(ctx context.Context, at place, plan ident.Key) error
 	if err != nil {
 		return err
 	}
-	there, ok, err := s.look(ctx, at.Name)
-	if err != nil && kindOf(err) != denied {
-		return explain("look at "+at.Name, err)
+	name := at.Name
+	if at != r.place(plan) {
+		name = at.String() + ", which another configuration put and whose permissions it takes"
 	}
-	if err == nil && (!ok || there.description != Description(plan)) {
+	description, ok, err := s.describe(ctx, at.Name)
+	if err != nil && kindOf(err) != denied {
+		return explain("look at "+name, err)
+	}
+	if err == nil && (!ok || description != Description(plan)) {
 		return nil
 	}
-	return r.remove(ctx, at)
-}
-
-func (r *Reconciler) remove(ctx context.Context, at place) error {
-	s, err := r.service(ctx, at)
-	if err != nil {
-		return err
-	}
-	return explain("remove "+at.Name, s.remove(ctx, at.Name))
+	return explain("remove "+name, s.remove(ctx, at.Name))
 }
 
 // service is the API for a place.

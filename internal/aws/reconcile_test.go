@@ -322,6 +322,60 @@ func TestNobodyElsesRuleIsTouched(t *testing.T) {
 	}
 }
 
+// TestWhatSomebodyElseMadeOfARuleIsTheirs has somebody put a rule under the name of one of tminus's, before it or after it.
+func TestWhatSomebodyElseMadeOfARuleIsTheirs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// after says that tminus had put its own before.
+		after bool
+		do    func(c *cloud, r *aws.Reconciler, plan ident.ID)
+		// refused says that tminus says so; else it is done with the rule.
+		refused bool
+	}{
+		{"deactivated after it was refused", false, func(c *cloud, r *aws.Reconciler, plan ident.ID) {
+			c.settled(r, plan.Key, true)
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+		}, false},
+		{"put again", true, func(c *cloud, r *aws.Reconciler, _ ident.ID) {
+			_, err := r.Sync(c.t.Context(), nil)
+			c.must(err)
+		}, true},
+		{"paused", true, func(c *cloud, _ *aws.Reconciler, plan ident.ID) {
+			c.must(c.db.Pause(c.t.Context(), plan.Key, "maintenance", time.Time{}, by(time.Now())))
+		}, true},
+		{"deactivated", true, func(c *cloud, _ *aws.Reconciler, plan ident.ID) {
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newCloud(t)
+			w.proxy.Always("events:ListTargetsByRule", awstest.Denied) // It can be told without.
+			r, stop := w.start()
+			defer stop()
+			plan := planID("nightly-report", "v1")
+			theirs := awstest.Rule{Name: aws.RuleName(w.cfg.ScheduleNamePrefix, plan.Key), Description: "somebody's", Expression: "rate(1 day)"}
+			if !c.after {
+				awstest.PutRule(t, w.moto, theirs)
+			}
+			w.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			if c.after {
+				w.settled(r, plan.Key, false)
+				awstest.PutRule(t, w.moto, theirs)
+			}
+			c.do(w, r, plan)
+			if rule := w.settled(r, plan.Key, c.refused); c.refused && !strings.Contains(rule.Error, "it is not tminus's") {
+				t.Errorf("the error is %q", rule.Error)
+			}
+			there := awstest.RulesOf(t, w.moto, w.cfg.ScheduleNamePrefix)
+			if len(there) != 1 || there[0].Description != theirs.Description || there[0].Expression != theirs.Expression || there[0].Disabled {
+				t.Errorf("AWS holds %+v, want somebody's", there)
+			}
+		})
+	}
+}
+
 // TestAnotherConfigurationMovesRules restarts with another prefix, API and role.
 func TestAnotherConfigurationMovesRules(t *testing.T) {
 	t.Parallel()
@@ -357,6 +411,72 @@ func TestAnotherConfigurationMovesRules(t *testing.T) {
 	}
 	if left := awstest.SchedulesOf(t, c.moto, "default", first); len(left) > 0 {
 		t.Errorf("left behind: %+v", left)
+	}
+}
+
+// TestRulesMoveWithoutThePermissionsOfBefore changes the prefix and the policy with
+// it, so that nothing under the old names may be touched until somebody allows it.
+func TestRulesMoveWithoutThePermissionsOfBefore(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(c *cloud, r *aws.Reconciler, plan ident.ID) []string{
+		"and are removed once somebody allows it": func(c *cloud, r *aws.Reconciler, plan ident.ID) []string {
+			c.proxy.DenyNames("")
+			_, err := r.Sync(c.t.Context(), nil)
+			c.must(err)
+			c.settled(r, plan.Key, false)
+			return []string{"863337312034735171 cron(0 10 * * ? *)"}
+		},
+		"and are deactivated meanwhile": func(c *cloud, r *aws.Reconciler, plan ident.ID) []string {
+			c.must(c.db.Deactivate(c.t.Context(), plan, by(time.Now())))
+			if rule := c.settled(r, plan.Key, true); !strings.Contains(rule.Error, "which another configuration put and whose permissions it takes: AccessDenied") {
+				c.t.Errorf("the error is %q", rule.Error)
+			}
+			c.expect("deactivated")
+			c.proxy.DenyNames("")
+			_, err := r.Sync(c.t.Context(), &plan.Key)
+			c.must(err)
+			c.settled(r, plan.Key, false)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			plan := planID("nightly-report", "v1")
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			r, stop := c.start()
+			c.settled(r, plan.Key, false)
+			stop()
+			before := aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key)
+			c.proxy.DenyNames(before)
+			c.cfg.ScheduleNamePrefix += "b"
+			r, stop = c.start()
+			defer stop()
+			var rule store.Rule
+			awstest.Until(t, 20*time.Second, "put under its new name", func() bool {
+				r.Wake()
+				var err error
+				rule, err = c.db.Rule(t.Context(), plan.Key)
+				c.must(err)
+				return rule.InStep() && rule.Attempts > 0
+			})
+			c.expect("moved", "863337312034735171 cron(0 10 * * ? *)")
+			if rule.DueAt.IsZero() || !strings.Contains(rule.Held, before) {
+				t.Errorf("what is left is not tried again: %+v", rule)
+			}
+			diff, err := r.Diff(t.Context())
+			if err != nil || len(diff.Differences) != 1 || diff.Differences[0].What != aws.Unwanted || diff.Differences[0].Name != before {
+				t.Errorf("the difference is %+v (%v)", diff, err)
+			}
+			want := end(c, r, plan)
+			c.expect("in the end", want...)
+			if left := awstest.RulesOf(t, c.moto, before); len(left) > 0 {
+				t.Errorf("left behind: %+v", left)
+			}
+			if diff, err := r.Diff(t.Context()); err != nil || len(diff.Differences) != 0 {
+				t.Errorf("the difference is %+v (%v)", diff, err)
+			}
+		})
 	}
 }
 
@@ -447,6 +567,38 @@ func TestDiffTellsWhatSomebodyChangedInAWS(t *testing.T) {
 			c.settled(r, lost.Key, false)
 			if diff, err := r.Diff(t.Context()); err != nil || len(diff.Differences) != 0 {
 				t.Errorf("after: %+v (%v)", diff, err)
+			}
+		})
+	}
+}
+
+func TestDiffTellsWhatIsBesides(t *testing.T) {
+	t.Parallel()
+	for api, want := range map[string]string{
+		aws.Rules: "input paths are map[time:$.id] and are to be map[time:$.time]; it has the target theirs (arn:aws:sqs:us-east-1:123456789012:theirs) besides, which is to go",
+		aws.Scheduler: `start is "2100-01-02T03:04:05Z" and is to be "none"; flexible time window is 60 minutes and is to be off; ` +
+			`retries are 3 within 1m0s and are to be 185 within 24h0m0s; dead-letter queue is "arn:aws:sqs:us-east-1:123456789012:theirs" and is to be ""`,
+	} {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, apis[api])
+			r, stop := c.start()
+			defer stop()
+			plan, bounded := planID("nightly-report", "v1"), planID("bounded", "v1")
+			c.activate(plan, schedule.Spec{Expression: "0 10 * * ? *"})
+			c.activate(bounded, schedule.Spec{Expression: "0 10 * * ? *", Policy: schedule.Policy{
+				StartAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), EndAt: time.Date(2150, 1, 1, 0, 0, 0, 0, time.UTC),
+			}})
+			c.settled(r, plan.Key, false)
+			c.settled(r, bounded.Key, false)
+			awstest.Meddle(t, c.moto, api == aws.Scheduler, aws.RuleName(c.cfg.ScheduleNamePrefix, plan.Key))
+			diff, err := r.Diff(t.Context())
+			c.must(err)
+			if len(diff.Differences) != 1 || diff.Differences[0].What != aws.Differs || diff.Differences[0].LaunchPlan != plan.Key {
+				t.Fatalf("the differences are %+v", diff.Differences)
+			}
+			if d := cmp.Diff(want, diff.Differences[0].Detail); d != "" {
+				t.Errorf("the difference (-want +got):\n%s", d)
 			}
 		})
 	}

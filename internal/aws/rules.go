@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -32,7 +33,7 @@ func (r rules) put(ctx context.Context, e entry) error {
 	}
 	put, err := r.client.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: &e.name, Targets: []types.Target{{
 		Id: &e.name, Arn: &e.target,
-		InputTransformer: &types.InputTransformer{InputPathsMap: map[string]string{timeVariable: "$." + timeVariable}, InputTemplate: &e.body},
+		InputTransformer: &types.InputTransformer{InputPathsMap: inputPaths, InputTemplate: &e.body},
 	}}})
 	if err != nil {
 		return err
@@ -71,6 +72,17 @@ func (r rules) remove(ctx context.Context, name string) error {
 	return err
 }
 
+func (r rules) describe(ctx context.Context, name string) (description string, ok bool, err error) {
+	rule, err := r.client.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})
+	if err != nil && kindOf(err) == gone {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return sdk.ToString(rule.Description), true, nil
+}
+
 func (r rules) look(ctx context.Context, name string) (e entry, ok bool, err error) {
 	rule, err := r.client.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})
 	if err != nil && kindOf(err) == gone {
@@ -83,20 +95,38 @@ func (r rules) look(ctx context.Context, name string) (e entry, ok bool, err err
 		name: name, description: sdk.ToString(rule.Description), role: sdk.ToString(rule.RoleArn),
 		expression: Expression{Expression: sdk.ToString(rule.ScheduleExpression)}, disabled: rule.State == types.RuleStateDisabled,
 	}
+	if pattern := sdk.ToString(rule.EventPattern); pattern != "" {
+		e.besides = append(e.besides, fmt.Sprintf("it has the event pattern %q, which is to go", short(pattern)))
+	}
 	targets, err := r.client.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: &name})
 	if err != nil {
 		return e, true, fmt.Errorf("list the targets: %w", err)
 	}
-	for _, t := range targets.Targets {
-		if sdk.ToString(t.Id) == name {
-			e.target = sdk.ToString(t.Arn)
-			if t.InputTransformer != nil {
-				e.body = sdk.ToString(t.InputTransformer.InputTemplate)
+	for i := range targets.Targets {
+		t := &targets.Targets[i]
+		if sdk.ToString(t.Id) != name {
+			e.besides = append(e.besides, fmt.Sprintf("it has the target %s (%s) besides, which is to go", sdk.ToString(t.Id), sdk.ToString(t.Arn)))
+			continue
+		}
+		e.target = sdk.ToString(t.Arn)
+		if t.InputTransformer != nil {
+			e.body = sdk.ToString(t.InputTransformer.InputTemplate)
+			if got := t.InputTransformer.InputPathsMap; !maps.Equal(got, inputPaths) {
+				e.besides = append(e.besides, fmt.Sprintf("input paths are %v and are to be %v", got, inputPaths))
 			}
+		}
+		if t.RetryPolicy != nil {
+			e.besides = append(e.besides, "the target has a retry policy, which is to go")
+		}
+		if t.DeadLetterConfig != nil {
+			e.besides = append(e.besides, fmt.Sprintf("the target has the dead-letter queue %s, which is to go", sdk.ToString(t.DeadLetterConfig.Arn)))
 		}
 	}
 	return e, true, nil
 }
+
+// inputPaths say where in an event the variables of templates are.
+var inputPaths = map[string]string{timeVariable: "$." + timeVariable}
 
 func (r rules) list(ctx context.Context, prefix string, visit func(name string)) error {
 	in := &eventbridge.ListRulesInput{}

@@ -3,6 +3,7 @@ package aws
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -75,6 +76,11 @@ func (s schedules) remove(ctx context.Context, name string) error {
 	return err
 }
 
+func (s schedules) describe(ctx context.Context, name string) (description string, ok bool, err error) {
+	e, ok, err := s.look(ctx, name)
+	return e.description, ok, err
+}
+
 func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err error) {
 	got, err := s.client.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: &name, GroupName: &s.group})
 	if err != nil && kindOf(err) == gone {
@@ -85,7 +91,7 @@ func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err
 	}
 	e = entry{
 		name: name, description: sdk.ToString(got.Description), disabled: got.State == types.ScheduleStateDisabled,
-		expression: Expression{Expression: sdk.ToString(got.ScheduleExpression), Timezone: sdk.ToString(got.ScheduleExpressionTimezone), End: sdk.ToTime(got.EndDate)},
+		expression: Expression{Expression: sdk.ToString(got.ScheduleExpression), Timezone: sdk.ToString(got.ScheduleExpressionTimezone), Start: sdk.ToTime(got.StartDate), End: sdk.ToTime(got.EndDate)},
 	}
 	if e.expression.Timezone == "UTC" {
 		e.expression.Timezone = ""
@@ -93,7 +99,34 @@ func (s schedules) look(ctx context.Context, name string) (e entry, ok bool, err
 	if t := got.Target; t != nil {
 		e.target, e.role, e.body = sdk.ToString(t.Arn), sdk.ToString(t.RoleArn), sdk.ToString(t.Input)
 	}
+	e.besides = s.besides(got)
 	return e, true, nil
+}
+
+// besides compares what put puts into every schedule.
+func (s schedules) besides(got *scheduler.GetScheduleOutput) (differ []string) {
+	if w := got.FlexibleTimeWindow; w != nil && w.Mode != types.FlexibleTimeWindowModeOff {
+		differ = append(differ, fmt.Sprintf("flexible time window is %d minutes and is to be off", sdk.ToInt32(w.MaximumWindowInMinutes)))
+	}
+	if a := got.ActionAfterCompletion; a != "" && a != types.ActionAfterCompletionNone {
+		differ = append(differ, fmt.Sprintf("action after completion is %s and is to be %s", a, types.ActionAfterCompletionNone))
+	}
+	dead := ""
+	if t := got.Target; t != nil {
+		if t.DeadLetterConfig != nil {
+			dead = sdk.ToString(t.DeadLetterConfig.Arn)
+		}
+		if p := t.RetryPolicy; p != nil { // None is as much as there is.
+			retries, age := sdk.ToInt32(p.MaximumRetryAttempts), time.Duration(sdk.ToInt32(p.MaximumEventAgeInSeconds))*time.Second
+			if p.MaximumRetryAttempts != nil && retries != mostRetries || p.MaximumEventAgeInSeconds != nil && age != mostAge {
+				differ = append(differ, fmt.Sprintf("retries are %d within %s and are to be %d within %s", retries, age, mostRetries, mostAge))
+			}
+		}
+	}
+	if dead != s.deadLetter {
+		differ = append(differ, fmt.Sprintf("dead-letter queue is %q and is to be %q", dead, s.deadLetter))
+	}
+	return differ
 }
 
 func (s schedules) list(ctx context.Context, prefix string, visit func(name string)) error {

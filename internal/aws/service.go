@@ -21,6 +21,8 @@ type entry struct {
 	disabled          bool
 	// target is the ARN of the queue, role that of the role, body the template or the input.
 	target, role, body string
+	// besides is what is there and would not be if tminus had put it, in words; put knows nothing of it.
+	besides []string
 }
 
 // service is an API of AWS that keeps time. Its errors are those of the SDK.
@@ -29,6 +31,8 @@ type service interface {
 	put(ctx context.Context, e entry) error
 	// remove has nothing held under a name; it is no error if nothing is.
 	remove(ctx context.Context, name string) error
+	// describe is the description of what is held under a name, which tells whose it is; ok is false where nothing is.
+	describe(ctx context.Context, name string) (description string, ok bool, err error)
 	// look is what is held under a name; ok is false where nothing is.
 	look(ctx context.Context, name string) (e entry, ok bool, err error)
 	// list visits the names of all that begin with a prefix.

@@ -94,7 +94,10 @@ func TestDeadLettersAndRules(t *testing.T) {
 func TestARuleThatIsNotAppliedIsSaid(t *testing.T) {
 	w := newWorld(t, func(c *server.Config) {
 		c.Rules = held{}
-		c.Express = func(spec schedule.Spec) error { _, err := aws.Express(spec, aws.Rules); return err }
+		c.Express = func(plan ident.Key, spec schedule.Spec) error {
+			_, err := aws.Express(plan, spec, aws.Rules)
+			return err
+		}
 	})
 	if _, err := w.db.KeepTime(t.Context(), store.KeeperAWS, time.Now()); err != nil {
 		t.Fatal(err)

@@ -217,6 +217,8 @@ var settings = []setting{
 	{"scheduler.workflowExecutor.visibility", time.Minute, "how long a message that was taken stays hidden from others, 10s to 12h", nil},
 	{"scheduler.workflowExecutor.local.adminRateLimit.tps", 100.0, "most launches a second on Flyte, of all replicas together (launcher flyte); 0 means no limit; launches.perSecond goes over it", notNegative},
 	{"scheduler.workflowExecutor.local.adminRateLimit.burst", 10, "launches that may be made at once under tps", atLeast0},
+	{"scheduler.workflowExecutor.local.useUTCTz", true, "no effect: cron is in UTC unless the launch plan names a time zone", nil},
+	{"scheduler.profilerPort", 10254, "no effect: tminus has no profiling server", nil},
 	{"launcher", string(Here), "where executions run: local, on this machine, or flyte, on the flyteadmin of admin.endpoint", oneOf(string(Here), string(OnFlyte))},
 	{"source", string(Here), "where launch plans are registered: local, here, or flyte, where those that are active are followed", oneOf(string(Here), string(OnFlyte))},
 	{"flyte.concurrency", 64, "most calls for executions on Flyte at once; how many there are follows how fast it answers", atLeast1},
@@ -453,6 +455,9 @@ func (c *Config) readFile(file string) error {
 		}
 		if rest, outside := strings.CutPrefix(spelled, "scheduler.reconnect"); outside {
 			key = "scheduler.workflowExecutor.reconnect" + rest // Where Flyte has them.
+		}
+		if spelled == "scheduler.eventScheduler.local" {
+			continue // Flyte's block of that name is empty.
 		}
 		s, known := find(key)
 		if !known {

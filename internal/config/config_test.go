@@ -87,6 +87,36 @@ runner: {drain: 3s, parallel: 7}
 	}
 }
 
+// TestTheNativeSchedulersFileIsTaken reads what flytescheduler is configured with.
+func TestTheNativeSchedulersFileIsTaken(t *testing.T) {
+	t.Parallel()
+	file := write(t, `
+scheduler:
+  profilerPort: 10254
+  eventScheduler: {scheme: local, local: {}}
+  workflowExecutor: {scheme: local, local: {adminRateLimit: {tps: 50, burst: 5}, useUTCTz: true}}
+admin: {endpoint: "dns:///flyteadmin:81", insecure: true}
+launcher: flyte
+source: flyte
+`)
+	c, err := config.Load(file, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; limit.TPS != 50 || limit.Burst != 5 {
+		t.Errorf("the limit is %+v", limit)
+	}
+	for _, tc := range []struct{ file, want string }{
+		{"launcher: flyte", "admin.endpoint"},
+		{"source: flyte\nadmin: {endpoint: 'dns:///flyteadmin:81'}", "set launcher to flyte"},
+		{"launcher: moon", "launcher"},
+	} {
+		if _, err := config.Load(write(t, tc.file), nil, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want %q", tc.file, err, tc.want)
+		}
+	}
+}
+
 func TestBadConfigurationNamesTheKeyAndTheFix(t *testing.T) {
 	for _, tc := range []struct {
 		name, file string

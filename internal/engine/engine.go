@@ -95,6 +95,11 @@ type Config struct {
 	// that is none, wait is when to look again. Firings that there is no room for
 	// stay as they are. nil means that there is room for all.
 	Room func() (launches int, wait time.Duration)
+	// Find says of firings that were tried whether their executions are there, where
+	// the launcher launches elsewhere and the ledger may not know: nil when one is,
+	// from then on in the ledger too, store.ErrNotFound when it is not, and any other
+	// error when that cannot be told. nil means that the ledger knows.
+	Find func(ctx context.Context, firings []schedule.Firing) []error
 	// Sweep says how the ledger is checked and kept small.
 	Sweep Sweep
 	// Log takes what operators should know; nil means none of it.

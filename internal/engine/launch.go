@@ -177,7 +177,7 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 		return max(wait, firstPause), nil
 	}
 	claimed, wait, err := e.shaper.claim(min(l.most, room), func(share func([]string) []int) (store.Claimed, error) {
-		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share})
+		return e.ledger.Claim(ctx, store.Claim{Session: session, Now: now, Behind: l.behind, Share: share, Verify: e.cfg.Find != nil})
 	})
 	if err != nil {
 		e.doubt(session) // It may have claimed firings all the same.
@@ -187,16 +187,53 @@ func (e *Engine) launchClaimed(ctx context.Context, l *lane, session int64, now 
 	if len(claimed.Settled) > 0 {
 		e.cfg.Settled(claimed.Settled)
 	}
+	if err := e.verify(ctx, claimed.Verify); err != nil {
+		return 0, err
+	}
 	if err := e.end(ctx, claimed.End, now); err != nil {
 		return 0, err
 	}
 	if err := e.attempt(ctx, l, claimed.Launch); err != nil {
 		return 0, err
 	}
-	if nothing := len(claimed.Launch)+len(claimed.Settled)+len(claimed.End) == 0; nothing && wait == 0 {
+	if nothing := len(claimed.Launch)+len(claimed.Verify)+len(claimed.Settled)+len(claimed.End) == 0; nothing && wait == 0 {
 		wait = firstPause // Others hold what is due.
 	}
 	return wait, nil
+}
+
+// verify finds out whether firings that this engine has claimed were launched when
+// they were tried before. Those that were not are judged as if it was the first time.
+func (e *Engine) verify(ctx context.Context, fs []schedule.Firing) error {
+	if len(fs) == 0 {
+		return nil
+	}
+	looking, cancel := context.WithTimeout(ctx, e.cfg.LaunchTime)
+	defer cancel()
+	errs := e.cfg.Find(looking, fs)
+	now, err := e.ledger.Now(ctx)
+	if err != nil {
+		e.doubt(fs[0].Owner)
+		return err
+	}
+	settled := make([]schedule.Firing, len(fs))
+	for i, f := range fs {
+		switch {
+		case errs[i] == nil:
+			f.Outcome, f.Reason, f.SettledAt = schedule.Launched, "", now
+		case errors.Is(errs[i], store.ErrNotFound):
+			f.Tried, f.AttemptAt = false, now
+		default:
+			f.Reason, f.AttemptAt = errs[i].Error(), now.Add(schedule.Pause(1))
+		}
+		settled[i] = f
+	}
+	if _, err := e.ledger.Settle(ctx, settled); err != nil {
+		e.doubt(fs[0].Owner)
+		return err
+	}
+	e.cfg.Settled(settled)
+	return nil
 }
 
 // end ends executions in favour of firings that wait for that. A firing whose

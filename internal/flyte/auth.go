@@ -74,16 +74,15 @@ type tokens struct {
 func (t *tokens) get(ctx context.Context) (*credential, error) {
 	now := time.Now()
 	t.mu.Lock()
-	c, paused := t.current, t.failure != nil && now.Before(t.notBefore)
+	c := t.current
 	t.mu.Unlock()
-	switch {
-	case c == nil || c.renew.IsZero() || now.Before(c.renew):
+	if c == nil || c.renew.IsZero() || now.Before(c.renew) {
 		return c, nil
-	case c.over(now):
-		return t.next(ctx, c)
-	case !paused:
-		t.start(ctx, c)
 	}
+	if c.over(now) {
+		return t.next(ctx, c)
+	}
+	t.start(ctx, c)
 	return c, nil
 }
 

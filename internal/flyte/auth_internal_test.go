@@ -3,6 +3,7 @@ package flyte
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 )
 
 // mint makes tokens of an hour, in a second each.
@@ -18,9 +21,16 @@ type mint struct {
 	failure atomic.Pointer[error]
 }
 
-func (m *mint) fetch(context.Context, *credential) (*credential, error) {
-	time.Sleep(time.Second)
+func (m *mint) fetch(ctx context.Context, _ *credential) (*credential, error) {
 	m.made.Add(1)
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if sent, ok := metadata.FromOutgoingContext(ctx); ok && len(sent) > 0 {
+		return nil, fmt.Errorf("%v goes to the token endpoint", sent)
+	}
 	if err := m.failure.Load(); err != nil {
 		return nil, *err
 	}
@@ -119,7 +129,7 @@ func TestACallerThatGivesUpStopsNobodyElsesToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &mint{}
 		tokens := m.tokens()
-		hasty, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		hasty, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "of", "the call"), time.Millisecond)
 		defer cancel()
 		var all sync.WaitGroup
 		all.Go(func() {
@@ -137,6 +147,72 @@ func TestACallerThatGivesUpStopsNobodyElsesToken(t *testing.T) {
 		if got := m.made.Load(); got != 1 {
 			t.Errorf("got %d tokens", got)
 		}
+	})
+}
+
+func TestACallerThatComesLateGetsTheTokenThatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mint{}
+		tokens := m.tokens()
+		var last *credential
+		for range 3 {
+			refused := last
+			for range 2 {
+				c, err := tokens.next(t.Context(), refused)
+				if err != nil || c == refused {
+					t.Fatalf("got %v, %v", c, err)
+				}
+				last = c
+			}
+		}
+		if got := m.made.Load(); got != 3 {
+			t.Errorf("got %d tokens", got)
+		}
+	})
+}
+
+func TestPausesAreLongWhileItFailsAndShortOnceItWorked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mint{}
+		tokens := m.tokens()
+		down := errors.New("down")
+		// pause is how long it takes until it is tried again.
+		pause := func(refused *credential) time.Duration {
+			t.Helper()
+			made, since := m.made.Load(), time.Now()
+			for m.made.Load() == made {
+				time.Sleep(10 * time.Millisecond)
+				if _, err := tokens.next(t.Context(), refused); !errors.Is(err, down) {
+					t.Fatalf("got %v", err)
+				}
+			}
+			return time.Since(since) - time.Second // It takes a second itself.
+		}
+		m.failure.Store(&down)
+		if _, err := tokens.next(t.Context(), nil); !errors.Is(err, down) {
+			t.Fatalf("got %v", err)
+		}
+		within := func(got, least time.Duration) {
+			t.Helper()
+			if most := least + least/4 + 20*time.Millisecond; got < least || got > most {
+				t.Errorf("the pause was %s, want %s to %s", got, least, most)
+			}
+		}
+		for _, seconds := range []int{1, 2, 4, 8, 8, 8} {
+			within(pause(nil), time.Duration(seconds)*time.Second)
+		}
+		m.failure.Store(nil)
+		time.Sleep(10 * time.Second)
+		c, err := tokens.next(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens.took(c)
+		m.failure.Store(&down)
+		if _, err := tokens.next(t.Context(), c); !errors.Is(err, down) {
+			t.Fatalf("got %v", err)
+		}
+		within(pause(c), time.Second)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,15 +47,14 @@ func visit(ctx context.Context, page string) (int, string, error) {
 // browser is one that somebody sits before. Its page comes once the login is through.
 func browser(t *testing.T, wantStatus int, wantText string) func(context.Context, string) error {
 	t.Helper()
-	done := make(chan struct{})
-	t.Cleanup(func() { <-done })
+	var visits sync.WaitGroup
+	t.Cleanup(visits.Wait)
 	return func(_ context.Context, page string) error {
-		go func() {
-			defer close(done)
+		visits.Go(func() {
 			if code, text, err := visit(context.Background(), page); err != nil || code != wantStatus || !strings.Contains(text, wantText) {
 				t.Errorf("the page is %d %q, %v", code, text, err)
 			}
-		}()
+		})
 		return nil
 	}
 }
@@ -142,6 +142,47 @@ func TestALoginIsRenewedByItsRefreshToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	one.eventually()
+}
+
+func TestALoginThatAnotherProcessRenewsMeanwhile(t *testing.T) {
+	atHome(t)
+	f := withIDP(t)
+	c := person(f, flyte.Pkce)
+	if _, err := login(t, c, browser(t, http.StatusOK, "Logged in")); err != nil {
+		t.Fatal(err)
+	}
+	file, err := flyte.CacheFile(c.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.idp.set(func(i *idp) {
+		clear(i.valid)
+		i.before = func(i *idp) {
+			content, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(file, bytes.ReplaceAll(content, []byte("token-s3cret-1"), []byte("token-s3cret-9")), 0o600)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			i.valid["token-s3cret-9"], i.lost = true, true
+		}
+	})
+	dial(t, f, c).works()
+}
+
+func TestTheHeaderOfTheConfigurationGoesOverThatOfTheLogin(t *testing.T) {
+	atHome(t)
+	f := withIDP(t)
+	c := person(f, flyte.Pkce)
+	if _, err := login(t, c, browser(t, http.StatusOK, "Logged in")); err != nil {
+		t.Fatal(err)
+	}
+	f.client.AuthorizationMetadataKey, c.AuthorizationHeader = "x-token", "X-Token"
+	dial(t, f, c).works()
+	if got := len(f.seen()); got != 1 {
+		t.Errorf("it took %d calls", got)
+	}
 }
 
 func TestAPersonEntersACode(t *testing.T) {

@@ -49,6 +49,7 @@ type idp struct {
 	reject   bool          // flyteadmin takes none of its tokens
 	lost     bool          // the refresh token is void
 	pending  int           // how often a device still has to ask
+	before   func(i *idp)  // comes before each refresh
 
 	made      int               // tokens so far
 	valid     map[string]bool   // those that flyteadmin takes
@@ -140,6 +141,9 @@ func (i *idp) token(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case "refresh_token":
+		if i.before != nil {
+			i.before(i)
+		}
 		if i.lost || r.Form.Get("refresh_token") != i.refresh {
 			refuse(http.StatusBadRequest, "invalid_grant")
 			return

@@ -48,8 +48,8 @@ type FollowerConfig struct {
 	All time.Duration
 	// Projects are those that are followed; none means all.
 	Projects []string
-	// Express says what those who keep time cannot do of a schedule; nil means that they can do everything.
-	Express func(schedule.Spec) error
+	// Express says what those who keep time cannot do of a launch plan's schedule; nil means that they can do everything.
+	Express func(ident.Key, schedule.Spec) error
 	// Changed is called when schedules changed. It must not block; nil means nobody is told.
 	Changed func()
 	// Log takes what operators should know; nil means none of it.
@@ -60,7 +60,7 @@ func (c FollowerConfig) withDefaults() FollowerConfig {
 	c.Every = cmp.Or(c.Every, 10*time.Second)
 	c.All = cmp.Or(c.All, time.Minute)
 	if c.Express == nil {
-		c.Express = func(schedule.Spec) error { return nil }
+		c.Express = func(ident.Key, schedule.Spec) error { return nil }
 	}
 	if c.Changed == nil {
 		c.Changed = func() {}
@@ -79,8 +79,8 @@ type Follower struct {
 	db    Catalog
 	cfg   FollowerConfig
 
-	offset    time.Duration // by how much flyteadmin's clock is ahead of ours, at least; Run's own
 	mu        sync.Mutex
+	offset    time.Duration // see ahead
 	following Following
 	confirmed map[ident.ID]bool // what a person said may go
 }
@@ -146,7 +146,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		wait := f.cfg.Every
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		case err == nil:
 			pause = time.Second
 		default:
@@ -273,39 +273,33 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 		return err
 	}
 	var mu sync.Mutex
-	seen := make(map[ident.Key]bool)
-	changes := newChanges()
+	active := make(map[ident.Key][]*admin.LaunchPlan)
 	g, asking := errgroup.WithContext(ctx)
 	g.SetLimit(askers)
 	for _, at := range places {
 		g.Go(func() error {
-			request := &admin.ActiveLaunchPlanListRequest{Project: at.project, Domain: at.domain, Limit: pageSize, SortBy: byID}
-			for {
-				page, err := f.admin.ListActiveLaunchPlans(asking, request)
-				if err != nil {
-					return fmt.Errorf("list the active launch plans of %s:%s: %w", at.project, at.domain, err)
-				}
+			return f.each(asking, at, "eq(state,1)+ne(schedule_type,NONE)", func(p *admin.LaunchPlan) {
 				mu.Lock()
-				f.hear(page)
-				for _, p := range page.GetLaunchPlans() {
-					id := workflow.ID(p.GetId())
-					seen[id.Key] = true
-					f.compare(asking, p, here, changes)
-				}
-				mu.Unlock()
-				if page.GetToken() == "" || page.GetToken() == request.GetToken() {
-					return nil
-				}
-				request.Token = page.GetToken()
-			}
+				defer mu.Unlock()
+				key := workflow.ID(p.GetId()).Key
+				active[key] = append(active[key], p)
+			})
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	changes := newChanges()
+	for key, versions := range active {
+		// Flyte may have several active by mistake, for good. Then the one that is
+		// active here stays, and else the newest one is.
+		if !slices.ContainsFunc(versions, func(p *admin.LaunchPlan) bool { return workflow.ID(p.GetId()) == here[key] }) {
+			f.compare(ctx, slices.MaxFunc(versions, older), here, changes)
+		}
+	}
 	var missing []ident.ID
 	for key, id := range here {
-		if !seen[key] && (len(f.cfg.Projects) == 0 || slices.Contains(f.cfg.Projects, key.Project)) {
+		if len(active[key]) == 0 && (len(f.cfg.Projects) == 0 || slices.Contains(f.cfg.Projects, key.Project)) {
 			missing = append(missing, id)
 		}
 	}
@@ -319,7 +313,7 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 	maps.DeleteFunc(since, func(at place, _ time.Time) bool { return !slices.Contains(places, at) })
 	for _, at := range places {
 		if since[at].IsZero() {
-			since[at] = began.Add(f.offset)
+			since[at] = began.Add(f.ahead())
 		}
 	}
 	here, err = f.scheduled(ctx)
@@ -333,15 +327,49 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 	return err
 }
 
+// older compares when launch plans were registered.
+func older(a, b *admin.LaunchPlan) int {
+	return a.GetClosure().GetCreatedAt().AsTime().Compare(b.GetClosure().GetCreatedAt().AsTime())
+}
+
+// each visits the versions of launch plans in a place that a filter keeps.
+func (f *Follower) each(ctx context.Context, at place, filters string, visit func(*admin.LaunchPlan)) error {
+	request := &admin.ResourceListRequest{
+		Id: &admin.NamedEntityIdentifier{Project: at.project, Domain: at.domain}, Limit: pageSize, Filters: filters,
+		SortBy: &admin.Sort{Key: "id", Direction: admin.Sort_ASCENDING}, // Without, pages overlap.
+	}
+	for {
+		page, err := f.admin.ListLaunchPlans(ctx, request)
+		if err != nil {
+			return fmt.Errorf("list launch plans of %s:%s: %w", at.project, at.domain, err)
+		}
+		f.hear(page)
+		for _, p := range page.GetLaunchPlans() {
+			visit(p)
+		}
+		if page.GetToken() == "" || page.GetToken() == request.GetToken() {
+			return nil
+		}
+		request.Token = page.GetToken()
+	}
+}
+
 // hear learns flyteadmin's time: it cannot be earlier than that of a change.
 func (f *Follower) hear(page *admin.LaunchPlanList) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	now := time.Now()
 	for _, p := range page.GetLaunchPlans() {
 		f.offset = max(f.offset, p.GetClosure().GetUpdatedAt().AsTime().Sub(now))
 	}
 }
 
-var byID = &admin.Sort{Key: "id", Direction: admin.Sort_ASCENDING}
+// ahead is by how much flyteadmin's clock is ahead of ours, at least.
+func (f *Follower) ahead() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.offset
+}
 
 // changes are what is to be made as it is on Flyte.
 type changes struct {
@@ -354,19 +382,16 @@ func newChanges() *changes {
 	return &changes{deactivate: make(map[ident.ID]string), refused: make(map[ident.ID]string)}
 }
 
-// compare adds what a launch plan that is active on Flyte changes here.
+// compare adds what a launch plan that is active on Flyte, and not here, changes.
 func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes) {
 	id := workflow.ID(p.GetId())
 	before, active := here[id.Key]
-	if before == id {
-		return // A version never changes.
-	}
 	timing, err := launchplan.ScheduleSpec(p.GetSpec(), f.calendars(ctx))
 	if err == nil && timing != nil {
 		if _, is := p.GetClosure().GetExpectedInputs().GetParameters()[timing.KickoffInput]; timing.KickoffInput != "" && !is {
 			err = fmt.Errorf("the kickoff input %q is none that a launch may give", timing.KickoffInput)
 		} else {
-			err = f.cfg.Express(*timing)
+			err = f.cfg.Express(id.Key, *timing)
 		}
 	}
 	switch {
@@ -497,46 +522,74 @@ func (f *Follower) may(id ident.ID) bool {
 
 // ask compares the launch plans that were registered or deactivated since they were asked for last.
 func (f *Follower) ask(ctx context.Context, since map[place]time.Time) error {
-	here, err := f.scheduled(ctx)
-	if err != nil {
-		return err
+	asked := make(map[place]time.Time, len(since))
+	var changed []*admin.LaunchPlan
+	for at, last := range since {
+		asked[at] = time.Now().Add(f.ahead())
+		filters := "gte(updated_at," + last.Add(-overlap).UTC().Format("2006-01-02T15:04:05Z") + ")+ne(schedule_type,NONE)"
+		if err := f.each(ctx, at, filters, func(p *admin.LaunchPlan) { changed = append(changed, p) }); err != nil {
+			return err
+		}
 	}
 	to := newChanges()
-	for at, last := range since {
-		began := time.Now()
-		request := &admin.ResourceListRequest{
-			Id: &admin.NamedEntityIdentifier{Project: at.project, Domain: at.domain}, Limit: pageSize, SortBy: byID,
-			Filters: "gte(updated_at," + last.Add(-overlap).UTC().Format("2006-01-02T15:04:05Z") + ")+ne(schedule_type,NONE)",
+	if len(changed) > 0 {
+		if err := f.weigh(ctx, changed, to); err != nil {
+			return err
 		}
-		for {
-			page, err := f.admin.ListLaunchPlans(ctx, request)
-			if err != nil {
-				return fmt.Errorf("list what changed in %s:%s: %w", at.project, at.domain, err)
-			}
-			f.hear(page)
-			for _, p := range page.GetLaunchPlans() {
-				id := workflow.ID(p.GetId())
-				if p.GetClosure().GetState() == admin.LaunchPlanState_ACTIVE {
-					f.compare(ctx, p, here, to)
-				} else if here[id.Key] == id {
-					to.deactivate[id] = "it is inactive on Flyte"
-				}
-			}
-			if page.GetToken() == "" || page.GetToken() == request.GetToken() {
-				break
-			}
-			request.Token = page.GetToken()
-		}
-		since[at] = began.Add(f.offset)
 	}
 	if err := f.apply(ctx, to); err != nil {
 		return err
 	}
+	maps.Copy(since, asked)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.following.Asked = time.Now()
 	maps.Copy(f.following.Refused, to.refused)
 	return nil
+}
+
+// weigh adds what launch plans change that were registered or deactivated on Flyte.
+func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *changes) error {
+	here, err := f.scheduled(ctx)
+	if err != nil {
+		return err
+	}
+	var active []*admin.LaunchPlan
+	for _, p := range changed {
+		id := workflow.ID(p.GetId())
+		if p.GetClosure().GetState() == admin.LaunchPlanState_ACTIVE {
+			active = append(active, p)
+		} else if here[id.Key] == id {
+			to.deactivate[id] = "it is inactive on Flyte"
+		}
+	}
+	for _, p := range active {
+		replaces, err := f.replaces(ctx, p, here, to)
+		if err != nil {
+			return err
+		}
+		if replaces {
+			f.compare(ctx, p, here, to)
+		}
+	}
+	return nil
+}
+
+// replaces says that no other version of a launch plan that is active on Flyte is
+// active here, or that it is not any more on Flyte.
+func (f *Follower) replaces(ctx context.Context, p *admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes) (bool, error) {
+	before, active := here[workflow.ID(p.GetId()).Key]
+	if !active || to.deactivate[before] != "" {
+		return true, nil
+	}
+	if before == workflow.ID(p.GetId()) {
+		return false, nil
+	}
+	there, err := f.admin.GetLaunchPlan(ctx, &admin.ObjectGetRequest{Id: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, before)})
+	if err != nil && status.Code(err) != codes.NotFound {
+		return false, fmt.Errorf("get launch plan %s: %w", before, err)
+	}
+	return there.GetClosure().GetState() == admin.LaunchPlanState_INACTIVE, nil
 }
 
 // apply makes changes. What one launch plan is refused for keeps no other from it.

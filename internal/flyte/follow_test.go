@@ -155,6 +155,33 @@ func TestLaunchPlansAreFollowed(t *testing.T) {
 	})
 }
 
+// TestOneOfTwoActiveVersionsStays has Flyte take two versions for active, as it can.
+func TestOneOfTwoActiveVersionsStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		s.put(version("a", "v1"), cronSpec("@hourly"))
+		time.Sleep(time.Second)
+		s.admin.PutLaunchPlan(version("a", "v2"), cronSpec("@daily"), nil)
+		s.admin.ActivateBeside(version("a", "v2"))
+		time.Sleep(15 * time.Second)
+		before := s.active()
+		if len(before) != 1 {
+			t.Fatalf("active are %q", before)
+		}
+		time.Sleep(time.Hour)
+		s.want("an hour later", before...)
+		revisions, err := s.db.Revisions(t.Context(), planID("a").Key, store.Query{Limit: 10})
+		if err != nil || len(revisions) > 2 {
+			t.Errorf("the revisions are %+v, %v", revisions, err)
+		}
+		s.admin.Deactivate(version("a", "v1"))
+		s.admin.Deactivate(version("a", "v2"))
+		time.Sleep(75 * time.Second)
+		s.want("after both are deactivated")
+	})
+}
+
 // TestAPauseHereStays has a schedule paused by a person while its launch plan stays active on Flyte.
 func TestAPauseHereStays(t *testing.T) {
 	t.Parallel()
@@ -188,7 +215,7 @@ func TestNothingIsDeactivatedByAccident(t *testing.T) {
 		{"down", func(a *flytetest.Server) { down(t, a, true) }, func(a *flytetest.Server) { down(t, a, false) }, 0},
 		{"without a database", func(a *flytetest.Server) { a.DatabaseDown(true) }, func(a *flytetest.Server) { a.DatabaseDown(false) }, 0},
 		{"slow", func(a *flytetest.Server) { a.Latency(func(string) time.Duration { return 5 * time.Minute }) }, func(a *flytetest.Server) { a.Latency(nil) }, 0},
-		{"empty lists", page(flytetest.PageEmpty, "ListActiveLaunchPlans"), page(flytetest.PageWell), 2000},
+		{"empty lists", page(flytetest.PageEmpty, "ListLaunchPlans"), page(flytetest.PageWell), 2000},
 		{"no projects", page(flytetest.PageEmpty, "ListProjects"), page(flytetest.PageWell), 2000},
 		{"half of all", page(flytetest.PageHalf), page(flytetest.PageWell), 2000},
 		{"short pages", page(flytetest.PageShort), page(flytetest.PageWell), 0},
@@ -237,7 +264,7 @@ func TestADisappearanceIsHeld(t *testing.T) {
 		}
 		time.Sleep(15 * time.Second)
 		s.admin.Refuse(status.Error(codes.NotFound, "missing entity"), "GetLaunchPlan")
-		s.admin.PageBadly(flytetest.PageEmpty, "ListActiveLaunchPlans", "ListLaunchPlans")
+		s.admin.PageBadly(flytetest.PageEmpty, "ListLaunchPlans")
 		time.Sleep(time.Hour)
 		if n := len(s.active()); n != 50 {
 			t.Errorf("%d are active before it is confirmed", n)

@@ -25,11 +25,15 @@ import (
 // Executions is the database as a Launcher sees it; package storetest says what
 // each method promises.
 type Executions interface {
+	Elsewhere
 	Now(ctx context.Context) (time.Time, error)
-	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
+	PlansOf(ctx context.Context, ids []ident.ID) (map[ident.ID]store.Plan, error)
 	CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error)
-	Execution(ctx context.Context, key ident.Key) (store.Execution, error)
 	UpdateExecution(ctx context.Context, key ident.Key, change func(*store.Execution) error) (store.Execution, error)
+}
+
+// Elsewhere keeps what is known of executions on a Flyte.
+type Elsewhere interface {
 	ClaimElsewhere(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Execution, error)
 	SettleElsewhere(ctx context.Context, now time.Time, es []store.Execution) ([]store.Execution, error)
 	NextElsewhere(ctx context.Context) (time.Time, error)
@@ -113,20 +117,19 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 	if err != nil {
 		return all(errs, err)
 	}
-	plans := make(map[ident.ID]planned)
+	plans, err := l.plans(ctx, firings)
+	if err != nil {
+		return all(errs, err)
+	}
 	made := make([]*store.Execution, len(firings))
 	var calls sync.WaitGroup
 	for i, f := range firings {
-		p, known := plans[f.LaunchPlan]
-		if !known {
-			p = l.plan(ctx, f.LaunchPlan)
-			plans[f.LaunchPlan] = p
-		}
-		if p.err != nil {
-			errs[i] = p.err
+		plan, there := plans[f.LaunchPlan]
+		if !there {
+			errs[i] = unregistered(f.LaunchPlan)
 			continue
 		}
-		x, request, err := launchplan.NewElsewhere(p.Plan, f, now)
+		x, request, err := launchplan.NewElsewhere(plan, f, now)
 		if err != nil {
 			errs[i] = fmt.Errorf("%w: launch plan %s: %w", schedule.ErrRefused, f.LaunchPlan, err)
 			continue
@@ -146,6 +149,46 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 	return errs
 }
 
+// Find says of firings that were tried whether their executions are on Flyte, as
+// engine.Config.Find wants it.
+func (l *Launcher) Find(ctx context.Context, firings []schedule.Firing) []error {
+	errs := make([]error, len(firings))
+	now, err := l.db.Now(ctx)
+	if err != nil {
+		return all(errs, err)
+	}
+	plans, err := l.plans(ctx, firings)
+	if err != nil {
+		return all(errs, err)
+	}
+	made := make([]*store.Execution, len(firings))
+	for i, f := range firings {
+		plan, known := plans[f.LaunchPlan]
+		if !known {
+			errs[i] = unregistered(f.LaunchPlan)
+			continue
+		}
+		x, request, err := launchplan.NewElsewhere(plan, f, now)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(request)})
+		switch {
+		case status.Code(err) == codes.NotFound:
+			errs[i] = store.ErrNotFound
+		case err != nil:
+			errs[i] = errors.New(explain(err))
+		case isSame(there, request) != nil:
+			errs[i] = store.ErrNotFound
+		default:
+			made[i] = &x
+		}
+	}
+	l.record(ctx, made, errs)
+	return errs
+}
+
 func all(errs []error, err error) []error {
 	for i := range errs {
 		errs[i] = err
@@ -153,20 +196,21 @@ func all(errs []error, err error) []error {
 	return errs
 }
 
-type planned struct {
-	store.Plan
-	err error
+// plans are the launch plans of firings, those that are there.
+func (l *Launcher) plans(ctx context.Context, firings []schedule.Firing) (map[ident.ID]store.Plan, error) {
+	ids := make([]ident.ID, 0, len(firings))
+	asked := make(map[ident.ID]bool, len(firings))
+	for i := range firings {
+		if id := firings[i].LaunchPlan; !asked[id] {
+			asked[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return l.db.PlansOf(ctx, ids)
 }
 
-func (l *Launcher) plan(ctx context.Context, id ident.ID) planned {
-	plan, err := l.db.Plan(ctx, id)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		err = fmt.Errorf("%w: launch plan %s is not registered", schedule.ErrRefused, id)
-	case err != nil:
-		err = fmt.Errorf("read launch plan %s: %w", id, err)
-	}
-	return planned{plan, err}
+func unregistered(id ident.ID) error {
+	return fmt.Errorf("%w: launch plan %s is not registered", schedule.ErrRefused, id)
 }
 
 const (
@@ -209,14 +253,19 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	defer cancel()
 	_, err := l.admin.CreateExecution(ctx, r)
 	if status.Code(err) == codes.AlreadyExists {
-		err = l.same(ctx, f, r)
+		err = l.same(ctx, r, err)
+	} else if err != nil && f.Reason != "" && !undelivered(err) {
+		// An attempt before may have come through, and this one be refused for good.
+		if found := l.same(ctx, r, err); found == nil || undelivered(found) {
+			err = found
+		}
 	}
 	switch {
 	case undelivered(err):
 		l.pace.fail(explain(err))
 		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
 	case err != nil:
-		l.pace.leave(began)
+		l.pace.leave(began, false)
 		return fmt.Errorf("create execution %s: %w", r.GetName(), err)
 	}
 	if l.pace.doubts() {
@@ -225,7 +274,7 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 			return nil
 		}
 	}
-	l.pace.leave(began)
+	l.pace.leave(began, true)
 	return nil
 }
 
@@ -253,17 +302,27 @@ func explain(err error) string {
 	return fmt.Sprintf("Flyte: %s: %s", s.Code(), s.Message())
 }
 
-// same finds out whether an execution that is there is the one that was asked for.
-func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+// crowded is how flyteadmin says that a launch plan's concurrency_policy left a
+// launch out. The code is that of an execution that is there (execution_manager.go).
+const crowded = "concurrency limit ("
+
+// same finds out whether the execution that was asked for is there, which was
+// refused with an answer.
+func (l *Launcher) same(ctx context.Context, r *admin.ExecutionCreateRequest, answer error) error {
 	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
 	switch {
-	case status.Code(err) == codes.NotFound && f.MaxRunning > 0:
-		return fmt.Errorf("%w by Flyte: the launch plan's concurrency_policy lets no more executions run at once", schedule.ErrSkipped)
+	case status.Code(err) == codes.NotFound && strings.Contains(strings.ToLower(status.Convert(answer).Message()), crowded):
+		return fmt.Errorf("%w by Flyte: %s", schedule.ErrSkipped, status.Convert(answer).Message())
 	case status.Code(err) == codes.NotFound:
-		return errors.New("Flyte says that it exists, and that it does not")
+		return answer
 	case err != nil:
 		return err
 	}
+	return isSame(there, r)
+}
+
+// isSame says why an execution is not that which is asked for.
+func isSame(there *admin.Execution, r *admin.ExecutionCreateRequest) error {
 	want, got := r.GetSpec(), there.GetSpec()
 	if a, b := want.GetLaunchPlan(), got.GetLaunchPlan(); a.GetProject() != b.GetProject() || a.GetDomain() != b.GetDomain() || a.GetName() != b.GetName() {
 		return fmt.Errorf("%w: the name %s is taken on Flyte by an execution of %s", schedule.ErrRefused, r.GetName(), b)

@@ -48,7 +48,7 @@ func (l *Launcher) Run(ctx context.Context) error {
 		case err == nil:
 			pause = first
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // Told to stop.
 		default:
 			l.cfg.Log.WarnContext(ctx, "cannot follow what executions on Flyte come to; trying again", slog.Any("error", err), slog.Duration("pause", pause))
 			wait, pause = pause, min(2*pause, last)
@@ -115,7 +115,7 @@ func (l *Launcher) follow(ctx context.Context, xs []*store.Execution, now time.T
 	settled := make([]store.Execution, 0, len(xs))
 	for _, x := range xs {
 		there, ok := seen[x.Name]
-		if !ok {
+		if !ok || there.GetClosure().GetPhase() == core.WorkflowExecution_FAILED { // Lists cut what is said of failures.
 			if there, err = l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionIDOf(x)}); err != nil && status.Code(err) != codes.NotFound {
 				return fmt.Errorf("get execution %s: %w", x, err)
 			}
@@ -164,9 +164,10 @@ func (l *Launcher) list(ctx context.Context, xs []*store.Execution) (map[string]
 		names[i] = x.Name
 	}
 	request := &admin.ResourceListRequest{
-		Id:      &admin.NamedEntityIdentifier{Project: xs[0].Project, Domain: xs[0].Domain},
-		Limit:   uint32(len(xs)), //nolint:gosec // At most listMost.
-		Filters: "value_in(execution_name," + strings.Join(names, ";") + ")",
+		Id:    &admin.NamedEntityIdentifier{Project: xs[0].Project, Domain: xs[0].Domain},
+		Limit: uint32(len(xs)), //nolint:gosec // At most listMost.
+		// Without a word of the state, archived ones are left out.
+		Filters: "value_in(execution_name," + strings.Join(names, ";") + ")+value_in(state,0;1)",
 	}
 	page, err := l.admin.ListExecutions(ctx, request)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 // when they do. While nobody answers it lets one call try, now and then.
 //
 // The measure is that of TCP Vegas: of n calls in flight which take t each, where
-// one takes t0 at an idle server, n(1 - t0/t) are waiting.
+// one takes t0 at an idle server, n(1 - t0/t) are waiting; but for a difference so
+// small that it may come of anything.
 type pace struct {
 	most int // in flight, ever
 
@@ -51,6 +52,9 @@ const (
 	// fewer there may be room for more, with more there is too much.
 	fewWaiting  = 1.5
 	manyWaiting = 4
+	// noise is by how much longer answers may take than from an idle server before
+	// that means anything: a tenth of 20 ms would keep more than 15 from being in flight.
+	noise = 2 * time.Millisecond
 	// window is the least number of answers after which the limit is looked at.
 	window = 10
 	// measureEvery is how often an idle server is measured again, at a quarter of the limit.
@@ -164,15 +168,18 @@ func (p *pace) admit() {
 	}
 }
 
-// leave ends a call that was answered, whatever the answer.
-func (p *pace) leave(began time.Time) {
+// leave ends a call that was answered. Refusals come quicker than anything else,
+// and tell nothing of how fast the server is: they do not count.
+func (p *pace) leave(began time.Time, counts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.inFlight--
 	p.lost, p.pause = 0, 0
 	p.shut, p.problem, p.suspect = time.Time{}, "", false
-	p.answers++
-	p.took += time.Since(began)
+	if counts {
+		p.answers++
+		p.took += time.Since(began)
+	}
 	if p.answers >= max(window, int(p.limit)) {
 		p.look()
 	}
@@ -246,7 +253,7 @@ func (p *pace) look() {
 	if p.measure.IsZero() {
 		p.measure = now.Add(measureEvery)
 	}
-	waiting := p.limit * (1 - float64(p.idle)/float64(max(each, 1)))
+	waiting := p.limit * float64(max(0, each-p.idle-noise)) / float64(max(each, 1))
 	before := p.limit
 	switch {
 	case now.After(p.measure) && !p.starting:

@@ -2,9 +2,11 @@ package flyte_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,8 +37,23 @@ type world struct {
 	engine   *engine.Engine
 	stop     func()
 
+	forgetful forgetful
+
 	mu       sync.Mutex
 	finished []store.Execution
+}
+
+// forgetful is a database that can fail to keep what was launched.
+type forgetful struct {
+	*sqlite.DB
+	fails atomic.Bool
+}
+
+func (f *forgetful) CreateExecutions(ctx context.Context, es []store.Execution) ([]bool, error) {
+	if f.fails.Load() {
+		return nil, errors.New("the disk is full")
+	}
+	return f.DB.CreateExecutions(ctx, es)
 }
 
 func newWorld(t *testing.T, rate engine.Rate) *world {
@@ -47,7 +64,8 @@ func newWorld(t *testing.T, rate engine.Rate) *world {
 	}
 	w := &world{T: t, db: db, admin: flytetest.New()}
 	w.admin.AddProject("shop")
-	w.launcher = flyte.NewLauncher(w.admin.Pipe(t), db, flyte.LauncherConfig{Finished: func(x store.Execution) {
+	w.forgetful.DB = db
+	w.launcher = flyte.NewLauncher(w.admin.Pipe(t), &w.forgetful, flyte.LauncherConfig{Finished: func(x store.Execution) {
 		w.mu.Lock()
 		w.finished = append(w.finished, x)
 		w.mu.Unlock()
@@ -55,7 +73,7 @@ func newWorld(t *testing.T, rate engine.Rate) *world {
 			t.Error(err)
 		}
 	}})
-	w.engine = engine.New(db, w.launcher, engine.Config{Room: w.launcher.Room, Rate: rate, Lease: time.Minute})
+	w.engine = engine.New(db, w.launcher, engine.Config{Room: w.launcher.Room, Find: w.launcher.Find, Rate: rate, Lease: time.Minute})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -86,25 +104,26 @@ func planID(name string) ident.ID {
 // activate has launch plans here and on Flyte, and makes them active here.
 func (w *world) activate(expression string, policy schedule.Policy, names ...string) {
 	w.Helper()
+	at := &core.Variable{Type: &core.LiteralType{Type: &core.LiteralType_Simple{Simple: core.SimpleType_DATETIME}}}
+	spec := &admin.LaunchPlanSpec{
+		WorkflowId:     &core.Identifier{ResourceType: core.ResourceType_WORKFLOW, Project: "shop", Domain: "production", Name: "report", Version: "v1"},
+		EntityMetadata: &admin.LaunchPlanMetadata{Schedule: &admin.Schedule{KickoffTimeInputArg: "at"}},
+		Annotations:    &admin.Annotations{Values: map[string]string{"team": "sales"}},
+	}
+	closure := &admin.LaunchPlanClosure{ExpectedInputs: &core.ParameterMap{Parameters: map[string]*core.Parameter{"at": {Var: at}}}}
+	now := time.Now()
+	var all []store.Activation
 	for _, name := range names {
-		id, now := planID(name), time.Now()
-		spec := &admin.LaunchPlanSpec{
-			WorkflowId:     &core.Identifier{ResourceType: core.ResourceType_WORKFLOW, Project: id.Project, Domain: id.Domain, Name: "report", Version: "v1"},
-			EntityMetadata: &admin.LaunchPlanMetadata{Schedule: &admin.Schedule{KickoffTimeInputArg: "at"}},
-			Annotations:    &admin.Annotations{Values: map[string]string{"team": "sales"}},
-		}
-		at := &core.Variable{Type: &core.LiteralType{Type: &core.LiteralType_Simple{Simple: core.SimpleType_DATETIME}}}
-		w.admin.PutLaunchPlan(&core.Identifier{ResourceType: core.ResourceType_LAUNCH_PLAN, Project: id.Project, Domain: id.Domain, Name: id.Name, Version: id.Version},
-			spec, &core.TypedInterface{Inputs: &core.VariableMap{Variables: map[string]*core.Variable{"at": at}}})
-		closure := &admin.LaunchPlanClosure{ExpectedInputs: &core.ParameterMap{Parameters: map[string]*core.Parameter{"at": {Var: at}}}}
-		if err := w.db.CreatePlan(w.Context(), store.Plan{
-			ID: id, Workflow: id, ScheduleType: store.Cron, Spec: encode(w.T, spec), Closure: encode(w.T, closure), CreatedAt: now, UpdatedAt: now,
-		}); err != nil {
-			w.Fatal(err)
-		}
-		if err := w.db.Activate(w.Context(), id, &schedule.Spec{Expression: expression, KickoffInput: "at", Policy: policy}, store.Change{At: now}); err != nil {
-			w.Fatal(err)
-		}
+		id := planID(name)
+		w.admin.PutLaunchPlan(workflow.Identifier(core.ResourceType_LAUNCH_PLAN, id), spec,
+			&core.TypedInterface{Inputs: &core.VariableMap{Variables: map[string]*core.Variable{"at": at}}})
+		all = append(all, store.Activation{
+			Plan:     store.Plan{ID: id, Workflow: id, ScheduleType: store.Cron, Spec: encode(w.T, spec), Closure: encode(w.T, closure), CreatedAt: now, UpdatedAt: now},
+			Schedule: &schedule.Spec{Expression: expression, KickoffInput: "at", Policy: policy},
+		})
+	}
+	if err := w.db.ActivateAll(w.Context(), all, store.Change{At: now}); err != nil {
+		w.Fatal(err)
 	}
 	w.engine.Wake()
 }

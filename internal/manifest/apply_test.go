@@ -207,13 +207,9 @@ func TestFilesAreUploaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := plan.GetSpec().GetFixedInputs().GetLiterals()["data"].GetScalar().GetBlob().GetUri()
-	file, ok := strings.CutPrefix(address, "file://")
-	if !ok {
-		t.Fatalf("the launch plan has %q", address)
-	}
-	content, err := os.ReadFile(file)
+	content, err := os.ReadFile(address)
 	if err != nil || string(content) != "a\nb\n" {
-		t.Errorf("%s holds %q, %v", file, content, err)
+		t.Errorf("%q holds %q, %v", address, content, err)
 	}
 }
 
@@ -361,10 +357,10 @@ func TestPackagesOfPyflyte(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	args := list.GetTasks()[0].GetClosure().GetCompiledTask().GetTemplate().GetContainer().GetArgs()
-	source, ok := strings.CutPrefix(args[2], "file://")
-	if !ok || args[1] != "--additional-distribution" {
+	if args[1] != "--additional-distribution" {
 		t.Fatalf("arguments %q", args)
 	}
+	source := args[2]
 	if content, err := os.ReadFile(source); err != nil || !bytes.HasPrefix(content, []byte{0x1f, 0x8b}) {
 		t.Errorf("the source at %s: %v", source, err)
 	}

@@ -116,7 +116,7 @@ spec {
   }
   fixed_inputs {
     literals { key: "zip" value { scalar { primitive { string_value: "01234" } } } }
-    literals { key: "rows" value { scalar { blob { metadata { type {} } uri: "file:///sales/production/e5ebd4c02cefbe7955977c67ada242b7/data.csv" } } } }
+    literals { key: "rows" value { scalar { blob { metadata { type {} } uri: "/uploads/sales/production/e5ebd4c02cefbe7955977c67ada242b7/data.csv" } } } }
   }
   labels { values { key: "team" value: "sales" } }
   annotations {
@@ -346,7 +346,7 @@ workflow:
 	for name, l := range u.plans[0].GetSpec().GetFixedInputs().GetLiterals() {
 		got[name] = literal.ToValue(l)
 	}
-	const address = "file:///default/development/e5ebd4c02cefbe7955977c67ada242b7/data.csv"
+	const address = "/uploads/default/development/e5ebd4c02cefbe7955977c67ada242b7/data.csv"
 	want := map[string]any{
 		"files":    []any{address, "s3://bucket/key"},
 		"named":    map[string]any{"a": address},

@@ -17,7 +17,7 @@ import (
 
 // locate gives addresses as a server does.
 func locate(project, domain, name string, digest []byte) (*service.CreateUploadLocationResponse, error) {
-	return &service.CreateUploadLocationResponse{NativeUrl: fmt.Sprintf("file:///%s/%s/%x/%s", project, domain, digest, name)}, nil
+	return &service.CreateUploadLocationResponse{NativeUrl: fmt.Sprintf("/uploads/%s/%s/%x/%s", project, domain, digest, name)}, nil
 }
 
 // compiled is the one unit that a manifest comes to.

@@ -119,7 +119,6 @@ func (a *attempt) reported() *nodeError {
 		failure.cause.Timestamp = e.GetTimestamp()
 	}
 	failure.cause.Worker = e.GetWorker()
-	failure.reason = lastLine(failure.cause.GetMessage()) // A traceback's first lines say nothing.
 	failure.retryable = e.GetKind() == core.ContainerError_RECOVERABLE
 	return failure
 }

@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,8 +40,6 @@ type nodeError struct {
 	cause *core.ExecutionError
 	// node is the NodeExecution.Node that failed first; empty for the workflow as a whole.
 	node string
-	// reason is one line of it, for people who read a list; empty means the first line.
-	reason string
 	// retryable says that another attempt may succeed.
 	retryable bool
 	// timedOut says that a timeout ended it.
@@ -92,19 +91,25 @@ func storedError(b []byte) *core.ExecutionError {
 // validText is s as protobuf can carry it.
 func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// oneLine is the reason, or the first line of the message.
-func (e *nodeError) oneLine() string {
-	if e.reason != "" {
-		return e.reason
+// Gist is the line of a failure's message that says the most. It is the first,
+// unless that only announces what follows, as the first line of a traceback does.
+// Then it is the one below "Message:", where flytekit puts it, or else the last.
+func Gist(message string) string {
+	lines := strings.Split(strings.TrimSpace(message), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
 	}
-	line, _, _ := strings.Cut(e.cause.GetMessage(), "\n")
-	return line
-}
-
-// lastLine is the last line of s that says something.
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return strings.TrimSpace(s[strings.LastIndexByte(s, '\n')+1:])
+	if !strings.HasSuffix(lines[0], ":") {
+		return lines[0]
+	}
+	if at := slices.Index(lines, "Message:"); at >= 0 {
+		for _, line := range lines[at+1:] {
+			if line != "" {
+				return line
+			}
+		}
+	}
+	return lines[len(lines)-1]
 }
 
 // asNodeError is err as a *nodeError; nil when it is none.

@@ -126,6 +126,51 @@ func TestMovePaths(t *testing.T) {
 	}
 }
 
+func TestUnpack(t *testing.T) {
+	for _, test := range []struct{ in, want, path string }{
+		{
+			"pyflyte-fast-execute --additional-distribution /u/a.tar.gz --dest-dir /root -- pyflyte-execute --dest-dir /x",
+			"pyflyte-fast-execute --additional-distribution /u/a.tar.gz --dest-dir /work -- pyflyte-execute --dest-dir /x",
+			"/work",
+		},
+		{"/venv/bin/pyflyte-fast-execute --dest-dir=/root -- a", "/venv/bin/pyflyte-fast-execute --dest-dir=/work -- a", "/work"},
+		{"env X=1 pyflyte-fast-execute --dest-dir . -- a", "env X=1 pyflyte-fast-execute --dest-dir /work -- a", "/work"},
+		{"pyflyte-fast-execute --additional-distribution x -- a", "pyflyte-fast-execute --additional-distribution x -- a", "/work"},
+		{"pyflyte-fast-execute --dest-dir", "pyflyte-fast-execute --dest-dir", "/work"},
+		{"pyflyte-execute --dest-dir /root", "pyflyte-execute --dest-dir /root", ""},
+		{"", "", ""},
+	} {
+		c := command{dir: "/work", argv: strings.Fields(test.in)}
+		c.unpack()
+		if got := strings.Join(c.argv, " "); got != test.want || c.env.get("PYTHONPATH") != test.path {
+			t.Errorf("%q became %q with %q, want %q with %q", test.in, got, c.env, test.want, test.path)
+		}
+	}
+	c := command{dir: "/work", argv: []string{fastExecute}, env: environment{"PYTHONPATH=/opt/lib"}}
+	c.unpack()
+	if got := c.env.get("PYTHONPATH"); got != "/opt/lib:/work" {
+		t.Errorf("the task's own path became %q", got)
+	}
+}
+
+func TestGist(t *testing.T) {
+	for _, test := range []struct{ message, want string }{
+		{"exit status 3: no space left\non device\n", "exit status 3: no space left"},
+		{"\n no space left \n", "no space left"},
+		{"Traceback (most recent call last):\n  File \"till.py\", line 3\nValueError: no cheques\n", "ValueError: no cheques"},
+		// flytekit 1.16, and 1.10.
+		{"node n0: Trace:\n\n    Traceback (most recent call last):\n      …\n\nMessage:\n\n    ValueError: no cheques\n", "ValueError: no cheques"},
+		{"Traceback (most recent call last):\n\n      …\n\nMessage:\n\n    ValueError: no cheques\n\nUser error.", "ValueError: no cheques"},
+		{"Trace:\n…\nMessage:\n", "Message:"},
+		{"node n0:", "node n0:"},
+		{"", ""},
+	} {
+		if got := Gist(test.message); got != test.want {
+			t.Errorf("%q became %q, want %q", test.message, got, test.want)
+		}
+	}
+}
+
 func TestElement(t *testing.T) {
 	long := strings.Repeat("n0-0-", 30) + "n1"
 	for _, test := range []struct{ name, want string }{

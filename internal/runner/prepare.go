@@ -53,6 +53,7 @@ func (t *taskNode) prepare(number int, dir string) (*attempt, error) {
 	a.command = command{dir: a.layout.path(workDir), env: env}
 	if t.cfg.Mode == Process {
 		a.command.argv = slices.Concat(program, args)
+		a.command.unpack()
 		if len(a.command.argv) == 0 {
 			return nil, userError(codeStart, "the task has no command; that of its image %q can only run in docker or podman", t.image)
 		}

@@ -200,7 +200,7 @@ func (t *taskNode) settle(ctx context.Context, record *store.TaskExecution, outp
 	case failure == nil:
 		record.Phase, record.Reason = store.Aborted, reasonOf(ctx)
 	default:
-		record.Phase, record.Reason, record.Error = store.Failed, failure.oneLine(), failure.encode()
+		record.Phase, record.Reason, record.Error = store.Failed, Gist(failure.cause.GetMessage()), failure.encode()
 		if t.again(record.Attempt, failure) {
 			record.Phase = store.Retryable
 		}

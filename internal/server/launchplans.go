@@ -100,7 +100,7 @@ func (s *Server) validate(ctx context.Context, id, of ident.ID, spec *admin.Laun
 	}
 	valid, err := launchplan.Validate(id, spec, wf.GetCompiledWorkflow().GetPrimary().GetTemplate().GetInterface(), now, s.calendars(ctx))
 	if err == nil && valid.Schedule != nil {
-		err = s.cfg.Express(*valid.Schedule)
+		err = s.cfg.Express(id.Key, *valid.Schedule)
 	}
 	return valid, err
 }

@@ -56,9 +56,9 @@ type Config struct {
 	// registration and activation of a schedule and with schedules that are read, and
 	// makes the server not ready.
 	Silent func() string
-	// Express says what those who keep time elsewhere cannot do of a schedule, as an
-	// *invalid.Error; nil means that they can do everything.
-	Express func(spec schedule.Spec) error
+	// Express says what those who keep time elsewhere cannot do of a launch plan's schedule, as
+	// an *invalid.Error; nil means that they can do everything.
+	Express func(plan ident.Key, spec schedule.Spec) error
 	// Decode reads a message of those; nil means that there are none.
 	Decode func(body []byte) (plan ident.Key, at time.Time, err error)
 	// Rules is what they hold; nil means nothing.
@@ -97,7 +97,7 @@ func New(s Store, r Runner, e Engine, cfg Config) *Server {
 		cfg.Silent = func() string { return "" }
 	}
 	if cfg.Express == nil {
-		cfg.Express = func(schedule.Spec) error { return nil }
+		cfg.Express = func(ident.Key, schedule.Spec) error { return nil }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -140,11 +140,9 @@ func (u *uploads) signature(method, name, expires, digest string) []byte {
 	return h.Sum(nil)
 }
 
-// native is how tasks on this machine name the file. flytekit takes what
-// follows file:// for the path as it is, so nothing is escaped.
-func (u *uploads) native(name string) string {
-	return "file://" + path.Join(filepath.ToSlash(u.dir), name)
-}
+// native is how tasks on this machine name the file: by its path, as they name
+// those they make. flytekit does not find a FlyteFile by a file:// address.
+func (u *uploads) native(name string) string { return filepath.Join(u.dir, name) }
 
 // digest is the MD5 of a file; fs.ErrNotExist when there is none, and nil when
 // the name or a part of it is taken by something else.

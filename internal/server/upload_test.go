@@ -47,7 +47,7 @@ func TestUpload(t *testing.T) {
 	a := start(t)
 	const content = "the code of a workflow"
 	l := a.location(t, content, nil)
-	want := fmt.Sprintf("file://%s/uploads/weather/development/%x/fast.tar.gz", a.dir, sum(content))
+	want := fmt.Sprintf("%s/uploads/weather/development/%x/fast.tar.gz", a.dir, sum(content))
 	if l.GetNativeUrl() != want {
 		t.Errorf("native URL %s, want %s", l.GetNativeUrl(), want)
 	}
@@ -66,7 +66,7 @@ func TestUpload(t *testing.T) {
 			t.Fatalf("PUT: %d %s", code, body)
 		}
 	}
-	path := strings.TrimPrefix(l.GetNativeUrl(), "file://") // As flytekit reads it.
+	path := l.GetNativeUrl() // flytekit finds a FlyteFile by its path alone.
 	got, err := os.ReadFile(path)
 	if err != nil || string(got) != content {
 		t.Errorf("stored %q, %v", got, err)
@@ -98,7 +98,7 @@ func TestUploadNames(t *testing.T) {
 			t.Errorf("%q: %d %s", name, code, body)
 			continue
 		}
-		got, err := os.ReadFile(strings.TrimPrefix(l.GetNativeUrl(), "file://"))
+		got, err := os.ReadFile(l.GetNativeUrl())
 		if err != nil || string(got) != content || !strings.HasSuffix(l.GetNativeUrl(), name) {
 			t.Errorf("%q: %s holds %q, %v", name, l.GetNativeUrl(), got, err)
 		}
@@ -185,7 +185,7 @@ func TestUploadsDoNotChange(t *testing.T) {
 			t.Errorf("%s: %v, want AlreadyExists", name, err)
 		}
 	}
-	got, err := os.ReadFile(strings.TrimPrefix(first.GetNativeUrl(), "file://"))
+	got, err := os.ReadFile(first.GetNativeUrl())
 	if err != nil || string(got) != "first" {
 		t.Errorf("it holds %q, %v", got, err)
 	}
@@ -206,7 +206,7 @@ func TestUploadAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	got, err := os.ReadFile(strings.TrimPrefix(l.GetNativeUrl(), "file://"))
+	got, err := os.ReadFile(l.GetNativeUrl())
 	if err != nil || string(got) != content {
 		t.Errorf("stored %d bytes, %v", len(got), err)
 	}
@@ -257,7 +257,7 @@ func TestRestartWithAProjectNamedLikeAPartialFile(t *testing.T) {
 	if code, body, _ := b.request(t, "GET", "/healthz", ""); code != 200 {
 		t.Errorf("/healthz: %d %s", code, body)
 	}
-	got, err := os.ReadFile(strings.TrimPrefix(l.GetNativeUrl(), "file://"))
+	got, err := os.ReadFile(l.GetNativeUrl())
 	if err != nil || string(got) != content {
 		t.Errorf("stored %q, %v", got, err)
 	}

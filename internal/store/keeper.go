@@ -53,8 +53,10 @@ type Rule struct {
 	ChangedAt time.Time
 }
 
-// InStep says that the keeper holds what it is to hold.
-func (r Rule) InStep() bool { return r.Applied == r.Generation && r.Error == "" }
+// InStep says that the keeper holds what it is to hold, and no more.
+func (r Rule) InStep() bool {
+	return r.Applied == r.Generation && r.Error == "" && (r.Active || r.Held == "")
+}
 
 // Message is one that was taken from a keeper's queue: word that a schedule came due.
 type Message struct {

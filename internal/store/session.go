@@ -34,12 +34,17 @@ type Claim struct {
 	Behind bool
 	// Share says how many firings of each project to take, at most.
 	Share func(projects []string) []int
+	// Verify says that executions are elsewhere, so that one may be there of which nothing is here.
+	Verify bool
 }
 
 // Claimed is what a Claim came to, as it is recorded.
 type Claimed struct {
 	// Launch holds the firings that are the session's to launch.
 	Launch []schedule.Firing
+	// Verify holds firings that were tried before, are to be judged, and have no
+	// execution here: they are the session's, to find out whether they have one elsewhere.
+	Verify []schedule.Firing
 	// Settled holds those that their policies settled.
 	Settled []schedule.Firing
 	// End holds the executions that are to be ended in favour of a firing, which waits for that.

@@ -12,14 +12,12 @@ terraform {
   }
 }
 
-data "aws_caller_identity" "this" {}
-data "aws_partition" "this" {}
-data "aws_region" "this" {}
-
 locals {
-  account   = data.aws_caller_identity.this.account_id
-  partition = data.aws_partition.this.partition
-  region    = data.aws_region.this.name
+  # arn:PARTITION:sqs:REGION:ACCOUNT:NAME, which all versions of the provider agree on.
+  queue     = split(":", aws_sqs_queue.schedules.arn)
+  partition = local.queue[1]
+  region    = local.queue[3]
+  account   = local.queue[4]
   scheduler = var.api == "scheduler"
   names     = var.schedule_name_prefix == "" ? "*" : "${var.schedule_name_prefix}_*"
   rules     = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${local.names}"

@@ -164,3 +164,38 @@ func Disable(tb testing.TB, url string, schedule bool, name string) {
 		tb.Fatal(err)
 	}
 }
+
+// Meddle changes what neither the expression nor the message of one shows, as
+// somebody in the console might: where a rule finds the time, and a target more; or
+// when a schedule begins, how long it may take, and how often it tries.
+func Meddle(tb testing.TB, url string, schedule bool, name string) {
+	tb.Helper()
+	if schedule {
+		client := schedulesAt(url)
+		got, err := client.GetSchedule(tb.Context(), &scheduler.GetScheduleInput{Name: &name})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		got.Target.RetryPolicy = &stypes.RetryPolicy{MaximumRetryAttempts: sdk.Int32(3), MaximumEventAgeInSeconds: sdk.Int32(60)}
+		got.Target.DeadLetterConfig = &stypes.DeadLetterConfig{Arn: sdk.String("arn:aws:sqs:us-east-1:123456789012:theirs")}
+		if _, err := client.UpdateSchedule(tb.Context(), &scheduler.UpdateScheduleInput{
+			Name: &name, Description: got.Description, ScheduleExpression: got.ScheduleExpression, ScheduleExpressionTimezone: got.ScheduleExpressionTimezone,
+			Target: got.Target, State: got.State, StartDate: sdk.Time(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)),
+			FlexibleTimeWindow: &stypes.FlexibleTimeWindow{Mode: stypes.FlexibleTimeWindowModeFlexible, MaximumWindowInMinutes: sdk.Int32(60)},
+		}); err != nil {
+			tb.Fatal(err)
+		}
+		return
+	}
+	client := rulesAt(url)
+	targets, err := client.ListTargetsByRule(tb.Context(), &eventbridge.ListTargetsByRuleInput{Rule: &name})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	targets.Targets[0].InputTransformer.InputPathsMap["time"] = "$.id"
+	if _, err := client.PutTargets(tb.Context(), &eventbridge.PutTargetsInput{Rule: &name, Targets: append(targets.Targets, etypes.Target{
+		Id: sdk.String("theirs"), Arn: sdk.String("arn:aws:sqs:us-east-1:123456789012:theirs"),
+	})}); err != nil {
+		tb.Fatal(err)
+	}
+}

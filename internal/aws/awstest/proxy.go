@@ -29,6 +29,7 @@ type Proxy struct {
 	next    map[string][]Fault
 	always  map[string]Fault
 	allowed []string // nil allows everything
+	denied  string   // no request may have it
 }
 
 // Fault answers a request in place of AWS, or after it.
@@ -76,6 +77,14 @@ func (p *Proxy) Allow(actions ...string) {
 	p.allowed = slices.Concat([]string{}, actions)
 }
 
+// DenyNames denies every request that has a text, such as a name, in it from now
+// on; "" ends that.
+func (p *Proxy) DenyNames(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.denied = text
+}
+
 // Calls are the operations that were asked for, in order.
 func (p *Proxy) Calls() []string {
 	p.mu.Lock()
@@ -102,6 +111,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault, p.next[operation] = faults[0], faults[1:]
 	}
 	if p.allowed != nil && !slices.Contains(p.allowed, actionOf(operation)) {
+		fault = Denied
+	}
+	if p.denied != "" && (strings.Contains(r.URL.Path, p.denied) || strings.Contains(string(bodyOf(r)), p.denied)) {
 		fault = Denied
 	}
 	if strings.HasSuffix(operation, "Batch") && entriesOf(r) > mostEntries {

@@ -66,15 +66,28 @@ func (d *door) shut() {
 // Start serves on a port of the loopback interface until the test ends, and returns "127.0.0.1:PORT". There is no TLS.
 func (s *Server) Start(tb testing.TB) string {
 	tb.Helper()
-	address := "127.0.0.1:0"
-	s.enter(tb, &door{server: s, listen: func() (net.Listener, error) {
-		lis, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	address, stop, err := s.Serve(tb.Context())
+	if err != nil {
+		tb.Fatalf("start flytetest: %v", err)
+	}
+	tb.Cleanup(stop)
+	return address
+}
+
+// Serve is Start for those who are no test: it serves until stop is called, however ctx ends.
+func (s *Server) Serve(ctx context.Context) (address string, stop func(), err error) {
+	address, ctx = "127.0.0.1:0", context.WithoutCancel(ctx)
+	d := &door{server: s, listen: func() (net.Listener, error) {
+		lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err == nil {
 			address = lis.Addr().String() // The same again after Down.
 		}
 		return lis, err
-	}})
-	return address
+	}}
+	if err := s.enter(d); err != nil { //nolint:contextcheck // What is served does not end with ctx.
+		return "", nil, err
+	}
+	return address, d.shut, nil
 }
 
 // Pipe connects to the server without a network, so that time can be fake, until the test ends. Options are added to those of the
@@ -82,10 +95,14 @@ func (s *Server) Start(tb testing.TB) string {
 func (s *Server) Pipe(tb testing.TB, options ...grpc.DialOption) *grpc.ClientConn {
 	tb.Helper()
 	var pipe atomic.Pointer[bufconn.Listener]
-	s.enter(tb, &door{server: s, listen: func() (net.Listener, error) {
+	d := &door{server: s, listen: func() (net.Listener, error) {
 		pipe.Store(bufconn.Listen(1 << 18))
 		return pipe.Load(), nil
-	}})
+	}}
+	if err := s.enter(d); err != nil {
+		tb.Fatalf("start flytetest: %v", err)
+	}
+	tb.Cleanup(d.shut)
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
 		if to := pipe.Load(); to != nil && !s.isDown() {
 			return to.DialContext(ctx)
@@ -106,19 +123,15 @@ func (s *Server) Pipe(tb testing.TB, options ...grpc.DialOption) *grpc.ClientCon
 	return conn
 }
 
-func (s *Server) enter(tb testing.TB, d *door) {
-	tb.Helper()
+func (s *Server) enter(d *door) error {
 	s.mu.Lock()
 	s.doors = append(s.doors, d)
 	down := s.faults.down
 	s.mu.Unlock()
-	tb.Cleanup(d.shut)
 	if down {
-		return
+		return nil
 	}
-	if err := d.open(); err != nil {
-		tb.Fatalf("start flytetest: %v", err)
-	}
+	return d.open()
 }
 
 // Down stops the server, or starts it again with what it knew. While it is down connections are refused, and what it was doing

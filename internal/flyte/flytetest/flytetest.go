@@ -129,6 +129,19 @@ func (s *Server) Activate(id *core.Identifier) bool {
 	return ok
 }
 
+// ActivateBeside activates a version and leaves the one that was active as it is. Flyte does so when two are
+// activated at once: nothing keeps them apart (pkg/manager/impl/launch_plan_manager.go, enableLaunchPlan). It says whether there is such a version.
+func (s *Server) ActivateBeside(id *core.Identifier) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.plans.get(keyOf(id))
+	if ok {
+		p.state = admin.LaunchPlanState_ACTIVE
+		s.plans.touch(p.key)
+	}
+	return ok
+}
+
 // Deactivate deactivates a version, as UpdateLaunchPlan does. It says whether there is such a version.
 func (s *Server) Deactivate(id *core.Identifier) bool {
 	s.mu.Lock()

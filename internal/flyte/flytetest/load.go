@@ -40,8 +40,8 @@ const crowd = 4
 
 type load struct {
 	Load
-	workers     semaphore
-	connections semaphore // Nil without a limit.
+	workers     chan time.Time // One for each that is free: when it was done. Those who wait are served in turn.
+	connections semaphore      // Nil without a limit.
 
 	mu      sync.Mutex
 	callers int
@@ -60,7 +60,10 @@ func newLoad(l Load) *load {
 	if l.Crowded <= 0 {
 		l.Crowded = l.PerSecond
 	}
-	out := &load{Load: l, workers: make(semaphore, l.Workers)}
+	out := &load{Load: l, workers: make(chan time.Time, l.Workers)}
+	for range l.Workers {
+		out.workers <- time.Time{}
+	}
 	if l.Connections > 0 {
 		out.connections = make(semaphore, l.Connections)
 	}
@@ -93,11 +96,25 @@ func (l *load) trip(ctx, life context.Context, connections int) bool {
 			defer l.connections.give()
 		}
 	}
-	if !l.workers.take(life, life) {
-		return false
+	return l.work(life)
+}
+
+// work has one worker at a trip. One that was waited for begins when it is done with
+// the one before, so that timers which come late on a busy machine make nothing slower.
+func (l *load) work(life context.Context) bool {
+	begin := time.Now()
+	select {
+	case <-l.workers:
+	default:
+		select {
+		case begin = <-l.workers:
+		case <-life.Done():
+			return false
+		}
 	}
-	defer l.workers.give()
-	pause(life, l.takes())
+	end := begin.Add(l.takes())
+	defer func() { l.workers <- end }()
+	pause(life, time.Until(end))
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -489,5 +490,94 @@ func TestAllOnADatabaseAgreeOnWhoKeepsTime(t *testing.T) {
 	}
 	if _, err := db.KeepTime(t.Context(), store.KeeperLocal, now); err != nil {
 		t.Errorf("when they have left: %v", err)
+	}
+}
+
+// TestNobodyWhoChangesRulesWaitsInTurn has pauses that end, in the order in which they do, while rules
+// are settled and renewed in other orders.
+func TestNobodyWhoChangesRulesWaitsInTurn(t *testing.T) {
+	server := postgrestest.Start(t, nil)
+	db := open(t, server.URL(t))
+	const plans, rounds = 40, 5
+	if _, err := db.KeepTime(t.Context(), store.KeeperAWS, noon); err != nil {
+		t.Fatal(err)
+	}
+	scheduled(t, db, plans)
+	at := noon
+	for range rounds {
+		at = at.Add(time.Minute)
+		for i := range plans {
+			end := at.Add(time.Duration(7*i%plans+1) * time.Second)
+			if err := db.Pause(t.Context(), plan(fmt.Sprint("n", i)).Key, "a while", end, ada(at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		claimed, err := db.ClaimRules(t.Context(), at, time.Hour, plans)
+		if err != nil || len(claimed) != plans {
+			t.Fatalf("%d rules are claimed: %v", len(claimed), err)
+		}
+		for i := range claimed {
+			claimed[i].Held, claimed[i].DueAt = "yes", time.Time{}
+		}
+		at = at.Add(plans * time.Second)
+		resumed := make(chan error, 1)
+		go func() {
+			_, err := db.Audit(t.Context(), at, noon, plans)
+			resumed <- err
+		}()
+		for some := range slices.Chunk(claimed, plans/4) {
+			slices.Reverse(some)
+			if err := db.SettleRules(t.Context(), at, some); err != nil {
+				t.Error(err)
+			}
+			if _, err := db.RenewRules(t.Context(), at, nil); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-resumed; err != nil {
+			t.Error(err)
+		}
+	}
+	if log := server.Log(); strings.Contains(log, "deadlock detected") {
+		t.Error("they have waited for each other")
+	}
+}
+
+// TestWhatIsActivatedWhileAWSTakesOverHasARule has an activation meet the change of who keeps time.
+func TestWhatIsActivatedWhileAWSTakesOverHasARule(t *testing.T) {
+	t.Parallel()
+	db := open(t, postgrestest.URL(t))
+	id := plan("a")
+	if err := db.CreatePlan(t.Context(), store.Plan{ID: id, CreatedAt: noon, UpdatedAt: noon}); err != nil {
+		t.Fatal(err)
+	}
+	over, err := db.Pool().BeginTx(t.Context(), nil) // As KeepTime does it, but that it takes its time.
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"SELECT keeper FROM engine FOR UPDATE", "UPDATE engine SET keeper = 'aws'"} {
+		if _, err := over.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	activated := make(chan error, 1)
+	go func() { activated <- db.Activate(t.Context(), id, &schedule.Spec{Expression: "* * * * *"}, ada(noon)) }()
+	eventually(t, func() error {
+		var waiting int
+		err := db.Pool().QueryRowContext(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"+
+			" AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())").Scan(&waiting)
+		if err == nil && waiting == 0 {
+			err = errors.New("the activation does not wait for who keeps time")
+		}
+		return err
+	})
+	if err := over.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-activated; err != nil {
+		t.Fatal(err)
+	}
+	if r, err := db.Rule(t.Context(), id.Key); err != nil || !r.Active {
+		t.Errorf("its rule is %+v (%v)", r, err)
 	}
 }

@@ -54,7 +54,7 @@ func columns(t Type, names string) []Column {
 
 // Bulks are all the statements of this package that run in bulk.
 func Bulks() []*Bulk {
-	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, attestFirings, reviveFirings, fillFirings, insertBacklogs, moveBacklogs, insertExecutions, settleElsewhere, namedSchedules, ownFirings, thoseFirings, anchorSchedules, settleRules, insertLetters, putAlerts, dropAlerts, insertMessages}
+	return []*Bulk{insertFirings, moveSchedules, claimFirings, settleFirings, attestFirings, reviveFirings, fillFirings, insertBacklogs, moveBacklogs, insertExecutions, settleElsewhere, namedSchedules, ownFirings, thoseFirings, anchorSchedules, settleRules, insertLetters, putAlerts, dropAlerts, insertMessages, namedPlans}
 }
 
 // Values are parameters for so many rows, as they stand after VALUES or IN.

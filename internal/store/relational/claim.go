@@ -112,12 +112,18 @@ func projectsOf(ctx context.Context, tx transaction, queues []queue) (names []st
 // decide claims those of the due firings that may launch, and records what
 // becomes of the others.
 func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.Firing, claimed *store.Claimed) error {
+	doubtful, err := unsure(ctx, tx, c, due)
+	if err != nil {
+		return err
+	}
 	judged := make(map[int64][]schedule.Firing) // by schedule
 	for i := range due {
-		f := &due[i]
-		if f.Unconditional() && !f.Overdue(c.Now) {
+		switch f := &due[i]; {
+		case f.Unconditional() && !f.Overdue(c.Now):
 			claimed.Launch = append(claimed.Launch, *f)
-		} else {
+		case doubtful[keyOf(*f)]:
+			claimed.Verify = append(claimed.Verify, *f)
+		default:
 			judged[f.ScheduleID] = append(judged[f.ScheduleID], *f)
 		}
 	}
@@ -131,17 +137,44 @@ func decide(ctx context.Context, tx transaction, c store.Claim, due []schedule.F
 		}
 		slices.SortFunc(claimed.Launch, func(a, b schedule.Firing) int { return place[keyOf(a)] - place[keyOf(b)] })
 	}
-	args := make([]any, 0, len(claimFirings.Columns)*len(claimed.Launch))
-	for i := range claimed.Launch {
-		f := &claimed.Launch[i]
-		f.Owner, f.Tried = c.Session, true
-		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner)
+	args := make([]any, 0, len(claimFirings.Columns)*(len(claimed.Launch)+len(claimed.Verify)))
+	for _, some := range [][]schedule.Firing{claimed.Launch, claimed.Verify} {
+		for i := range some {
+			f := &some[i]
+			f.Owner, f.Tried = c.Session, true
+			args = append(args, micros(f.Slot), f.ScheduleID, f.Owner)
+		}
 	}
 	n, err := tx.bulk(ctx, claimFirings, args, nil)
-	if err == nil && n != len(claimed.Launch) {
-		err = fmt.Errorf("claimed %d firings of %d", n, len(claimed.Launch))
+	if err == nil && n != len(claimed.Launch)+len(claimed.Verify) {
+		err = fmt.Errorf("claimed %d firings of %d", n, len(claimed.Launch)+len(claimed.Verify))
 	}
 	return err
+}
+
+// unsure are the due firings that may have an execution elsewhere of which
+// nothing is here, and that are not simply launched again.
+func unsure(ctx context.Context, tx transaction, c store.Claim, due []schedule.Firing) (map[firingKey]bool, error) {
+	if !c.Verify {
+		return nil, nil //nolint:nilnil // None.
+	}
+	var tried []schedule.Firing
+	for i := range due {
+		if f := &due[i]; f.Tried && (!f.Unconditional() || f.Overdue(c.Now)) {
+			tried = append(tried, *f)
+		}
+	}
+	there, err := launchedBefore(ctx, tx.session, tried)
+	if err != nil {
+		return nil, err
+	}
+	doubtful := make(map[firingKey]bool, len(tried))
+	for _, f := range tried {
+		if _, is := there[keyOf(f)]; !is {
+			doubtful[keyOf(f)] = true
+		}
+	}
+	return doubtful, nil
 }
 
 // judge lets the policies decide. The schedules are locked for it: what two

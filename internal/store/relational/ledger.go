@@ -212,9 +212,9 @@ var (
 	// it next finds out whether it was launched.
 	settleFirings = &Bulk{
 		Columns: slices.Concat(
-			columns(Int, "slot, schedule_id, owner, outcome, attempts, attempt_at, settled_at"),
+			columns(Int, "slot, schedule_id, owner, outcome, tried, attempts, attempt_at, settled_at"),
 			columns(Text, "reason")),
-		text: `UPDATE firings SET owner = 0, outcome = v.outcome, reason = v.reason, attempts = v.attempts, settled_at = v.settled_at,
+		text: `UPDATE firings SET owner = 0, outcome = v.outcome, tried = v.tried, reason = v.reason, attempts = v.attempts, settled_at = v.settled_at,
 				attempt_at = CASE WHEN firings.stopped = '' THEN v.attempt_at ELSE firings.attempt_at END
 			FROM v WHERE ` + theFiring("firings.outcome = 0 AND firings.owner = v.owner"),
 	}
@@ -369,7 +369,7 @@ func settle(ctx context.Context, tx transaction, firings []schedule.Firing) (int
 		if err != nil {
 			return 0, err
 		}
-		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
+		args = append(args, micros(f.Slot), f.ScheduleID, f.Owner, outcome, flag(f.Tried), int64(f.Attempts), optional(f.AttemptAt), optional(f.SettledAt),
 			f.Reason)
 	}
 	written, err := tx.bulk(ctx, settleFirings, args, nil)

@@ -69,6 +69,31 @@ func (db *DB) Plan(ctx context.Context, id ident.ID) (store.Plan, error) {
 	return p, db.failed(ctx, "read launch plan "+id.String(), err)
 }
 
+// namedPlans are versions of launch plans.
+var namedPlans = &Bulk{
+	Columns: columns(Text, "of_project, of_domain, of_name, of_version"), Returning: true,
+	text: "SELECT " + planEntity.columns + ` FROM v JOIN launch_plans ON project = of_project AND domain = of_domain AND name = of_name AND version = of_version
+		JOIN launch_plan_messages ON plan_id = id`,
+}
+
+// PlansOf reads versions of launch plans.
+func (db *DB) PlansOf(ctx context.Context, ids []ident.ID) (map[ident.ID]store.Plan, error) {
+	args := make([]any, 0, 4*len(ids))
+	for _, id := range ids {
+		args = append(args, id.Project, id.Domain, id.Name, id.Version)
+	}
+	found := make(map[ident.ID]store.Plan, len(ids))
+	err := db.view(ctx, func(tx transaction) error {
+		_, err := tx.bulk(ctx, namedPlans, args, func(rows *sql.Rows) error {
+			p, err := scanPlan(rows)
+			found[p.ID] = p
+			return err
+		})
+		return err
+	})
+	return found, db.failed(ctx, "read launch plans", err)
+}
+
 // ActivePlan reads the active version of a launch plan.
 func (db *DB) ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error) {
 	p, err := get(ctx, db.reading(), &planEntity, scanPlan,

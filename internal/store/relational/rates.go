@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"tminus.dev/internal/schedule"
@@ -100,23 +99,16 @@ func countsFrom(from time.Time) string {
 	return "the rate counts from " + from.UTC().Format(time.RFC3339) + " in AWS"
 }
 
+// begins says that a rule which was settled may be one with which a rate begins to count.
+func begins(r *store.Rule) bool { return r.Error == "" && r.Active && !r.Paused && r.Spec.IsRate() }
+
 // countSettled has rates count from now whose rules are applied: where nothing was
 // held for them, or something else. Schedules are locked before rules.
 func countSettled(ctx context.Context, tx transaction, now time.Time, rules []store.Rule) error {
-	rates := make(map[int64]*store.Rule)
+	rates, ids := make(map[int64]*store.Rule, len(rules)), make([]int64, len(rules))
 	for i := range rules {
-		if r := &rules[i]; r.Error == "" && r.Active && !r.Paused && r.Spec.IsRate() {
-			rates[r.ScheduleID] = r
-		}
+		ids[i], rates[rules[i].ScheduleID] = rules[i].ScheduleID, &rules[i]
 	}
-	if len(rates) == 0 {
-		return nil
-	}
-	ids := make([]int64, 0, len(rates))
-	for id := range rates {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
 	schedules, err := collect(ctx, tx.session, scanSchedule, "SELECT "+scheduleEntity.columns+" FROM schedules s WHERE s.id IN "+Values(1, len(ids))+
 		" ORDER BY s.id"+tx.lockRows("s"), arguments(ids)...)
 	if err != nil {

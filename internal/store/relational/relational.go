@@ -167,6 +167,14 @@ func (t transaction) endRows(table string) string {
 	return " FOR UPDATE OF " + table + " SKIP LOCKED"
 }
 
+// haveRows is lockRows for which those wait as well who keep the rows.
+func (t transaction) haveRows(table string) string {
+	if !t.db.dialect.Locks {
+		return ""
+	}
+	return " FOR UPDATE OF " + table
+}
+
 // keepRows ends a SELECT that keeps the rows it finds from being deleted until t has ended.
 func (t transaction) keepRows(table string) string {
 	if !t.db.dialect.Locks {
@@ -234,6 +242,15 @@ func (db *DB) attempt(ctx context.Context, change func(tx transaction) error) er
 		return errors.Join(err, rollback(tx))
 	}
 	return tx.Commit()
+}
+
+// view runs read in a transaction that writes nothing.
+func (db *DB) view(ctx context.Context, read func(tx transaction) error) error {
+	tx, err := db.read.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(read(transaction{session{db, tx}, tx}), rollback(tx))
 }
 
 func rollback(tx *sql.Tx) error {

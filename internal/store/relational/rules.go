@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"tminus.dev/internal/ident"
@@ -14,7 +15,7 @@ import (
 func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error) {
 	err = db.update(ctx, "say who keeps time", func(tx transaction) error {
 		var before store.Keeper
-		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.lockRows("engine")).Scan(&before); err != nil {
+		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.haveRows("engine")).Scan(&before); err != nil {
 			return err
 		}
 		if before == k && k != store.KeeperLocal {
@@ -35,7 +36,7 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			}
 			statement, args := ruleEach, []any{micros(now), micros(now)}
 			if k == store.KeeperLocal {
-				statement, args = `UPDATE rules SET due_at = ? WHERE held <> '' AND leased_until IS NULL`, args[:1]
+				statement, args = ruleLook+` WHERE held <> ''`, args[:1]
 			}
 			if _, err := tx.exec(ctx, statement, args...); err != nil {
 				return err
@@ -69,11 +70,12 @@ func (db *DB) Awake(ctx context.Context) (at time.Time, err error) {
 
 const (
 	ruleColumns = `INSERT INTO rules (schedule_id, generation, applied, tried, attempts, due_at, changed_at, held, error) `
-	// What somebody is at is done again when he has settled it, or his lease is over.
+	// What somebody is at is due when his lease is over. If it is to be looked at again
+	// whatever he settles, it is due an instant later, by which settling tells.
 	ruleAgain = ` ON CONFLICT (schedule_id) DO UPDATE SET generation = excluded.generation, attempts = 0,
-		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.due_at END`
-	ruleOne = ruleColumns + `SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
-		FROM engine WHERE keeper <> 'local'` + ruleAgain
+		due_at = CASE WHEN rules.leased_until IS NULL THEN excluded.due_at ELSE rules.leased_until + 1 END`
+	ruleLook   = `UPDATE rules SET due_at = CASE WHEN leased_until IS NULL THEN CAST(? AS BIGINT) ELSE leased_until + 1 END`
+	ruleOne    = ruleColumns + `VALUES (?, ?, 0, 0, 0, ?, ?, '', '')` + ruleAgain
 	ruleBehind = ruleColumns + `SELECT s.id, c.number, 0, 0, 0, CAST(? AS BIGINT), CAST(? AS BIGINT), '', ''
 		FROM schedules s JOIN (SELECT schedule_id, max(number) AS number FROM revisions WHERE action IN ('activate', 'deactivate', 'pause', 'resume') GROUP BY schedule_id) c
 			ON c.schedule_id = s.id LEFT JOIN rules r ON r.schedule_id = s.id
@@ -83,7 +85,12 @@ const (
 
 // rule has whoever keeps time hold s as it is now.
 func rule(ctx context.Context, tx transaction, s *scheduleRow, now time.Time) error {
-	if _, err := tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now)); err != nil {
+	var k store.Keeper // It does not change under s: what is activated while it does is seen by the one or the other.
+	err := tx.row(ctx, `SELECT keeper FROM engine`+tx.keepRows("engine")).Scan(&k)
+	if err == nil && k != store.KeeperLocal {
+		_, err = tx.exec(ctx, ruleOne, s.ID, int64(s.Revision), micros(now), micros(now))
+	}
+	if err != nil {
 		return fmt.Errorf("record what AWS is to hold: %w", err)
 	}
 	return nil
@@ -94,7 +101,7 @@ func unrule(ctx context.Context, tx transaction, ids []int64, now time.Time) err
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.exec(ctx, `UPDATE rules SET due_at = ? WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
+	_, err := tx.exec(ctx, ruleLook+` WHERE schedule_id IN `+Values(1, len(ids)), append([]any{micros(now)}, arguments(ids)...)...)
 	return err
 }
 
@@ -143,25 +150,87 @@ var settleRules = &Bulk{
 		columns(Int, "schedule_id, generation, tried, attempts, due_at, lease, now"),
 		columns(Text, "held, error")...),
 	text: `UPDATE rules SET applied = CASE WHEN v.error = '' THEN v.generation ELSE rules.applied END, tried = v.tried, attempts = v.attempts,
-			due_at = CASE WHEN rules.generation = v.generation THEN v.due_at ELSE v.now END, leased_until = NULL, changed_at = v.now, held = v.held, error = v.error
+			due_at = CASE WHEN rules.due_at = rules.leased_until THEN v.due_at ELSE v.now END, leased_until = NULL, changed_at = v.now, held = v.held, error = v.error
 		FROM v WHERE rules.schedule_id = v.schedule_id AND rules.leased_until = v.lease`,
 }
 
-// SettleRules records what became of rules that were claimed.
+// SettleRules records what became of rules that were claimed. Rates begin to count
+// with that: their schedules are locked before their rules, as by all who change both.
 func (db *DB) SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error {
-	return db.update(ctx, "settle rules", func(tx transaction) error {
-		if err := countSettled(ctx, tx, now, rules); err != nil {
+	var rates []store.Rule
+	var ids []int64
+	rest := make(map[int64]*store.Rule, len(rules))
+	for i := range rules {
+		if r := &rules[i]; begins(r) {
+			rates = append(rates, *r)
+		} else {
+			ids, rest[r.ScheduleID] = append(ids, r.ScheduleID), r
+		}
+	}
+	const operation = "settle rules"
+	if len(rates) > 0 {
+		if err := db.update(ctx, operation, func(tx transaction) error {
+			if err := countSettled(ctx, tx, now, rates); err != nil {
+				return err
+			}
+			var args []any
+			for i := range rates {
+				args = append(args, settledArgs(&rates[i], now)...)
+			}
+			_, err := tx.bulk(ctx, settleRules, args, nil)
+			return err
+		}); err != nil {
 			return err
 		}
-		args := make([]any, 0, len(settleRules.Columns)*len(rules))
-		for i := range rules {
-			r := &rules[i]
-			args = append(args, r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now),
-				r.Held, r.Error)
+	}
+	_, err := db.changeRules(ctx, operation, ids, func(tx transaction, ids []int64) (int, error) {
+		var args []any
+		for _, id := range ids {
+			args = append(args, settledArgs(rest[id], now)...)
 		}
-		_, err := tx.bulk(ctx, settleRules, args, nil)
-		return err
+		return tx.bulk(ctx, settleRules, args, nil)
 	})
+	return err
+}
+
+func settledArgs(r *store.Rule, now time.Time) []any {
+	return []any{
+		r.ScheduleID, int64(r.Generation), flag(r.Tried), int64(r.Attempts), optional(r.DueAt), micros(r.LeasedUntil), micros(now), r.Held, r.Error,
+	}
+}
+
+// changeRules calls change for rules of schedules: at once for those that nobody has
+// locked, and then, in a transaction of its own, for each that somebody had. Those who
+// change schedules lock rules of several, in whatever order; they would wait for one
+// who waits here with a lock in hand, and he for them. It says how many changed.
+func (db *DB) changeRules(ctx context.Context, operation string, ids []int64, change func(tx transaction, ids []int64) (int, error)) (changed int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	var taken []int64
+	n := 0
+	if err := db.update(ctx, operation, func(tx transaction) error {
+		free, err := collect(ctx, tx.session, scanID, `SELECT schedule_id FROM rules WHERE schedule_id IN `+Values(1, len(ids))+tx.takeRows("rules"), arguments(ids)...)
+		if err != nil {
+			return err
+		}
+		taken = slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return slices.Contains(free, id) })
+		n, err = change(tx, free)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	changed = n
+	for _, id := range taken {
+		if err := db.update(ctx, operation, func(tx transaction) error {
+			n, err = change(tx, []int64{id})
+			return err
+		}); err != nil {
+			return changed, err
+		}
+		changed += n
+	}
+	return changed, nil
 }
 
 // NextRule is when a rule is due next.
@@ -194,15 +263,34 @@ func (db *DB) EachRule(ctx context.Context, visit func(store.Rule) error) error 
 	return visitEach(ctx, db, "list rules", scanRule, visit, selectRules+" ORDER BY r.schedule_id")
 }
 
+// renewals is how many rules are made due at once.
+const renewals = 500
+
 // RenewRules makes rules due that nobody is at.
 func (db *DB) RenewRules(ctx context.Context, now time.Time, ids []int64) (renewed int, err error) {
-	statement, args := `UPDATE rules SET due_at = ?, attempts = 0 WHERE leased_until IS NULL`, []any{micros(now)}
-	if ids != nil {
-		if len(ids) == 0 {
-			return 0, nil
+	const operation = "renew rules"
+	if ids == nil {
+		if ids, err = collect(ctx, db.reading(), scanID, `SELECT schedule_id FROM rules WHERE leased_until IS NULL`); err != nil {
+			return 0, db.failed(ctx, operation, err)
 		}
-		statement += ` AND schedule_id IN ` + Values(1, len(ids))
-		args = append(args, arguments(ids)...)
 	}
-	return db.change(ctx, "renew rules", statement, args...)
+	for some := range slices.Chunk(ids, renewals) {
+		n, err := db.changeRules(ctx, operation, some, func(tx transaction, ids []int64) (int, error) {
+			if len(ids) == 0 {
+				return 0, nil
+			}
+			r, err := tx.exec(ctx, `UPDATE rules SET due_at = ?, attempts = 0 WHERE leased_until IS NULL AND schedule_id IN `+Values(1, len(ids)),
+				append([]any{micros(now)}, arguments(ids)...)...)
+			if err != nil {
+				return 0, err
+			}
+			n, err := r.RowsAffected()
+			return int(n), err
+		})
+		renewed += n
+		if err != nil {
+			return renewed, err
+		}
+	}
+	return renewed, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -303,7 +304,8 @@ func resume(ctx context.Context, tx transaction, s *scheduleRow, c store.Change)
 	return goOn(ctx, tx, s, c)
 }
 
-// goOn ends the pause or the problem of a schedule at c.At.
+// goOn ends the pause or the problem of a schedule at c.At. Its error is an
+// unplannable where the schedule cannot go on.
 func goOn(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) error {
 	if err := passOver(ctx, tx, s, c.At); err != nil {
 		return err
@@ -312,7 +314,7 @@ func goOn(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) e
 	s.Paused, s.PausedBy, s.PausedUntil, s.Problem = "", "", time.Time{}, ""
 	planned, err := plan(s, c.At, c.At)
 	if err != nil {
-		return err
+		return unplannable{err}
 	}
 	s.Next = planned.Next
 	if _, err := tx.exec(ctx, `UPDATE schedules SET paused = '', paused_by = '', paused_until = NULL, problem = '',
@@ -322,6 +324,11 @@ func goOn(ctx context.Context, tx transaction, s *scheduleRow, c store.Change) e
 	}
 	return revise(ctx, tx, s, "resume", c)
 }
+
+// unplannable is why a schedule cannot be planned, which is no fault of the database's.
+type unplannable struct{ error }
+
+func (e unplannable) Unwrap() error { return e.error }
 
 // pauseEnded is the change at the end of a pause.
 func pauseEnded(s *scheduleRow) store.Change {
@@ -334,10 +341,11 @@ func resumeByItself(ctx context.Context, tx transaction, due *scheduleRow, now t
 	if err != nil {
 		return err
 	}
-	if err := goOn(ctx, tx, &s, pauseEnded(&s)); err != nil {
-		return broken(ctx, tx, due, err, now)
+	err = goOn(ctx, tx, &s, pauseEnded(&s))
+	if why, ok := errors.AsType[unplannable](err); ok {
+		return broken(ctx, tx, due, why, now)
 	}
-	return nil
+	return err
 }
 
 // later is where a cursor goes at now. Now may have been read before a planner

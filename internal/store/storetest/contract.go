@@ -90,6 +90,8 @@ type Plans interface {
 	// CreatePlan stores an inactive version, whatever p.Active says; store.ErrExists as above.
 	CreatePlan(ctx context.Context, p store.Plan) error
 	Plan(ctx context.Context, id ident.ID) (store.Plan, error)
+	// PlansOf are those of some versions that are there.
+	PlansOf(ctx context.Context, ids []ident.ID) (map[ident.ID]store.Plan, error)
 	// ActivePlan is the active version; store.ErrNotFound when there is none.
 	ActivePlan(ctx context.Context, key ident.Key) (store.Plan, error)
 	Plans(ctx context.Context, q store.Query) ([]store.Plan, error)
@@ -236,10 +238,13 @@ type Ledger interface {
 	// priority first, then the earliest AttemptAt. Their overlap policies and
 	// limits decide with schedule.Judge in the same transaction, whatever others
 	// claim at the same time: those that launch become the session's, Tried, and
-	// all else that was decided is recorded. store.ErrGone when the session is over.
+	// all else that was decided is recorded. With Verify, firings that would be judged
+	// and were Tried, and that have no execution here, become the session's as they
+	// are, to be settled when it is known whether they have one elsewhere.
+	// store.ErrGone when the session is over.
 	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
 	// Settle records what became of pending firings, in one transaction: Outcome,
-	// Reason, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
+	// Reason, Tried, Attempts, AttemptAt, SettledAt; nobody owns them after that. A firing
 	// that is not pending any more, or whose Owner in the ledger is another, stays
 	// as it is, but where it is skipped or dead and was launched after all. One that
 	// was Stopped meanwhile and is still pending keeps its AttemptAt. It returns how
@@ -295,7 +300,7 @@ type Rules interface {
 	// SettleRules records Held, Tried, Attempts, Error and DueAt of claimed rules
 	// and, where there is no Error, that Generation is Applied. A rate counts from now
 	// where nothing was held for it, or something else: another rate, or what was paused. One whose
-	// schedule changed meanwhile is due now. One that is not its claimer's any more
+	// schedule changed meanwhile, or came to its end, is due now. One that is not its claimer's any more
 	// stays as it is.
 	SettleRules(ctx context.Context, now time.Time, rules []store.Rule) error
 	// NextRule is when a rule is due next; zero means that none is.

@@ -157,6 +157,54 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "in step", must(s.Rule(ctx, plan.Key))(t).InStep(), false)
 	})
 
+	t.Run("of what ends while somebody is at them are taken out when he is done", func(t *testing.T) {
+		for name, end := range map[string]func(t *testing.T, s Store){
+			"by word": func(t *testing.T, s Store) {
+				same(t, "delivered", deliver(t, s, at(1), word("1", "a", at(1))), [3]int{1, 0, 0})
+			},
+			"without word": func(t *testing.T, s Store) { must(s.Audit(t.Context(), at(7), at(2), 10))(t) },
+			"on the way back to tminus": func(t *testing.T, s Store) {
+				exec(t, s, "UPDATE rules SET held = 'yes'") // From an attempt before.
+				same(t, "held", must(s.KeepTime(t.Context(), store.KeeperLocal, at(1)))(t), 1)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s, ctx := kept(t, open(t)), t.Context()
+				plan := scheduled(t, s, "a", &schedule.Spec{Expression: "* * * * *", Policy: schedule.Policy{MaxRuns: 1}})
+				claimed := must(s.ClaimRules(ctx, noon, 10*time.Minute, 9))(t)
+				end(t, s)
+				same(t, "meanwhile", len(must(s.ClaimRules(ctx, at(8), time.Minute, 9))(t)), 0)
+				claimed[0].Held, claimed[0].DueAt = "yes", time.Time{}
+				check(t, s.SettleRules(ctx, at(9), claimed))
+				same(t, "rules", rules(t, s), []string{"a v1 generation 1, applied 1, inactive, due 12:09:00, held yes"})
+				same(t, "in step", must(s.Rule(ctx, plan.Key))(t).InStep(), false)
+				again := must(s.ClaimRules(ctx, at(9), time.Minute, 9))(t)
+				same(t, "claimed again", len(again), 1)
+				again[0].Held, again[0].DueAt = "", time.Time{}
+				check(t, s.SettleRules(ctx, at(9), again))
+				same(t, "in the end", rules(t, s), []string{"a v1 generation 1, applied 1, inactive"})
+				same(t, "in step", must(s.Rule(ctx, plan.Key))(t).InStep(), true)
+			})
+		}
+	})
+
+	t.Run("that cannot be written at the end of a pause are no problem of the schedule's", func(t *testing.T) {
+		s, ctx := kept(t, open(t)), t.Context()
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		check(t, s.Pause(ctx, plan.Key, "n", at(2), ada(at(1))))
+		exec(t, s, "ALTER TABLE rules RENAME TO others") // As a database that fails for a moment.
+		_, err := s.Audit(ctx, at(3), at(3), 10)
+		if err == nil || !strings.Contains(err.Error(), "rules") {
+			t.Errorf("the error is %v", err)
+		}
+		exec(t, s, "ALTER TABLE others RENAME TO rules")
+		got := must(s.Schedule(ctx, plan.Key))(t)
+		same(t, "problem", got.Problem, "")
+		same(t, "paused", got.Paused, "n")
+		must(s.Audit(ctx, at(3), at(3), 10))(t)
+		same(t, "then", rules(t, s), []string{"a v1 generation 3, applied 0, due 12:02:00"})
+	})
+
 	t.Run("are put right by whoever starts where another release changed schedules", func(t *testing.T) {
 		s, ctx := kept(t, open(t)), t.Context()
 		plan := scheduled(t, s, "a", spec("* * * * *"))

@@ -149,6 +149,19 @@ func exercisePlans(t *testing.T, open func(t *testing.T) Store) {
 		wantError(t, s.Activate(ctx, id("a", "v2"), nil, ada(noon)), store.ErrNotFound)
 		wantError(t, s.Deactivate(ctx, id("a", "v2"), ada(noon)), store.ErrNotFound)
 	})
+	t.Run("by IDs", func(t *testing.T) {
+		var ids []ident.ID
+		want := map[ident.ID]store.Plan{plan.ID: plan}
+		for i := range 150 { // More than one statement takes on SQLite.
+			another := plan
+			another.ID = id(fmt.Sprint("by-id-", i), "v1")
+			check(t, s.CreatePlan(ctx, another))
+			want[another.ID] = another
+			ids = append(ids, another.ID)
+		}
+		same(t, "plans", must(s.PlansOf(ctx, append(ids, plan.ID, plan.ID, id("a", "v2"), id("none", "v1"))))(t), want)
+		same(t, "none", must(s.PlansOf(ctx, nil))(t), map[ident.ID]store.Plan{})
+	})
 	t.Run("one version is active", func(t *testing.T) {
 		second := plan
 		second.ID, second.ScheduleType = id("a", "v2"), store.NoSchedule
