@@ -54,7 +54,12 @@ func TestWithoutKeepingTimeItself(t *testing.T) {
 		start := time.Now()
 		say := func(minute int) {
 			at := start.Add(time.Duration(minute) * time.Minute)
-			time.Sleep(time.Until(at.Add(3 * time.Second)))
+			for time.Now().Before(at.Add(3 * time.Second)) {
+				if err := db.Attend(t.Context(), time.Now()); err != nil { // As those who can read the queue do.
+					t.Fatal(err)
+				}
+				time.Sleep(min(30*time.Second, time.Until(at.Add(3*time.Second))))
+			}
 			var messages []store.Message
 			for _, name := range []string{"a", "b"} {
 				messages = append(messages, store.Message{ID: name + at.String(), LaunchPlan: planID(name).Key, Time: at.Add(2 * time.Second)})

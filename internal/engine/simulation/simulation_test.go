@@ -213,7 +213,11 @@ func (a *actor) act() {
 	id := a.plan()
 	minutes := func(n int) time.Duration { return time.Duration(r.IntN(n)+1) * time.Minute }
 	slot := a.now().Add(minutes(10)).Truncate(time.Minute)
-	switch r.IntN(23) {
+	things := 23
+	if a.cloud != nil {
+		things = 26
+	}
+	switch r.IntN(things) {
 	case 0, 1, 2:
 		a.activate(id)
 	case 3:
@@ -265,6 +269,12 @@ func (a *actor) act() {
 		a.weather(mood{})
 	case 22:
 		a.declare()
+	case 23:
+		a.cloud.move()
+	case 24:
+		a.cloud.fail(minutes(30), 0)
+	case 25:
+		a.cloud.fail(0, minutes(30))
 	}
 	for _, p := range a.alive() {
 		p.engine.Wake()
@@ -285,6 +295,9 @@ func (a *actor) calm() {
 	a.target.be(mood{})
 	if a.flyte != nil {
 		a.flyte.calm()
+	}
+	if a.cloud != nil {
+		a.cloud.fail(0, 0)
 	}
 	for _, name := range a.plans {
 		for v := 1; v <= 3; v++ {

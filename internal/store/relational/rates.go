@@ -75,16 +75,21 @@ func recount(ctx context.Context, tx transaction, s *scheduleRow, from, until, n
 	return revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: why, At: now})
 }
 
-// finishRates decides the slots of rates up to now, before somebody else counts them.
-func finishRates(ctx context.Context, tx transaction, now time.Time) error {
-	since, err := sinceWhen(ctx, tx, now)
-	if err != nil {
-		return err
-	}
+// dueRates are rates that have slots which are not decided. It locks them.
+func dueRates(ctx context.Context, tx transaction, now time.Time) ([]scheduleRow, error) {
 	due, err := collect(ctx, tx.session, scanSchedule, "SELECT "+scheduleEntity.columns+" FROM schedules s WHERE active = 1 AND next_at <= ? AND "+isRate+
 		" ORDER BY s.id"+tx.lockRows("s"), micros(now))
 	if err != nil {
-		return fmt.Errorf("find schedules: %w", err)
+		return nil, fmt.Errorf("find schedules: %w", err)
+	}
+	return due, nil
+}
+
+// finishRates decides the slots of due rates up to now, before somebody else counts them.
+func finishRates(ctx context.Context, tx transaction, due []scheduleRow, now time.Time) error {
+	since, err := sinceWhen(ctx, tx, now)
+	if err != nil {
+		return err
 	}
 	for i := range due {
 		if err := finish(ctx, tx, &due[i], now, since); err != nil {

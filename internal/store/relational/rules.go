@@ -14,6 +14,10 @@ import (
 // KeepTime says who keeps the time of all schedules from now on.
 func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held int, err error) {
 	err = db.update(ctx, "say who keeps time", func(tx transaction) error {
+		rates, err := dueRates(ctx, tx, now) // Schedules are locked first by all who lock them.
+		if err != nil {
+			return err
+		}
 		var before store.Keeper
 		if err := tx.row(ctx, `SELECT keeper FROM engine`+tx.haveRows("engine")).Scan(&before); err != nil {
 			return err
@@ -28,7 +32,7 @@ func (db *DB) KeepTime(ctx context.Context, k store.Keeper, now time.Time) (held
 			if err := alone(ctx, tx, before, now); err != nil {
 				return err
 			}
-			if err := finishRates(ctx, tx, now); err != nil {
+			if err := finishRates(ctx, tx, rates, now); err != nil {
 				return err
 			}
 			if _, err := tx.exec(ctx, `UPDATE engine SET keeper = ?`, string(k)); err != nil {

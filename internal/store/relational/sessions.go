@@ -118,10 +118,19 @@ func keptSince(ctx context.Context, tx transaction, keeper store.Keeper, now tim
 // Attend records that messages can be taken at now.
 func (db *DB) Attend(ctx context.Context, now time.Time) error {
 	t := micros(now)
-	_, err := db.change(ctx, "record that messages are taken", `UPDATE engine SET
-			read_since = CASE WHEN ? - read_at > ? OR read_since > ? THEN ? ELSE read_since END, read_at = ?`,
-		t, outage.Microseconds(), t, t, t)
-	return err
+	return db.update(ctx, "record that messages are taken", func(tx transaction) error {
+		w, err := watching(ctx, tx)
+		if err == nil {
+			err = w.by(store.KeeperAWS)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `UPDATE engine SET
+				read_since = CASE WHEN ? - read_at > ? OR read_since > ? THEN ? ELSE read_since END, read_at = ?`,
+			t, outage.Microseconds(), t, t, t)
+		return err
+	})
 }
 
 // bury ends the sessions that are over and releases what they had claimed. One

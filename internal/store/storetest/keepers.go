@@ -225,6 +225,7 @@ func exerciseRules(t *testing.T, open func(t *testing.T) Store) {
 		wantError(t, err, store.ErrKept)
 		_, err = s.Audit(ctx, at(9), at(1), 10)
 		wantError(t, err, store.ErrKept)
+		wantError(t, s.Attend(ctx, at(1)), store.ErrKept)
 		must(s.KeepTime(ctx, store.KeeperAWS, noon.Add(5*time.Second)))(t)
 		session = must(s.Beat(ctx, session, at(2), 2*time.Second))(t).Session // It had been stopped.
 		_, err = s.Advance(ctx, session, at(2), 10, 10)
