@@ -94,6 +94,9 @@ func (p *places) tune(c *config.Config, e *engine.Config) {
 		return
 	}
 	e.Room, e.Find = p.launcher.Room, p.launcher.Find
+	if p.follower != nil {
+		e.Room = p.follower.Room(p.launcher.Room)
+	}
 	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; e.Rate.PerSecond == 0 {
 		e.Rate.PerSecond, e.Rate.Burst = limit.TPS, limit.Burst
 	}
@@ -122,7 +125,18 @@ func (p *places) problem() string {
 	if why := p.launcher.Problem(); why != "" {
 		return "launches are held back: " + why
 	}
+	if p.follower != nil && !p.follower.Ready() {
+		return "launches wait until the launch plans on Flyte are listed for the first time" + because(p.follower.Following().Problem)
+	}
 	return ""
+}
+
+// because is the rest of a sentence that may have a reason.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 // warnings says what of a Flyte does not work that leaves schedules firing.

@@ -83,6 +83,7 @@ type Follower struct {
 	offset    time.Duration // see ahead
 	following Following
 	confirmed map[ident.ID]bool // what a person said may go
+	ready     bool              // see Ready
 }
 
 // Following is how it goes.
@@ -116,6 +117,25 @@ func (f *Follower) Following() Following {
 	s := f.following
 	s.Held, s.Refused = slices.Clone(s.Held), maps.Clone(s.Refused)
 	return s
+}
+
+// Ready says that what is active here was compared with Flyte since this process
+// began: until then nothing is to launch, as it may not be active any more.
+func (f *Follower) Ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ready
+}
+
+// Room is of, see engine.Config, and none until the follower is Ready. What comes due
+// before is planned and waits, and a deactivation skips it.
+func (f *Follower) Room(of func() (launches int, wait time.Duration)) func() (launches int, wait time.Duration) {
+	return func() (launches int, wait time.Duration) {
+		if !f.Ready() {
+			return 0, time.Second
+		}
+		return of()
+	}
 }
 
 // Confirm says that launch plans which are Held may go, which they do with the next list. It says how many there were.
@@ -324,6 +344,10 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) error {
 		f.cfg.Log.WarnContext(ctx, "launch plans are gone from Flyte, and stay active here until somebody confirms it with tminus flyte confirm", slog.Int("launch_plans", n), slog.String("one", held[0].String()))
 	}
 	s.Held, s.Omitted, s.Refused, s.Schedules, s.Listed, s.Asked = held, omitted, changes.refused, len(here), time.Now(), time.Now()
+	if !f.ready {
+		f.ready = true
+		f.cfg.Changed()
+	}
 	return err
 }
 

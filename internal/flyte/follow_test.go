@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/internal/engine"
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/flyte/flytetest"
 	"tminus.dev/internal/ident"
@@ -29,6 +31,7 @@ type shadow struct {
 	db       *sqlite.DB
 	admin    *flytetest.Server
 	follower *flyte.Follower
+	stop     func() // the follower
 }
 
 func follow(t *testing.T, cfg flyte.FollowerConfig) *shadow {
@@ -43,11 +46,14 @@ func follow(t *testing.T, cfg flyte.FollowerConfig) *shadow {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.follower.Run(ctx) }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(func() {
+		s.stop()
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
@@ -252,6 +258,63 @@ func TestNothingIsDeactivatedByAccident(t *testing.T) {
 			})
 		})
 	}
+}
+
+// restart is a tminus that was stopped for a while, on the database that it had.
+func (s *shadow) restart(a *flytetest.Server) (launched func() []string, follower *flyte.Follower) {
+	s.Helper()
+	conn := a.Pipe(s.T)
+	launcher := flyte.NewLauncher(conn, s.db, flyte.LauncherConfig{})
+	var e *engine.Engine
+	f := flyte.NewFollower(conn, s.db, flyte.FollowerConfig{Changed: func() { e.Wake() }})
+	e = engine.New(s.db, launcher, engine.Config{Room: f.Room(launcher.Room), Find: launcher.Find, Lease: time.Minute})
+	ctx, cancel := context.WithCancel(s.Context())
+	var running sync.WaitGroup
+	for _, run := range []func(context.Context) error{e.Run, launcher.Run, f.Run} {
+		running.Go(func() {
+			if err := run(ctx); err != nil {
+				s.Error(err)
+			}
+		})
+	}
+	s.Cleanup(func() { cancel(); running.Wait() })
+	return func() (all []string) {
+		synctest.Wait()
+		for _, x := range a.Executions() {
+			all = append(all, x.GetSpec().GetLaunchPlan().GetName()+" "+x.GetSpec().GetMetadata().GetScheduledAt().AsTime().Format("15:04"))
+		}
+		slices.Sort(all)
+		return all
+	}, f
+}
+
+// TestFollowWaitsForTheFirstList stops tminus while launch plans are deactivated on Flyte.
+func TestFollowWaitsForTheFirstList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := follow(t, flyte.FollowerConfig{})
+		all := cronSpec("@hourly")
+		all.Annotations = &admin.Annotations{Values: map[string]string{"tminus.dev/catch-up": "all"}}
+		s.put(version("gone", "v1"), all)
+		s.put(version("there", "v1"), all)
+		time.Sleep(15 * time.Second)
+		s.want("at first", "gone v1 @hourly", "there v1 @hourly")
+		s.stop()
+		s.admin.Deactivate(version("gone", "v1"))
+		time.Sleep(3 * time.Hour)
+		s.admin.Refuse(status.Error(codes.Unavailable, "not now"), "ListLaunchPlans")
+		launched, follower := s.restart(s.admin)
+		time.Sleep(10 * time.Minute)
+		if got := launched(); len(got) > 0 || follower.Ready() {
+			t.Errorf("before the first list %q launched, ready: %v", got, follower.Ready())
+		}
+		s.admin.Refuse(nil, "ListLaunchPlans")
+		time.Sleep(5 * time.Minute)
+		if got := launched(); !slices.Equal(got, []string{"there 01:00", "there 02:00", "there 03:00"}) {
+			t.Errorf("after it %q launched; %+v", got, follower.Following())
+		}
+		s.want("in the end", "there v1 @hourly")
+	})
 }
 
 // TestADisappearanceIsHeld replaces Flyte by another, which knows nothing.
