@@ -112,6 +112,14 @@ func (p *places) serve(c *server.Config) {
 	}
 }
 
+// follows is where the Flyte is whose launch plans fire here, if there is one.
+func (p *places) follows() string {
+	if p.follower == nil {
+		return ""
+	}
+	return p.endpoint
+}
+
 // followed is a follower as the API sees it.
 type followed struct{ *flyte.Follower }
 
@@ -146,14 +154,14 @@ func (p *places) warnings() (all []string) {
 	}
 	f := p.follower.Following()
 	if f.Problem != "" {
-		since := "ever"
+		last := "never"
 		if !f.Asked.IsZero() {
-			since = "since " + f.Asked.UTC().Format(time.RFC3339)
+			last = "at " + f.Asked.UTC().Format(time.RFC3339)
 		}
-		all = append(all, fmt.Sprintf("launch plans have not been followed %s: %s", since, f.Problem))
+		all = append(all, fmt.Sprintf("launch plans are not followed, or not all, and were last asked for %s: %s", last, f.Problem))
 	}
 	if n := len(f.Held); n > 0 {
-		all = append(all, fmt.Sprintf("%d launch plans are active here and gone from Flyte, %s for one; they stay until tminus flyte confirm", n, f.Held[0]))
+		all = append(all, fmt.Sprintf("%d launch plans are active here and gone from Flyte, or not followed any more, %s for one; they stay until tminus flyte confirm", n, f.Held[0]))
 	}
 	if f.Omitted > 0 {
 		all = append(all, fmt.Sprintf("Flyte left %d active launch plans out of its list; they stay active", f.Omitted))

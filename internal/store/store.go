@@ -83,6 +83,9 @@ type Activation struct {
 	Plan
 	// Schedule is nil for a launch plan without one.
 	Schedule *schedule.Spec
+	// Replace says that what is registered under the same version, if anything, is
+	// replaced by Plan, also where it is active; otherwise it stays.
+	Replace bool
 }
 
 // ScheduleType says how a launch plan is timed.
