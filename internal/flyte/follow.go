@@ -347,7 +347,7 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) (partial
 		return nil, err
 	}
 	changes := newChanges()
-	if err := f.contrast(ctx, active, here, changes); err != nil {
+	if err := f.contrast(ctx, active, here, changes, &trouble); err != nil {
 		return nil, err
 	}
 	var missing []ident.ID
@@ -359,6 +359,7 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) (partial
 	came := func(id ident.ID) bool { return here[id.Key] != id || len(active[id.Key]) > 0 } // Or went.
 	maps.DeleteFunc(f.looked, func(id ident.ID, _ time.Time) bool { return came(id) })
 	held, omitted := f.doubt(ctx, missing, changes, &trouble)
+	f.phases(ctx, changes, &trouble)
 	if err := f.apply(ctx, changes); err != nil {
 		return nil, err
 	}
@@ -425,7 +426,7 @@ func (f *Follower) actives(ctx context.Context, places []place, t *troubles) (ac
 }
 
 // contrast adds what differs between what is active on Flyte and here.
-func (f *Follower) contrast(ctx context.Context, active map[ident.Key][]*admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes) error {
+func (f *Follower) contrast(ctx context.Context, active map[ident.Key][]*admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes, t *troubles) error {
 	same := make(map[ident.ID]*admin.LaunchPlan)
 	for key, versions := range active {
 		// Flyte may have several active by mistake, for good. Then the one that is
@@ -434,9 +435,7 @@ func (f *Follower) contrast(ctx context.Context, active map[ident.Key][]*admin.L
 			same[here[key]] = versions[i]
 			continue
 		}
-		if err := f.compare(ctx, slices.MaxFunc(versions, older), here, to); err != nil {
-			return err
-		}
+		f.compare(ctx, slices.MaxFunc(versions, older), here, to, t)
 	}
 	if f.Ready() {
 		return nil
@@ -452,9 +451,7 @@ func (f *Follower) contrast(ctx context.Context, active map[ident.Key][]*admin.L
 			if err := proto.Unmarshal(plans[id].Spec, spec); err == nil && proto.Equal(spec, same[id].GetSpec()) {
 				continue
 			}
-			if err := f.compare(ctx, same[id], here, to); err != nil {
-				return err
-			}
+			f.compare(ctx, same[id], here, to, t)
 		}
 	}
 	return nil
@@ -544,13 +541,14 @@ func (c *changes) refuse(id ident.ID, why string, before ident.ID) {
 }
 
 // compare adds what a launch plan that is active on Flyte, and not here, changes.
-func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes) error {
+func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[ident.Key]ident.ID, to *changes, t *troubles) {
 	id := workflow.ID(p.GetId())
 	before, active := here[id.Key]
 	var broken error // of the database, which is no fault of the launch plan's
 	timing, err := launchplan.ScheduleSpec(p.GetSpec(), f.calendars(ctx, &broken))
 	if broken != nil {
-		return broken
+		t.add(broken)
+		return
 	}
 	if err == nil && timing != nil {
 		if _, is := p.GetClosure().GetExpectedInputs().GetParameters()[timing.KickoffInput]; timing.KickoffInput != "" && !is {
@@ -562,23 +560,74 @@ func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[id
 	switch {
 	case err != nil:
 		to.refuse(id, err.Error(), before)
-		return nil
+		return
 	case timing == nil:
 		if active {
 			to.deactivate[before] = "another version is active on Flyte, " + id.Version + ", which has no schedule"
 		}
-		return nil
+		return
 	}
 	plan, err := planOf(id, p)
 	if err != nil {
 		to.refuse(id, err.Error(), before)
-		return nil
+		return
 	}
 	to.activate = append(to.activate, store.Activation{Plan: plan, Schedule: timing, Replace: true})
 	if active {
 		to.replaced[id.Key] = before
 	}
-	return nil
+}
+
+// phases has rates that are to be activated keep the phase that they have on Flyte.
+// One whose phase cannot be told is not activated, which is trouble.
+func (f *Follower) phases(ctx context.Context, of *changes, t *troubles) {
+	var asking errgroup.Group
+	asking.SetLimit(askers)
+	failed := make([]bool, len(of.activate))
+	for i := range of.activate {
+		a := &of.activate[i]
+		if !a.Schedule.IsRate() {
+			continue
+		}
+		asking.Go(func() error {
+			var err error
+			if a.Anchor, err = f.phase(ctx, a.Plan); err != nil {
+				failed[i] = true
+				t.add(err)
+			}
+			return nil
+		})
+	}
+	_ = asking.Wait() // None fails.
+	all := of.activate
+	of.activate = nil
+	for i, a := range all {
+		if !failed[i] {
+			of.activate = append(of.activate, a)
+		}
+	}
+}
+
+// phase is an instant that Flyte's own scheduler counts a rate from: the slot that it
+// launched last, or else when the launch plan changed last, as Flyte keeps no time of activations.
+func (f *Follower) phase(ctx context.Context, p store.Plan) (time.Time, error) {
+	page, err := f.admin.ListExecutions(ctx, &admin.ResourceListRequest{
+		Id: &admin.NamedEntityIdentifier{Project: p.Project, Domain: p.Domain}, Limit: 1,
+		Filters: fmt.Sprintf("eq(launch_plan.name,%s)+eq(launch_plan.version,%s)+eq(mode,%d)", p.Name, p.Version, admin.ExecutionMetadata_SCHEDULED),
+		SortBy:  &admin.Sort{Key: "execution_created_at", Direction: admin.Sort_DESCENDING},
+	})
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.PermissionDenied, codes.Unimplemented, codes.InvalidArgument: // As it will be the next time: no filter can have some names.
+	default:
+		return time.Time{}, fmt.Errorf("list the last execution of launch plan %s: %w", p.ID, err)
+	}
+	for _, x := range page.GetExecutions() {
+		if at := x.GetSpec().GetMetadata().GetScheduledAt(); at.IsValid() {
+			return at.AsTime(), nil
+		}
+	}
+	return p.UpdatedAt.Truncate(time.Second), nil // As Flyte's scheduler counts.
 }
 
 // planOf is a launch plan of Flyte as it is kept here.
@@ -727,9 +776,10 @@ func (f *Follower) ask(ctx context.Context, since map[place]time.Time) (partial,
 	}
 	to := newChanges()
 	if len(changed) > 0 {
-		if err := f.weigh(ctx, changed, to); err != nil {
+		if err := f.weigh(ctx, changed, to, &trouble); err != nil {
 			return nil, err
 		}
+		f.phases(ctx, to, &trouble)
 	}
 	if err := f.apply(ctx, to); err != nil {
 		return nil, err
@@ -743,7 +793,8 @@ func (f *Follower) ask(ctx context.Context, since map[place]time.Time) (partial,
 }
 
 // weigh adds what launch plans change that were registered or deactivated on Flyte.
-func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *changes) error {
+// What cannot be told now is compared with the next list.
+func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *changes, t *troubles) error {
 	here, err := f.scheduled(ctx)
 	if err != nil {
 		return err
@@ -760,12 +811,9 @@ func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *c
 	for _, p := range active {
 		replaces, err := f.replaces(ctx, p, here, to)
 		if err != nil {
-			return err
-		}
-		if replaces {
-			if err := f.compare(ctx, p, here, to); err != nil {
-				return err
-			}
+			t.add(err)
+		} else if replaces {
+			f.compare(ctx, p, here, to, t)
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"tminus.dev/gen/flyteidl/admin"
 	"tminus.dev/gen/flyteidl/core"
+	"tminus.dev/gen/flyteidl/service"
 	"tminus.dev/internal/engine"
 	"tminus.dev/internal/flyte"
 	"tminus.dev/internal/flyte/flytetest"
@@ -646,4 +647,42 @@ func TestFollowAClockThatWasAhead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFollowRates has rates that Flyte's own scheduler fires.
+func TestFollowRates(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShadow(t)
+		flyteadmin := service.NewAdminServiceClient(s.admin.Pipe(t))
+		rate := cronSpec("")
+		rate.EntityMetadata.Schedule = &admin.Schedule{ScheduleExpression: &admin.Schedule_Rate{Rate: &admin.FixedRate{Value: 1, Unit: admin.FixedRateUnit_HOUR}}}
+		s.put(version("fired", "v1"), rate)
+		s.put(version("new", "v1"), rate)
+		time.Sleep(7 * time.Minute)
+		slot := time.Now()
+		for _, mode := range []admin.ExecutionMetadata_ExecutionMode{admin.ExecutionMetadata_SCHEDULED, admin.ExecutionMetadata_MANUAL} {
+			if _, err := flyteadmin.CreateExecution(t.Context(), &admin.ExecutionCreateRequest{
+				Project: "shop", Domain: "production", Name: "x" + strings.ToLower(mode.String()), Spec: &admin.ExecutionSpec{
+					LaunchPlan: version("fired", "v1"), Metadata: &admin.ExecutionMetadata{Mode: mode, ScheduledAt: timestamppb.New(slot)},
+				},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			slot = slot.Add(time.Minute)
+		}
+		time.Sleep(3 * time.Hour)
+		s.admin.Refuse(status.Error(codes.Unavailable, "not now"), "ListExecutions")
+		s.put(version("cron", "v1"), cronSpec("@daily"))
+		s.begin(s.admin.Pipe(t), s.db, flyte.FollowerConfig{})
+		time.Sleep(10 * time.Second)
+		s.want("while their phase is not known", "cron v1 @daily")
+		s.admin.Refuse(nil, "ListExecutions")
+		time.Sleep(2 * time.Minute)
+		for name, want := range map[string]string{"fired": "04:07", "new": "04:00"} {
+			if got, err := s.db.Schedule(t.Context(), planID(name).Key); err != nil || got.Next.Format("15:04") != want {
+				t.Errorf("%s is next at %s, %v, want %s", name, got.Next, err, want)
+			}
+		}
+	})
 }

@@ -175,7 +175,7 @@ func activate(ctx context.Context, tx transaction, a store.Activation, pauses bo
 		case old.Active || spec == nil:
 			return nil
 		}
-		return start(ctx, tx, id, plan, *spec, old, pauses, c)
+		return start(ctx, tx, a, plan, *spec, old, pauses, c)
 	}
 	since, err := sinceWhen(ctx, tx, c.At)
 	if err != nil {
@@ -196,7 +196,7 @@ func activate(ctx context.Context, tx transaction, a store.Activation, pauses bo
 	if spec == nil {
 		return stop(ctx, tx, &old, c)
 	}
-	return start(ctx, tx, id, plan, *spec, old, pauses, c)
+	return start(ctx, tx, a, plan, *spec, old, pauses, c)
 }
 
 // Deactivate makes id inactive; if it was active it stops its schedule and skips

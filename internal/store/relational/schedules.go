@@ -251,7 +251,8 @@ func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, ou
 // start makes spec fire from now on, after the slots that old decided. Over an
 // active schedule with the same expression it keeps the instant from which a
 // rate counts. pauses says that a pause of old goes on.
-func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, pauses bool, c store.Change) error {
+func start(ctx context.Context, tx transaction, a store.Activation, planID int64, spec schedule.Spec, old scheduleRow, pauses bool, c store.Change) error {
+	id := a.ID
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
@@ -259,6 +260,9 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	s := scheduleRow{plan: planID, Schedule: schedule.Schedule{
 		LaunchPlan: id, Spec: spec, Active: true, Cursor: later(c.At, old.Cursor), Anchor: c.At, Revision: old.Revision,
 	}}
+	if !a.Anchor.IsZero() {
+		s.Anchor = a.Anchor
+	}
 	if old.Active && old.Spec.Expression == spec.Expression {
 		s.Anchor = old.Anchor
 	}
