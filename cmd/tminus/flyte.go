@@ -116,6 +116,9 @@ func (p *places) tune(c *config.Config, e *engine.Config) {
 		return
 	}
 	e.Room = p.launcher.Room
+	if p.follower != nil {
+		e.Room = p.follower.Room(p.launcher.Room)
+	}
 	if limit := c.Scheduler.WorkflowExecutor.Local.AdminRateLimit; e.Rate.PerSecond == 0 && limit.TPS > 0 {
 		// The engine takes a while's worth at once, which the launcher asks for at this rate.
 		e.Rate.PerSecond, e.Rate.Burst = limit.TPS, max(limit.Burst, int(2*limit.TPS))
@@ -133,6 +136,14 @@ func (p *places) serve(c *server.Config) {
 	}
 }
 
+// follows is where the Flyte is whose launch plans fire here, if there is one.
+func (p *places) follows() string {
+	if p.follower == nil {
+		return ""
+	}
+	return p.endpoint
+}
+
 // followed is a follower as the API sees it.
 type followed struct{ *flyte.Follower }
 
@@ -146,7 +157,18 @@ func (p *places) problem() string {
 	if why := p.launcher.Problem(); why != "" {
 		return "launches are held back: " + why
 	}
+	if p.follower != nil && !p.follower.Ready() {
+		return "launches wait until the launch plans on Flyte are listed for the first time" + because(p.follower.Following().Problem)
+	}
 	return ""
+}
+
+// because is the rest of a sentence that may have a reason.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 // warnings says what of a Flyte does not work that leaves schedules firing.
@@ -156,14 +178,14 @@ func (p *places) warnings() (all []string) {
 	}
 	f := p.follower.Following()
 	if f.Problem != "" {
-		since := "ever"
+		last := "never"
 		if !f.Asked.IsZero() {
-			since = "since " + f.Asked.UTC().Format(time.RFC3339)
+			last = "at " + f.Asked.UTC().Format(time.RFC3339)
 		}
-		all = append(all, fmt.Sprintf("launch plans have not been followed %s: %s", since, f.Problem))
+		all = append(all, fmt.Sprintf("launch plans are not followed, or not all, and were last asked for %s: %s", last, f.Problem))
 	}
 	if n := len(f.Held); n > 0 {
-		all = append(all, fmt.Sprintf("%d launch plans are active here and gone from Flyte, %s for one; they stay until tminus flyte confirm", n, f.Held[0]))
+		all = append(all, fmt.Sprintf("%d launch plans are active here and gone from Flyte, or not followed any more, %s for one; they stay until tminus flyte confirm", n, f.Held[0]))
 	}
 	if f.Omitted > 0 {
 		all = append(all, fmt.Sprintf("Flyte left %d active launch plans out of its list; they stay active", f.Omitted))

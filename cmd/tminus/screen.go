@@ -120,11 +120,15 @@ func (s *screen) applied(paths []string, report manifest.Report) {
 	s.printf("%s", b.String())
 }
 
-func (s *screen) scheduled(list []schedule.Schedule, now time.Time, silence string) {
+// scheduled shows what is. follows is the Flyte whose launch plans fire here, if there is one.
+func (s *screen) scheduled(list []schedule.Schedule, now time.Time, silence, follows string) {
 	var b strings.Builder
-	if len(list) == 0 {
+	if follows != "" {
+		fmt.Fprintf(&b, "\nFollowing the launch plans of the Flyte at %s: tminus flyte status\n", follows)
+	}
+	if len(list) == 0 && follows == "" {
 		b.WriteString("\nNothing is scheduled yet; try `tminus apply -f FILE` or `flytectl register files`.\n")
-	} else {
+	} else if len(list) > 0 {
 		b.WriteString("\nScheduled\n")
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for i, x := range list {

@@ -153,7 +153,7 @@ func serve(ctx context.Context, c *config.Config, apply []string, stdout, stderr
 		screen.started(c.Data, grpcListener.Addr(), httpListener.Addr(), keeper.silence())
 		err := applyAll(ctx, grpcListener.Addr(), apply, screen, log)
 		if err == nil {
-			err = screen.schedules(ctx, db, keeper.silence())
+			err = screen.schedules(ctx, db, keeper.silence(), where.follows())
 		}
 		if stopped.Err() != nil {
 			err = nil // Told to stop while it was starting.
@@ -237,7 +237,7 @@ func applyAll(ctx context.Context, address net.Addr, paths []string, screen *scr
 const upcoming = 20
 
 // schedules shows what is scheduled, the soonest first.
-func (s *screen) schedules(ctx context.Context, db database, silence string) error {
+func (s *screen) schedules(ctx context.Context, db database, silence, follows string) error {
 	list, err := db.Schedules(ctx, store.Query{
 		Filters: []store.Filter{{Field: "active", Op: store.Eq, Values: []string{"true"}}},
 		Limit:   upcoming + 1,
@@ -245,6 +245,6 @@ func (s *screen) schedules(ctx context.Context, db database, silence string) err
 	if err != nil {
 		return err
 	}
-	s.scheduled(list, time.Now(), silence)
+	s.scheduled(list, time.Now(), silence, follows)
 	return nil
 }

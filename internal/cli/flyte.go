@@ -37,7 +37,7 @@ func (c *client) flyteStatusCommand() *cobra.Command {
 						field(w, "Left out", strconv.FormatUint(uint64(n), 10)+" active launch plans, by Flyte's last list; they stay active")
 					}
 					for _, p := range f.GetHeld() {
-						field(w, "Held", planName(p)+": Flyte does not know it any more; it stays active until tminus flyte confirm")
+						field(w, "Held", planName(p)+": Flyte does not know it any more, or its project is not followed any more; it stays active until tminus flyte confirm")
 					}
 					for _, p := range f.GetRefused() {
 						field(w, "Cannot fire", planName(p)+": "+p.GetReason())
@@ -57,7 +57,7 @@ func (c *client) flyteConfirmCommand() *cobra.Command {
 		Use:   "confirm",
 		Short: "Confirm that launch plans which are gone from Flyte may stop here",
 		Long: `Launch plans that were active and that Flyte does not know any more stay active: it may have lost its database, or be another
-Flyte. This confirms that those which tminus flyte status shows as held are to be deactivated, with the next list.`,
+Flyte. So do those of projects that are not followed any more. This confirms that those which tminus flyte status shows as held are to be deactivated, with the next list.`,
 		Args: Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(func(s *connection) error {

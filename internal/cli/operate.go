@@ -127,7 +127,7 @@ the pause launches later, unless a backfill asks for it. Pausing a paused schedu
 					line(out, "%s is paused until %s; %s", args[0], end, coming(t))
 					return
 				}
-				line(out, "%s is paused; resume it with: tminus schedules resume %s", args[0], args[0])
+				line(out, "%s is paused; resume it with: tminus schedules resume -p %s -d %s %s", args[0], c.project, c.domain, args[0])
 			})
 		})
 	reasonFlag(cmd, &reason)

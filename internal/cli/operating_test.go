@@ -43,7 +43,7 @@ func TestPauseSkipRunAndHistory(t *testing.T) {
 		{"pause report", "tminus: --reason is missing: say why, for whoever finds the schedule paused\n"},
 		{"pause off --reason x", "tminus: NotFound: launch plan default/development/off has no schedule: none of its versions was activated with one\n"},
 		{"pause report --reason holidays --for 1h", "report is paused until TIME (WHEN); next TIME (WHEN)\n"},
-		{"pause report --reason holidays", "report is paused; resume it with: tminus schedules resume report\n"},
+		{"pause report --reason holidays", "report is paused; resume it with: tminus schedules resume -p default -d development report\n"},
 		{"preview report", "SLOT LAUNCH PLAN NOTE\nwarning: report is paused: holidays\n"},
 		{"resume report", "report is active; next TIME (WHEN)\n"},
 		{"skip report --slot " + slot + " --reason empty", "report skips TIME (WHEN); next TIME (WHEN)\n"},

@@ -18,6 +18,8 @@ import (
 type Follows interface {
 	// Following says how it goes.
 	Following() Following
+	// Follows says that the launch plans of a project are followed.
+	Follows(project string) bool
 	// Confirm says that what is held may go, and how many those are.
 	Confirm() int
 }
@@ -29,7 +31,7 @@ type Following struct {
 	Listed, Asked time.Time
 	// Problem is why that does not work at present; empty means that it does.
 	Problem string
-	// Held are launch plans that are active here and that Flyte does not know any more.
+	// Held are launch plans that are active here and that Flyte does not know any more, or that are not followed any more.
 	Held []ident.ID
 	// Refused says of launch plans why they cannot fire.
 	Refused map[ident.ID]string

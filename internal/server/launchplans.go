@@ -131,8 +131,11 @@ func (a *adminService) UpdateLaunchPlan(ctx context.Context, r *admin.LaunchPlan
 	if err := checkEnum("state", r.GetState()); err != nil {
 		return nil, err
 	}
-	if err := a.unfollowed(); err != nil {
-		return nil, err
+	// What is active here of a project that is not followed nobody else could end.
+	if r.GetState() == admin.LaunchPlanState_ACTIVE || a.cfg.Follows == nil || a.cfg.Follows.Follows(id.Project) {
+		if err := a.unfollowed(); err != nil {
+			return nil, err
+		}
 	}
 	plan, err := a.store.Plan(ctx, id)
 	if err != nil {

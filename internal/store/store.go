@@ -83,6 +83,12 @@ type Activation struct {
 	Plan
 	// Schedule is nil for a launch plan without one.
 	Schedule *schedule.Spec
+	// Anchor is the instant from which a rate counts; zero means that of the change.
+	// No slot up to the change is decided again, however early it is.
+	Anchor time.Time
+	// Replace says that what is registered under the same version, if anything, is
+	// replaced by Plan, also where it is active; otherwise it stays.
+	Replace bool
 }
 
 // ScheduleType says how a launch plan is timed.

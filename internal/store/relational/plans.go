@@ -108,7 +108,9 @@ func (db *DB) Plans(ctx context.Context, q store.Query) ([]store.Plan, error) {
 
 // Activate makes id the active version of its launch plan, and spec its schedule.
 func (db *DB) Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error {
-	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error { return activate(ctx, tx, id, spec, c) })
+	return db.update(ctx, "activate launch plan "+id.String(), func(tx transaction) error {
+		return activate(ctx, tx, store.Activation{Plan: store.Plan{ID: id}, Schedule: spec}, false, c)
+	})
 }
 
 // ActivateAll registers versions that are not there, and activates them, in one transaction.
@@ -120,14 +122,17 @@ func (db *DB) ActivateAll(ctx context.Context, plans []store.Activation, c store
 			if err := tx.lock(ctx, p.Key); err != nil {
 				return err
 			}
-			_, _, err := planRow(ctx, tx, p.ID)
-			if isMissing(err) {
+			row, _, err := planRow(ctx, tx, p.ID)
+			switch {
+			case isMissing(err):
 				err = createPlan(ctx, tx, p.Plan)
+			case err == nil && p.Replace:
+				err = replacePlan(ctx, tx, row, p.Plan)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.ID, err)
 			}
-			if err := activate(ctx, tx, p.ID, p.Schedule, c); err != nil {
+			if err := activate(ctx, tx, p, true, c); err != nil {
 				return fmt.Errorf("%s: %w", p.ID, err)
 			}
 		}
@@ -135,8 +140,22 @@ func (db *DB) ActivateAll(ctx context.Context, plans []store.Activation, c store
 	})
 }
 
-func activate(ctx context.Context, tx transaction, id ident.ID, spec *schedule.Spec, c store.Change) error {
-	spec, err := resolve(ctx, tx, spec)
+// replacePlan makes p of a version that is there, and inactive, so that its schedule begins anew.
+func replacePlan(ctx context.Context, tx transaction, row int64, p store.Plan) error {
+	if _, err := tx.exec(ctx, `UPDATE launch_plans SET active = 0, workflow_project = ?, workflow_domain = ?, workflow_name = ?, workflow_version = ?,
+			schedule_type = ?, created_at = ?, updated_at = ? WHERE id = ?`,
+		p.Workflow.Project, p.Workflow.Domain, p.Workflow.Name, p.Workflow.Version,
+		string(p.ScheduleType), micros(p.CreatedAt), micros(p.UpdatedAt), row); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, `UPDATE launch_plan_messages SET spec = ?, closure = ? WHERE plan_id = ?`, blob(p.Spec), blob(p.Closure), row)
+	return err
+}
+
+// activate makes a registered version the active one. pauses says that a pause of its schedule goes on.
+func activate(ctx context.Context, tx transaction, a store.Activation, pauses bool, c store.Change) error {
+	id := a.ID
+	spec, err := resolve(ctx, tx, a.Schedule)
 	if err != nil {
 		return err
 	}
@@ -149,12 +168,14 @@ func activate(ctx context.Context, tx transaction, id ident.ID, spec *schedule.S
 	}
 	if active {
 		switch {
+		case old.Active && pauses && old.Paused != "":
+			return nil
 		case old.Active && (old.Paused != "" || old.Problem != ""):
 			return resume(ctx, tx, &old, c)
 		case old.Active || spec == nil:
 			return nil
 		}
-		return start(ctx, tx, id, plan, *spec, old, c)
+		return start(ctx, tx, a, plan, *spec, old, pauses, c)
 	}
 	since, err := sinceWhen(ctx, tx, c.At)
 	if err != nil {
@@ -175,7 +196,7 @@ func activate(ctx context.Context, tx transaction, id ident.ID, spec *schedule.S
 	if spec == nil {
 		return stop(ctx, tx, &old, c)
 	}
-	return start(ctx, tx, id, plan, *spec, old, c)
+	return start(ctx, tx, a, plan, *spec, old, pauses, c)
 }
 
 // Deactivate makes id inactive; if it was active it stops its schedule and skips

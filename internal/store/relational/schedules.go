@@ -250,8 +250,9 @@ func pass(ctx context.Context, tx transaction, s *scheduleRow, now time.Time, ou
 
 // start makes spec fire from now on, after the slots that old decided. Over an
 // active schedule with the same expression it keeps the instant from which a
-// rate counts.
-func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec schedule.Spec, old scheduleRow, c store.Change) error {
+// rate counts. pauses says that a pause of old goes on.
+func start(ctx context.Context, tx transaction, a store.Activation, planID int64, spec schedule.Spec, old scheduleRow, pauses bool, c store.Change) error {
+	id := a.ID
 	policy, err := encode(spec.Policy)
 	if err != nil {
 		return err
@@ -259,12 +260,19 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 	s := scheduleRow{plan: planID, Schedule: schedule.Schedule{
 		LaunchPlan: id, Spec: spec, Active: true, Cursor: later(c.At, old.Cursor), Anchor: c.At, Revision: old.Revision,
 	}}
+	if !a.Anchor.IsZero() {
+		s.Anchor = a.Anchor
+	}
 	if old.Active && old.Spec.Expression == spec.Expression {
 		s.Anchor = old.Anchor
 	}
 	planned, err := plan(&s, c.At, c.At)
 	if err != nil {
 		return err
+	}
+	due := planned.Next
+	if pauses && old.Active && old.Paused != "" {
+		s.Paused, s.PausedBy, s.PausedUntil, due = old.Paused, old.PausedBy, old.PausedUntil, old.PausedUntil
 	}
 	if s.ID = old.ID; s.ID == 0 {
 		err = tx.row(ctx, `INSERT INTO schedules (project_id, project, domain, name, version, plan_id, expression, kickoff_input, policy, priority,
@@ -274,10 +282,10 @@ func start(ctx context.Context, tx transaction, id ident.ID, planID int64, spec 
 			micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At)).Scan(&s.ID)
 	} else {
 		_, err = tx.exec(ctx, `UPDATE schedules SET version = ?, plan_id = ?, expression = ?, kickoff_input = ?, policy = ?, priority = ?,
-				active = 1, paused = '', paused_by = '', paused_until = NULL, problem = '', cursor = ?, anchor = ?, next_at = ?, runs = 0, updated_at = ?
+				active = 1, paused = ?, paused_by = ?, paused_until = ?, problem = '', cursor = ?, anchor = ?, next_at = ?, runs = 0, updated_at = ?
 			WHERE id = ?`,
 			id.Version, planID, spec.Expression, spec.KickoffInput, policy, int64(spec.Policy.Priority),
-			micros(s.Cursor), micros(s.Anchor), optional(planned.Next), micros(c.At), s.ID)
+			s.Paused, s.PausedBy, optional(s.PausedUntil), micros(s.Cursor), micros(s.Anchor), optional(due), micros(c.At), s.ID)
 	}
 	if err != nil {
 		return err

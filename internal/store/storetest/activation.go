@@ -604,8 +604,36 @@ func exerciseActivateAll(t *testing.T, open func(t *testing.T) Store) {
 	}
 	same(t, "the version before", must(s.Plan(ctx, there))(t).Active, false)
 
+	// A pause goes on with another version, to its end.
+	check(t, s.Pause(ctx, there.Key, "maintenance", at(60), ada(at(2))))
+	check(t, s.ActivateAll(ctx, []store.Activation{{Plan: planOf(id("there", "v3")), Schedule: spec("*/8 * * * *")}}, ada(at(10))))
+	paused := must(s.Schedule(ctx, there.Key))(t)
+	same(t, "paused", []any{paused.LaunchPlan.Version, paused.Paused, paused.PausedBy, paused.PausedUntil, paused.Next}, []any{"v3", "maintenance", "ada", at(60), time.Time{}})
+	check(t, s.ActivateAll(ctx, []store.Activation{{Plan: planOf(id("there", "v3")), Schedule: spec("*/8 * * * *")}}, ada(at(11))))
+	same(t, "paused after it is activated again", must(s.Schedule(ctx, there.Key))(t), paused)
+	advance(t, s, at(68))
+	same(t, "ledger after the pause", ledger(t, s, there.Key)[1:], []string{"12:07 v2 skipped", "12:16 v3 skipped 7 to 13:00", "13:08 v3 pending"})
+
+	// A rate has the phase that is given, and no slot of before the change.
+	rate := store.Activation{Plan: planOf(id("phase", "v1")), Schedule: &schedule.Spec{Expression: "rate(10 minutes)", Policy: schedule.Policy{CatchUp: schedule.CatchUpAll}}, Anchor: at(3)}
+	check(t, s.ActivateAll(ctx, []store.Activation{rate}, ada(at(68))))
+	phase := must(s.Schedule(ctx, rate.Key))(t)
+	same(t, "anchor, cursor and next", []time.Time{phase.Anchor, phase.Cursor, phase.Next}, []time.Time{at(3), at(68), at(73)})
+	advance(t, s, at(83))
+	same(t, "ledger of the rate", ledger(t, s, rate.Key), []string{"13:13 v1 pending", "13:23 v1 pending"})
+
+	// What was registered before stays, unless it is replaced.
+	other := planOf(id("new", "v1"))
+	other.Workflow, other.Spec = id("other", "v9"), []byte("other")
+	again := store.Activation{Plan: other, Schedule: spec("*/9 * * * *")}
+	check(t, s.ActivateAll(ctx, []store.Activation{again}, ada(at(84))))
+	same(t, "not replaced", []any{string(must(s.Plan(ctx, other.ID))(t).Spec), must(s.Schedule(ctx, other.Key))(t).Spec.Expression}, []any{string(planOf(other.ID).Spec), "*/5 * * * *"})
+	again.Replace = true
+	check(t, s.ActivateAll(ctx, []store.Activation{again}, ada(at(84))))
+	same(t, "replaced", []any{string(must(s.ActivePlan(ctx, other.Key))(t).Spec), must(s.ActivePlan(ctx, other.Key))(t).Workflow, must(s.Schedule(ctx, other.Key))(t).Spec.Expression}, []any{"other", id("other", "v9"), "*/9 * * * *"})
+
 	bad := []store.Activation{{Plan: planOf(id("good", "v1")), Schedule: spec("* * * * *")}, {Plan: planOf(id("bad", "v1")), Schedule: spec("every now and then")}}
-	if err := s.ActivateAll(ctx, bad, ada(at(2))); err == nil {
+	if err := s.ActivateAll(ctx, bad, ada(at(84))); err == nil {
 		t.Error("what cannot be planned was activated")
 	}
 	_, err := s.Plan(ctx, id("good", "v1"))

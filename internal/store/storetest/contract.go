@@ -112,7 +112,9 @@ type Plans interface {
 	// then nothing changes.
 	Activate(ctx context.Context, id ident.ID, spec *schedule.Spec, c store.Change) error
 	// ActivateAll does CreatePlan where a version is not there, and Activate, for each of
-	// plans, all or none.
+	// plans, all or none. But a pause, which is a person's or a policy's and not part of
+	// a version, goes on as it was, and a rate counts from the Anchor that is given, unless
+	// it keeps the one that it has.
 	ActivateAll(ctx context.Context, plans []store.Activation, c store.Change) error
 	// Deactivate makes id inactive; if it was the active version its schedule
 	// stops, after the slots up to c.At are decided. A version that is not active
