@@ -164,6 +164,8 @@ type moody struct {
 	refuses func([]store.Message) error
 	locked  func() error // all of it
 	tried   atomic.Int64 // transactions
+	begun   time.Time    // its mood, if it has
+	moody   atomic.Bool
 }
 
 func (m *moody) Now(context.Context) (time.Time, error) {
@@ -171,7 +173,7 @@ func (m *moody) Now(context.Context) (time.Time, error) {
 }
 
 func (m *moody) Attend(ctx context.Context, now time.Time) error {
-	if m.locked != nil && m.locked() != nil {
+	if m.moody.Load() && m.locked != nil && m.locked() != nil {
 		return m.locked()
 	}
 	return m.DB.Attend(ctx, now)
@@ -179,10 +181,10 @@ func (m *moody) Attend(ctx context.Context, now time.Time) error {
 
 func (m *moody) Deliver(ctx context.Context, now time.Time, messages []store.Message) (store.Delivered, error) {
 	m.tried.Add(1)
-	if m.locked != nil && m.locked() != nil {
+	if m.moody.Load() && m.locked != nil && m.locked() != nil {
 		return store.Delivered{}, m.locked()
 	}
-	if m.refuses != nil {
+	if m.moody.Load() && m.refuses != nil {
 		if err := m.refuses(messages); err != nil {
 			return store.Delivered{}, err
 		}
@@ -204,33 +206,33 @@ func TestALedgerThatDoesNotTakeMessages(t *testing.T) {
 	}
 	nobody := "letter: launch plan flytesnacks/development/nobody has no active version with a schedule"
 	for name, c := range map[string]struct {
-		mood     func(m *moody, begun time.Time)
+		mood     func(m *moody)
 		messages int // how many more about the slot
 		wait     time.Duration
 		receives int64 // at most, of all messages
 		tried    int64
 		want     []string
 	}{
-		"three times, of one message": {func(m *moody, _ time.Time) {
+		"three times, of one message": {func(m *moody) {
 			m.refuses = func([]store.Message) error { return failing(func() bool { return m.tried.Load() <= 3 }) }
 		}, 0, time.Minute, 2, 6, []string{"a 00:01:00 pending", nobody}},
-		"all of it, while it can be read, for half a minute": {func(m *moody, begun time.Time) {
-			m.locked = func() error { return failing(func() bool { return time.Since(begun) < 30*time.Second }) }
+		"all of it, while it can be read, for half a minute": {func(m *moody) {
+			m.locked = func() error { return failing(func() bool { return time.Since(m.begun) < 30*time.Second }) }
 		}, 498, time.Minute, 2000, 20, []string{"a 00:01:00 pending", nobody}},
-		"all of it, while it can be read, for three hours": {func(m *moody, begun time.Time) {
-			m.locked = func() error { return failing(func() bool { return time.Since(begun) < 3*time.Hour }) }
+		"all of it, while it can be read, for three hours": {func(m *moody) {
+			m.locked = func() error { return failing(func() bool { return time.Since(m.begun) < 3*time.Hour }) }
 		}, 498, 3*time.Hour + time.Minute, 2000, 20, []string{nobody}}, // The slot is left to catch-up.
-		"anything, though it can be written to, for an hour": {func(m *moody, begun time.Time) {
-			m.refuses = func([]store.Message) error { return failing(func() bool { return time.Since(begun) < time.Hour }) }
+		"anything, though it can be written to, for an hour": {func(m *moody) {
+			m.refuses = func([]store.Message) error { return failing(func() bool { return time.Since(m.begun) < time.Hour }) }
 		}, 498, 70 * time.Minute, 500 * 20, 40_000, []string{"a 00:01:00 pending", nobody}},
-		"one of them, ever": {func(m *moody, _ time.Time) {
+		"one of them, ever": {func(m *moody) {
 			m.refuses = func(all []store.Message) error {
 				return failing(func() bool {
 					return slices.ContainsFunc(all, func(m store.Message) bool { return m.LaunchPlan.Name == "nobody" })
 				})
 			}
 		}, 498, time.Minute, 510, 100, []string{"a 00:01:00 pending", "letter: it could not be recorded: " + errReadOnly.Error()}},
-		"the only one, ever": {func(m *moody, _ time.Time) {
+		"the only one, ever": {func(m *moody) {
 			m.refuses = func(all []store.Message) error {
 				return failing(func() bool {
 					return slices.ContainsFunc(all, func(m store.Message) bool { return m.LaunchPlan.Name == "a" })
@@ -241,11 +243,12 @@ func TestALedgerThatDoesNotTakeMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var m *moody
-			inBubble(t, func(db *sqlite.DB) aws.Intake { m = &moody{DB: db}; return m }, func(b *bubble) {
+			inBubble(t, func(db *sqlite.DB) aws.Intake { m = &moody{DB: db}; c.mood(m); return m }, func(b *bubble) {
 				b.schedule("a", "* * * * ? *")
 				slot := time.Now().Truncate(time.Minute).Add(time.Minute)
 				time.Sleep(time.Until(slot.Add(time.Second)))
-				c.mood(m, time.Now())
+				m.begun = time.Now()
+				m.moody.Store(true)
 				messages := slices.Repeat([]string{body(t, "a", slot)}, c.messages+1)
 				b.stub.Put(append(messages, body(t, "nobody", slot))...)
 				time.Sleep(c.wait)
