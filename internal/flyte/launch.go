@@ -257,11 +257,12 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
 	defer cancel()
 	_, err := l.admin.CreateExecution(ctx, r)
+	lost := undelivered(err)
 	if status.Code(err) == codes.AlreadyExists {
-		err = l.same(ctx, f, r)
+		lost, err = l.same(ctx, f, r)
 	}
 	switch {
-	case undelivered(err):
+	case lost:
 		l.pace.fail(explain(err))
 		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
 	case err != nil:
@@ -302,18 +303,19 @@ func explain(err error) string {
 	return fmt.Sprintf("Flyte: %s: %s", s.Code(), s.Message())
 }
 
-// same finds out whether an execution that is there is the one that was asked for.
-func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+// same finds out whether an execution that is there is the one that was asked for;
+// lost says that nobody can tell.
+func (l *Launcher) same(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) (lost bool, err error) {
 	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
 	switch {
 	case status.Code(err) == codes.NotFound && f.MaxRunning > 0:
-		return fmt.Errorf("%w by Flyte: the launch plan's concurrency_policy lets no more executions run at once", schedule.ErrSkipped)
+		return false, fmt.Errorf("%w by Flyte: the launch plan's concurrency_policy lets no more executions run at once", schedule.ErrSkipped)
 	case status.Code(err) == codes.NotFound:
-		return errors.New("Flyte says that it exists, and that it does not")
+		return false, errors.New("Flyte says that it exists, and that it does not")
 	case err != nil:
-		return err
+		return true, err
 	}
-	return isSame(there, r)
+	return false, isSame(there, r)
 }
 
 // isSame says why an execution is not that which is asked for.
