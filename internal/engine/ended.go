@@ -52,7 +52,11 @@ func (e *Engine) Ended(ctx context.Context, x store.Execution) error {
 		return err
 	}
 	reason := fmt.Sprintf("%d failed in a row, %s the last", most, x.Name)
-	if err := e.ledger.Pause(ctx, key, reason, time.Time{}, store.Change{By: "tminus", Why: "pause-on-failure", At: now}); err != nil {
+	err = e.ledger.Pause(ctx, key, reason, time.Time{}, store.Change{By: "tminus", Why: "pause-on-failure", At: now})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // It was deactivated just now.
+	}
+	if err != nil {
 		return err
 	}
 	e.cfg.Paused(x, most)

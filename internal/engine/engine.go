@@ -98,7 +98,8 @@ type Config struct {
 	// Find says of firings that were tried whether their executions are there, where
 	// the launcher launches elsewhere and the ledger may not know: nil when one is,
 	// from then on in the ledger too, store.ErrNotFound when it is not, and any other
-	// error when that cannot be told. nil means that the ledger knows.
+	// error when that cannot be told. It is asked before a firing is given up, and
+	// before its policy decides. nil means that the ledger knows.
 	Find func(ctx context.Context, firings []schedule.Firing) []error
 	// Before says that Find looks where was launched before, and is not any more.
 	Before bool

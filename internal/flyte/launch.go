@@ -291,11 +291,12 @@ func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.Execu
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
 	defer cancel()
 	_, err := l.admin.CreateExecution(ctx, r)
+	lost := undelivered(err)
 	if status.Code(err) == codes.AlreadyExists {
-		err = l.same(ctx, r, err)
+		lost, err = l.same(ctx, r, err)
 	}
 	switch {
-	case undelivered(err):
+	case lost:
 		l.pace.fail(explain(err))
 		return fmt.Errorf("%w: %s", schedule.ErrHeld, explain(err))
 	case err != nil:
@@ -349,18 +350,18 @@ func explain(err error) string {
 const crowded = "concurrency limit ("
 
 // same finds out whether the execution that was asked for is there, which was
-// refused with an answer.
-func (l *Launcher) same(ctx context.Context, r *admin.ExecutionCreateRequest, answer error) error {
+// refused with an answer; lost says that nobody can tell.
+func (l *Launcher) same(ctx context.Context, r *admin.ExecutionCreateRequest, answer error) (lost bool, err error) {
 	there, err := l.admin.GetExecution(ctx, &admin.WorkflowExecutionGetRequest{Id: executionID(r)})
 	switch {
 	case status.Code(err) == codes.NotFound && strings.Contains(strings.ToLower(status.Convert(answer).Message()), crowded):
-		return fmt.Errorf("%w by Flyte: %s", schedule.ErrSkipped, status.Convert(answer).Message())
+		return false, fmt.Errorf("%w by Flyte: %s", schedule.ErrSkipped, status.Convert(answer).Message())
 	case status.Code(err) == codes.NotFound:
-		return answer
+		return false, answer
 	case err != nil:
-		return err
+		return true, err
 	}
-	return isSame(there, r)
+	return false, isSame(there, r)
 }
 
 // isSame says why an execution is not that which is asked for.

@@ -19,12 +19,15 @@ type Intake struct {
 	// Anchor is the instant from which a rate counts, which word may change:
 	// whoever keeps the time counts from an instant of its own.
 	Anchor time.Time
-	// From is the instant after which that holds; zero while nothing changed.
-	From time.Time
 	// Counts is asked whether word of t may say that, and answers why it may not;
 	// empty means that it may. nil means that all word may.
 	Counts func(t time.Time) (problem string)
+	// Moves are its changes, in order.
+	Moves []Move
 }
+
+// Move is that a rate counts from another instant, for slots after From.
+type Move struct{ Anchor, From time.Time }
 
 // NewIntake takes word of s at now. What came due before since, the instant from
 // which somebody has been able to take it, is left to Audit. An error means that
@@ -128,7 +131,8 @@ func (in *Intake) reanchor(t time.Time) error {
 		in.catchUp(in.next, before, why)
 	}
 	in.result.Cursor = later(in.result.Cursor, before)
-	in.timetable, in.Anchor, in.From = timetable, before, in.result.Cursor
+	in.timetable, in.Anchor = timetable, before
+	in.Moves = append(in.Moves, Move{before, in.result.Cursor})
 	in.schedule.Anchor = before
 	in.next = timetable.Next(in.result.Cursor)
 	return nil

@@ -151,7 +151,9 @@ const launchTime = 15 * time.Second
 
 // checkOverlap proves that no launch was let in that its policy forbids. A clock
 // that jumps ahead ends all sessions at once, so that a launch under way is no
-// longer counted; no ledger can help that, and docs/guarantees.md says so.
+// longer counted; no ledger can help that, and docs/guarantees.md says so. On a
+// Flyte an execution runs from its creation to its end there, whatever tminus had
+// heard of either.
 func checkOverlap(w *world, key ident.Key, own map[int64]schedule.Firing, accepted map[string][]*launch, fail func(string, ...any)) {
 	var all []*launch
 	for _, f := range own {

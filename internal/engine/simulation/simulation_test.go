@@ -1,10 +1,15 @@
 // Package simulation runs the whole engine against the real database on a
 // simulated clock, which they keep or somebody else keeps: random schedules and policies, engines that crash at any of
 // their steps, a launcher that fails, forgets and hangs, a clock that jumps, and
-// people who change things meanwhile. Afterwards a checker that shares nothing
-// with the engine reads the ledger and the launcher's log and proves the
-// invariants. A seed decides all that is decided here, so that a run which fails
-// can be looked at again: make simulate SEED=n.
+// people who change things meanwhile. In a quarter of the worlds the launcher is
+// that of a remote Flyte, over gRPC and package flytetest with its bad days.
+// Afterwards a checker that shares nothing with the engine reads the ledger and
+// the launcher's log, or what there is on Flyte, and proves the invariants. A seed
+// decides all that is decided here, so that a run which fails can be looked at
+// again: make simulate SEED=n. What it does not decide is which goroutine goes first
+// of those that are ready at the same instant: of engines on one database, and of
+// the many of a gRPC connection. A world with a Flyte may therefore take
+// another course in each run, and what is proved holds for all of them.
 package simulation_test
 
 import (

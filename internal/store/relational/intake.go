@@ -331,9 +331,9 @@ func conclude(ctx context.Context, tx transaction, intakes []intake, now time.Ti
 	}
 	var ended []int64
 	for _, in := range intakes {
-		if !in.Anchor.Equal(in.scheduleRow.Anchor) {
+		for _, m := range in.Moves {
 			s := in.scheduleRow
-			s.Anchor, s.Cursor = in.Anchor, in.From
+			s.Anchor, s.Cursor = m.Anchor, m.From
 			if err := revise(ctx, tx, s, actionAnchor, store.Change{By: "tminus", Why: countsFrom(s.Anchor), At: now}); err != nil {
 				return err
 			}

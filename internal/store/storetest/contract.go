@@ -243,7 +243,8 @@ type Ledger interface {
 	// all else that was decided is recorded. With Verify, firings that would be judged
 	// and were Tried, and that have no execution here, become the session's as they
 	// are, to be settled when it is known whether they have one elsewhere; with
-	// Before as well, all that were Tried and have no execution here.
+	// Before as well, all that were Tried and have no execution here. While there are
+	// such firings, others of their schedules that would be judged wait.
 	// store.ErrGone when the session is over.
 	Claim(ctx context.Context, c store.Claim) (store.Claimed, error)
 	// Settle records what became of pending firings, in one transaction: Outcome,

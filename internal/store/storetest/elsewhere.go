@@ -158,3 +158,46 @@ func exerciseElsewhere(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "reason", got.Reason, "no Kubernetes; it is not launched again: the schedule is not active any more")
 	})
 }
+
+// exerciseDoubt has launches of which nobody knows whether they came through elsewhere.
+func exerciseDoubt(t *testing.T, open func(t *testing.T) Store) {
+	verify := func(t *testing.T, s Store, session int64, now time.Time) store.Claimed {
+		t.Helper()
+		return must(s.Claim(t.Context(), store.Claim{Session: session, Now: now, Verify: true, Share: everything}))(t)
+	}
+
+	t.Run("is looked into again when that was said, though the schedule has stopped", func(t *testing.T) {
+		s := open(t)
+		plan := scheduled(t, s, "a", spec("* * * * *"))
+		advance(t, s, at(1))
+		me := session(t, s)
+		settle(t, s, failed(claim(t, s, me, at(1))[0], at(9)))
+		check(t, s.Deactivate(t.Context(), plan, ada(at(2))))
+		doubtful := verify(t, s, me, at(2)).Verify
+		same(t, "at once", names(doubtful), []string{"a 12:01"})
+		settle(t, s, failed(doubtful[0], at(5)))
+		same(t, "before", len(verify(t, s, me, at(4)).Verify), 0)
+		same(t, "then", names(verify(t, s, me, at(5)).Verify), []string{"a 12:01"})
+	})
+
+	t.Run("holds back those whose policy it concerns", func(t *testing.T) {
+		s := open(t)
+		skip := spec("* * * * *")
+		skip.Policy.Overlap = schedule.OverlapSkip
+		plan := scheduled(t, s, "a", skip)
+		advance(t, s, at(1))
+		me := session(t, s)
+		settle(t, s, failed(claim(t, s, me, at(1))[0], at(3)))
+		advance(t, s, at(2))
+		got := verify(t, s, me, at(2))
+		same(t, "launched", names(got.Launch), []string(nil))
+		doubtful := verify(t, s, me, at(3))
+		same(t, "launched", names(doubtful.Launch), []string(nil))
+		same(t, "in doubt", names(doubtful.Verify), []string{"a 12:01"})
+		f := doubtful.Verify[0]
+		f.Tried = false
+		settle(t, s, failed(f, at(4)))
+		same(t, "without a doubt", names(verify(t, s, me, at(4)).Launch), []string{"a 12:01"})
+		same(t, "ledger", ledger(t, s, plan.Key), []string{"12:01 v1 pending", "12:02 v1 skipped"})
+	})
+}

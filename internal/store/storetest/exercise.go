@@ -135,6 +135,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"pause", exercisePause},
 		{"stop", exerciseStop},
 		{"stop under way", exerciseUnderWay},
+		{"doubt", exerciseDoubt},
 		{"skip and run now", exerciseManual},
 		{"revisions", exerciseRevisions},
 		{"clock behind the cursor", exerciseClockBehind},

@@ -514,6 +514,17 @@ func exerciseIntake(t *testing.T, open func(t *testing.T) Store) {
 		same(t, "found by the sweeper", swept(t, s, third.Add(5*time.Minute)), []store.Repair(nil))
 	})
 
+	t.Run("takes word of two rules of a rate at once", func(t *testing.T) {
+		s := kept(t, open(t))
+		scheduled(t, s, "a", &schedule.Spec{Expression: "rate(3 minutes)", Policy: schedule.Policy{CatchUp: schedule.CatchUpNone}})
+		awake(t, s, at(30)) // Nobody could take it before.
+		first, second := noon.Add(260*time.Second), noon.Add(380*time.Second)
+		same(t, "delivered", deliver(t, s, at(30), word("1", "a", first), word("2", "a", second)), [3]int{0, 2, 0})
+		must(s.Audit(t.Context(), at(30), time.Time{}, 10))(t)
+		awake(t, s, noon)
+		same(t, "found by the sweeper", swept(t, s, at(40)), []store.Repair(nil))
+	})
+
 	t.Run("knows the next slot of a rate whose first word was of an excluded one", func(t *testing.T) {
 		s, ctx := kept(t, open(t)), t.Context()
 		plan := scheduled(t, s, "a", &schedule.Spec{Expression: "rate(10 minutes)", Policy: schedule.Policy{Exclude: []string{"3 12 * * ? *"}}})
