@@ -106,13 +106,15 @@ type Following struct {
 	Refused map[ident.ID]string
 	// Omitted is how many active launch plans the last list left out.
 	Omitted int
+	// Projects are those that are followed; none means all.
+	Projects []string
 }
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(conn grpc.ClientConnInterface, db Catalog, cfg FollowerConfig) *Follower {
 	return &Follower{
 		admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg.withDefaults(), offset: -skew,
-		following: Following{Refused: make(map[ident.ID]string)}, confirmed: make(map[ident.ID]bool),
+		following: Following{Refused: make(map[ident.ID]string), Projects: slices.Clone(cfg.Projects)}, confirmed: make(map[ident.ID]bool),
 		looked: make(map[ident.ID]time.Time),
 	}
 }
