@@ -76,3 +76,51 @@ flyte: {followEvery: 200ms, listEvery: 1s}
 	until("deactivated", "inactive", "schedules", "get", "report")
 	p.end()
 }
+
+// TestServeBesideAFlyteWithoutItsProject is started again without a project that it followed. People end what is active of that.
+func TestServeBesideAFlyteWithoutItsProject(t *testing.T) {
+	f, admin, _ := onFlyte(t)
+	f.AddProject("other")
+	data := filepath.Join(t.TempDir(), "data")
+	var in []string
+	serve := func(projects string) *process {
+		p := begin(t, "serve", "--config", save(t, "tminus.yaml", fmt.Sprintf(`
+data: %s
+scheduler: {eventScheduler: {scheme: local}, workflowExecutor: {scheme: local}}
+admin: {endpoint: "dns:///%s", insecure: true}
+launcher: flyte
+source: flyte
+flyte: {followEvery: 200ms, listEvery: 1s, projects: %s}
+`, data, admin, projects)))
+		in = []string{"-p", "shop", "-d", "production", "--endpoint", p.wait(`gRPC (\S+)`)}
+		p.wait("Following the launch plans of the Flyte at dns:///" + admin)
+		return p
+	}
+	until := func(what, text string, args ...string) {
+		t.Helper()
+		deadline := time.Now().Add(time.Minute)
+		for {
+			code, stdout, stderr := once(t, nil, append(args, in...)...)
+			if code == 0 && strings.Contains(stdout, text) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("not %s: exit code %d\n%s%s", what, code, stdout, stderr)
+			}
+		}
+	}
+	p := serve("[shop]")
+	until("followed", "0 3 * * *", "schedules", "list")
+	p.end()
+	p = serve("[other]")
+	until("held", "shop/production/report@v1", "flyte", "status")
+	until("said", "dns:///"+admin, "flyte", "status")
+	if code, _, stderr := once(t, nil, append([]string{"launchplans", "deactivate", "report"}, in...)...); code != 0 {
+		t.Errorf("deactivate: exit code %d, %s", code, stderr)
+	}
+	until("deactivated", "inactive", "schedules", "get", "report")
+	if code, _, stderr := once(t, nil, append([]string{"launchplans", "activate", "report"}, in...)...); code != 1 || !strings.Contains(stderr, "Flyte at dns:///"+admin) {
+		t.Errorf("activate: exit code %d, %s", code, stderr)
+	}
+	p.end()
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,8 @@ func (c *client) flyteStatusCommand() *cobra.Command {
 					return err
 				}
 				return c.format.print(cmd, f, func(w io.Writer) {
+					field(w, "Flyte", f.GetEndpoint())
+					field(w, "Projects", cmp.Or(strings.Join(f.GetProjects(), ", "), "all"))
 					field(w, "Schedules", strconv.FormatUint(uint64(f.GetSchedules()), 10))
 					field(w, "Listed", cmp.Or(stamp(f.GetListedAt()), "never"))
 					field(w, "Asked", cmp.Or(stamp(f.GetAskedAt()), "never"))

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -106,13 +105,15 @@ type Following struct {
 	Refused map[ident.ID]string
 	// Omitted is how many active launch plans the last list left out.
 	Omitted int
+	// Projects are those that are followed; none means all.
+	Projects []string
 }
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(conn grpc.ClientConnInterface, db Catalog, cfg FollowerConfig) *Follower {
 	return &Follower{
 		admin: service.NewAdminServiceClient(conn), db: db, cfg: cfg.withDefaults(), offset: -skew,
-		following: Following{Refused: make(map[ident.ID]string)}, confirmed: make(map[ident.ID]bool),
+		following: Following{Refused: make(map[ident.ID]string), Projects: slices.Clone(cfg.Projects)}, confirmed: make(map[ident.ID]bool),
 		looked: make(map[ident.ID]time.Time),
 	}
 }
@@ -396,29 +397,21 @@ func (f *Follower) list(ctx context.Context, since map[place]time.Time) (partial
 func (f *Follower) actives(ctx context.Context, places []place, t *troubles) (active map[ident.Key][]*admin.LaunchPlan, failed map[place]bool, err error) {
 	var mu sync.Mutex
 	active, failed = make(map[ident.Key][]*admin.LaunchPlan), make(map[place]bool)
-	var asking errgroup.Group
-	asking.SetLimit(askers)
-	for _, at := range places {
-		asking.Go(func() error {
-			var found []*admin.LaunchPlan
-			err := f.each(ctx, at, "eq(state,1)+ne(schedule_type,NONE)", func(p *admin.LaunchPlan) { found = append(found, p) })
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed[at] = true
-				t.add(err)
-				return nil
-			}
-			for _, p := range found {
-				key := workflow.ID(p.GetId()).Key
-				active[key] = append(active[key], p)
-			}
-			return nil
-		})
-	}
-	if err := asking.Wait(); err != nil {
-		return nil, nil, err
-	}
+	sideBySide(len(places), func(i int) {
+		var found []*admin.LaunchPlan
+		err := f.each(ctx, places[i], activeNow, func(p *admin.LaunchPlan) { found = append(found, p) })
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failed[places[i]] = true
+			t.add(err)
+			return
+		}
+		for _, p := range found {
+			key := workflow.ID(p.GetId()).Key
+			active[key] = append(active[key], p)
+		}
+	})
 	if len(places) > 0 && len(failed) == len(places) {
 		return nil, nil, t.err()
 	}
@@ -456,6 +449,23 @@ func (f *Follower) contrast(ctx context.Context, active map[ident.Key][]*admin.L
 	}
 	return nil
 }
+
+// sideBySide calls do for each of n requests, some at once.
+func sideBySide(n int, do func(i int)) {
+	var under sync.WaitGroup
+	room := make(chan struct{}, askers)
+	for i := range n {
+		room <- struct{}{}
+		under.Go(func() {
+			defer func() { <-room }()
+			do(i)
+		})
+	}
+	under.Wait()
+}
+
+// activeNow is the filter of launch plans that fire.
+const activeNow = "eq(state,1)+ne(schedule_type,NONE)"
 
 // older compares when launch plans were registered.
 func older(a, b *admin.LaunchPlan) int {
@@ -531,9 +541,9 @@ func newChanges() *changes {
 // refuse adds that a version which is active on Flyte cannot be here, and neither can the one before in its place.
 func (c *changes) refuse(id ident.ID, why string, before ident.ID) {
 	c.refused[id] = why
-	switch {
-	case before == ident.ID{}:
-	case before == id:
+	switch before {
+	case ident.ID{}:
+	case id:
 		c.deactivate[before] = "it is another on Flyte, which cannot fire here: " + why
 	default:
 		c.deactivate[before] = "another version is active on Flyte, " + id.Version + ", which cannot fire here: " + why
@@ -581,24 +591,18 @@ func (f *Follower) compare(ctx context.Context, p *admin.LaunchPlan, here map[id
 // phases has rates that are to be activated keep the phase that they have on Flyte.
 // One whose phase cannot be told is not activated, which is trouble.
 func (f *Follower) phases(ctx context.Context, of *changes, t *troubles) {
-	var asking errgroup.Group
-	asking.SetLimit(askers)
 	failed := make([]bool, len(of.activate))
-	for i := range of.activate {
+	sideBySide(len(of.activate), func(i int) {
 		a := &of.activate[i]
 		if !a.Schedule.IsRate() {
-			continue
+			return
 		}
-		asking.Go(func() error {
-			var err error
-			if a.Anchor, err = f.phase(ctx, a.Plan); err != nil {
-				failed[i] = true
-				t.add(err)
-			}
-			return nil
-		})
-	}
-	_ = asking.Wait() // None fails.
+		var err error
+		if a.Anchor, err = f.phase(ctx, a.Plan); err != nil {
+			failed[i] = true
+			t.add(err)
+		}
+	})
 	all := of.activate
 	of.activate = nil
 	for i, a := range all {
@@ -668,7 +672,7 @@ func (f *Follower) calendars(ctx context.Context, broken *error) launchplan.Cale
 // the others with later lists as long as most turn out to stay; before the follower
 // is Ready it looks at all.
 func (f *Follower) doubt(ctx context.Context, missing []ident.ID, to *changes, t *troubles) (held []ident.ID, omitted int) {
-	archived, unknown := f.archived(ctx, missing, t)
+	archived := f.archived(ctx, missing, t)
 	f.mu.Lock()
 	before := make(map[ident.ID]bool, len(f.following.Held))
 	for _, id := range f.following.Held {
@@ -684,7 +688,7 @@ func (f *Follower) doubt(ctx context.Context, missing []ident.ID, to *changes, t
 	})
 	var mu sync.Mutex
 	stay := 0
-	look := func(id ident.ID) error {
+	look := func(id ident.ID) {
 		p, err := f.admin.GetLaunchPlan(ctx, &admin.ObjectGetRequest{Id: workflow.Identifier(core.ResourceType_LAUNCH_PLAN, id)})
 		mu.Lock()
 		defer mu.Unlock()
@@ -709,21 +713,11 @@ func (f *Follower) doubt(ctx context.Context, missing []ident.ID, to *changes, t
 			omitted++
 			stay++
 		}
-		return nil
 	}
 	for len(missing) > 0 {
 		n := min(len(missing), sample)
 		stay = 0
-		var looking errgroup.Group
-		looking.SetLimit(askers)
-		for _, id := range missing[:n] {
-			if unknown[id.Project] {
-				stay++ // Trouble already.
-				continue
-			}
-			looking.Go(func() error { return look(id) })
-		}
-		_ = looking.Wait()
+		sideBySide(n, func(i int) { look(missing[i]) })
 		if missing = missing[n:]; ready && stay > n/2 {
 			break
 		}
@@ -739,9 +733,9 @@ func (f *Follower) doubt(ctx context.Context, missing []ident.ID, to *changes, t
 	return held, omitted
 }
 
-// archived are the projects of launch plans that flyteadmin says are archived, and those of which it says nothing.
-func (f *Follower) archived(ctx context.Context, of []ident.ID, t *troubles) (archived, unknown map[string]bool) {
-	archived, unknown = make(map[string]bool), make(map[string]bool)
+// archived are the projects of launch plans that flyteadmin says are archived.
+func (f *Follower) archived(ctx context.Context, of []ident.ID, t *troubles) map[string]bool {
+	archived := make(map[string]bool)
 	for _, id := range of {
 		if _, known := archived[id.Project]; known {
 			continue
@@ -749,11 +743,10 @@ func (f *Follower) archived(ctx context.Context, of []ident.ID, t *troubles) (ar
 		p, err := f.admin.GetProject(ctx, &admin.ProjectGetRequest{Id: id.Project})
 		if err != nil && status.Code(err) != codes.NotFound {
 			t.add(fmt.Errorf("get project %s: %w", id.Project, err))
-			unknown[id.Project] = true
 		}
 		archived[id.Project] = p.GetState() == admin.Project_ARCHIVED
 	}
-	return archived, unknown
+	return archived
 }
 
 // ask compares the launch plans that were registered or deactivated since they were
@@ -808,6 +801,7 @@ func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *c
 			to.deactivate[id] = "it is inactive on Flyte"
 		}
 	}
+	f.others(ctx, active, to, t, func(p *admin.LaunchPlan) { active = append(active, p) })
 	for _, p := range active {
 		replaces, err := f.replaces(ctx, p, here, to)
 		if err != nil {
@@ -817,6 +811,31 @@ func (f *Follower) weigh(ctx context.Context, changed []*admin.LaunchPlan, to *c
 		}
 	}
 	return nil
+}
+
+// others visits the versions that are active on Flyte beside those that are to be
+// deactivated and not known, as Flyte can have several. Of many the next list tells.
+func (f *Follower) others(ctx context.Context, known []*admin.LaunchPlan, to *changes, t *troubles, visit func(*admin.LaunchPlan)) {
+	if len(to.deactivate) > sample {
+		return
+	}
+	for id := range to.deactivate {
+		if slices.ContainsFunc(known, func(p *admin.LaunchPlan) bool { return workflow.ID(p.GetId()).Key == id.Key }) {
+			continue
+		}
+		filters := activeNow + "+eq(name," + id.Name + ")"
+		var newest *admin.LaunchPlan
+		if err := f.each(ctx, place{id.Project, id.Domain}, filters, func(p *admin.LaunchPlan) {
+			if newest == nil || older(p, newest) > 0 {
+				newest = p
+			}
+		}); err != nil {
+			t.add(err)
+		}
+		if newest != nil {
+			visit(newest)
+		}
+	}
 }
 
 // replaces says that no other version of a launch plan that is active on Flyte is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -227,6 +228,12 @@ func TestOneOfTwoActiveVersionsStays(t *testing.T) {
 		revisions, err := s.db.Revisions(t.Context(), planID("a").Key, store.Query{Limit: 10})
 		if err != nil || len(revisions) > 2 {
 			t.Errorf("the revisions are %+v, %v", revisions, err)
+		}
+		time.Sleep(5 * time.Second) // The last list was just now.
+		s.admin.Deactivate(version("a", strings.Fields(before[0])[1]))
+		time.Sleep(15 * time.Second)
+		if after := s.active(); len(after) != 1 || after[0] == before[0] {
+			t.Errorf("of the two %q are active after one was deactivated", after)
 		}
 		s.admin.Deactivate(version("a", "v1"))
 		s.admin.Deactivate(version("a", "v2"))
@@ -611,7 +618,7 @@ func TestFollowEndlessPages(t *testing.T) {
 			return nil
 		}, after: func(reply any) {
 			if l, is := reply.(*admin.LaunchPlanList); is {
-				l.Token = fmt.Sprint(pages.Load())
+				l.Token = strconv.FormatInt(pages.Load(), 10)
 			}
 		}}, s.db, flyte.FollowerConfig{})
 		time.Sleep(15 * time.Second)
@@ -632,10 +639,11 @@ func TestFollowAClockThatWasAhead(t *testing.T) {
 				s := newShadow(t)
 				ahead := timestamppb.New(time.Now().Add(by))
 				s.begin(between{ClientConnInterface: s.admin.Pipe(t), after: func(reply any) {
-					l, _ := reply.(*admin.LaunchPlanList)
-					for _, p := range l.GetLaunchPlans() {
-						if p.GetId().GetName() == "ahead" {
-							p.Closure.UpdatedAt = ahead
+					if l, is := reply.(*admin.LaunchPlanList); is {
+						for _, p := range l.GetLaunchPlans() {
+							if p.GetId().GetName() == "ahead" {
+								p.Closure.UpdatedAt = ahead
+							}
 						}
 					}
 				}}, s.db, flyte.FollowerConfig{All: 10 * time.Minute})

@@ -159,7 +159,7 @@ func (l *Launcher) Launch(ctx context.Context, firings []schedule.Firing) []erro
 			break
 		}
 		calls.Go(func() {
-			if errs[i] = l.create(ctx, f, request); errs[i] == nil {
+			if errs[i] = l.create(ctx, request); errs[i] == nil {
 				made[i] = &x
 			}
 		})
@@ -285,8 +285,8 @@ func (l *Launcher) record(ctx context.Context, begun time.Time, made []*store.Ex
 	l.Wake()
 }
 
-// create asks for the execution of f, for which the caller has entered.
-func (l *Launcher) create(ctx context.Context, f schedule.Firing, r *admin.ExecutionCreateRequest) error {
+// create asks for an execution, for which the caller has entered.
+func (l *Launcher) create(ctx context.Context, r *admin.ExecutionCreateRequest) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.CallTime)
 	defer cancel()

@@ -37,6 +37,8 @@ type Following struct {
 	Refused map[ident.ID]string
 	// Omitted is how many active launch plans the last list left out.
 	Omitted int
+	// Projects are those that are followed; none means all.
+	Projects []string
 }
 
 // follows shows how a Flyte is followed.
@@ -67,6 +69,7 @@ func (s *follows) GetFollowing(context.Context, *tminusv1.GetFollowingRequest) (
 	}
 	f := s.cfg.Follows.Following()
 	r := &tminusv1.GetFollowingResponse{
+		Endpoint: s.cfg.LaunchesOn, Projects: f.Projects,
 		Schedules: uint32(f.Schedules), ListedAt: instant(f.Listed), AskedAt: instant(f.Asked), Problem: f.Problem, Omitted: uint32(f.Omitted), //nolint:gosec // Not negative.
 	}
 	for _, id := range f.Held {

@@ -75,12 +75,16 @@ type GetFollowingResponse struct {
 	AskedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked_at,json=askedAt,proto3" json:"asked_at,omitempty"`
 	// Why that does not work at present; empty means that it does.
 	Problem string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
-	// Launch plans that are active here and that Flyte does not know any more.
+	// Launch plans that are active here and that Flyte does not know any more, or whose project is not followed any more.
 	Held []*FollowedPlan `protobuf:"bytes,5,rep,name=held,proto3" json:"held,omitempty"`
 	// Launch plans that are active on Flyte and cannot fire here.
 	Refused []*FollowedPlan `protobuf:"bytes,6,rep,name=refused,proto3" json:"refused,omitempty"`
 	// How many active launch plans Flyte left out of its last list. They stay active.
-	Omitted       uint32 `protobuf:"varint,7,opt,name=omitted,proto3" json:"omitted,omitempty"`
+	Omitted uint32 `protobuf:"varint,7,opt,name=omitted,proto3" json:"omitted,omitempty"`
+	// Where the Flyte is that is followed.
+	Endpoint string `protobuf:"bytes,8,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The projects that are followed; none means all.
+	Projects      []string `protobuf:"bytes,9,rep,name=projects,proto3" json:"projects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +166,20 @@ func (x *GetFollowingResponse) GetOmitted() uint32 {
 		return x.Omitted
 	}
 	return 0
+}
+
+func (x *GetFollowingResponse) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *GetFollowingResponse) GetProjects() []string {
+	if x != nil {
+		return x.Projects
+	}
+	return nil
 }
 
 // A version of a launch plan of which there is something to say.
@@ -473,7 +491,7 @@ var File_tminus_v1_flyte_proto protoreflect.FileDescriptor
 const file_tminus_v1_flyte_proto_rawDesc = "" +
 	"\n" +
 	"\x15tminus/v1/flyte.proto\x12\ttminus.v1\x1a flyteidl/admin/launch_plan.proto\x1a\x19flyteidl/admin/task.proto\x1a\x1dflyteidl/admin/workflow.proto\x1a\x1eflyteidl/core/identifier.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
-	"\x13GetFollowingRequest\"\xb8\x02\n" +
+	"\x13GetFollowingRequest\"\xf0\x02\n" +
 	"\x14GetFollowingResponse\x12\x1c\n" +
 	"\tschedules\x18\x01 \x01(\rR\tschedules\x127\n" +
 	"\tlisted_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\blistedAt\x125\n" +
@@ -481,7 +499,9 @@ const file_tminus_v1_flyte_proto_rawDesc = "" +
 	"\aproblem\x18\x04 \x01(\tR\aproblem\x12+\n" +
 	"\x04held\x18\x05 \x03(\v2\x17.tminus.v1.FollowedPlanR\x04held\x121\n" +
 	"\arefused\x18\x06 \x03(\v2\x17.tminus.v1.FollowedPlanR\arefused\x12\x18\n" +
-	"\aomitted\x18\a \x01(\rR\aomitted\"\x86\x01\n" +
+	"\aomitted\x18\a \x01(\rR\aomitted\x12\x1a\n" +
+	"\bendpoint\x18\b \x01(\tR\bendpoint\x12\x1a\n" +
+	"\bprojects\x18\t \x03(\tR\bprojects\"\x86\x01\n" +
 	"\fFollowedPlan\x12\x18\n" +
 	"\aproject\x18\x01 \x01(\tR\aproject\x12\x16\n" +
 	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
