@@ -146,6 +146,10 @@ func (k *keeper) warnings() (all []string) {
 			all = append(all, fmt.Sprintf("queue %s: messages are %s old when they are taken; %s wait", k.queue.ScheduleQueueName, s.Oldest.Round(time.Second), count(s.Waiting)))
 		}
 	}
+	if k.reader != nil && k.reader.Deaf() > oldMessage {
+		all = append(all, fmt.Sprintf("queue %s: it has been unknown for %s whether messages are missing, as others wait for more than a minute before they are taken; until then slots without a message are not caught up",
+			k.queue.ScheduleQueueName, k.reader.Deaf().Round(time.Second)))
+	}
 	if w := k.waiting.Load(); w != nil {
 		all = append(all, *w...)
 	}

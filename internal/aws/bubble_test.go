@@ -147,6 +147,9 @@ func TestWhenAllWordHasCome(t *testing.T) {
 						b.stub.PutOld(age, body(t, "nobody", time.Now()))
 						time.Sleep(c.every)
 					}
+					if deaf := b.e.Deaf(); (deaf > time.Minute) != (minute > 6 && (minute < c.from || minute > c.to)) {
+						t.Errorf("after %d minutes: deaf for %s", minute, deaf)
+					}
 					known := !b.e.Heard().Before(time.Now().Add(-6 * time.Minute))
 					if want := minute >= c.from && minute <= c.to; known != want {
 						t.Errorf("after %d minutes: %t, want %t (heard %s, now %s)", minute, known, want, b.e.Heard().Format(time.TimeOnly), time.Now().Format(time.TimeOnly))

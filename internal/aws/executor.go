@@ -50,6 +50,7 @@ type Executor struct {
 	failures int          // of the ledger in a row; the committing goroutine's own
 	offset   atomic.Int64 // by how much the database's clock is ahead of this machine's
 	heard    atomic.Int64 // in microseconds; 0 is never
+	begun    atomic.Int64 // when it connected, in microseconds
 	fresh    fresh        // since when nothing old was taken
 	open     *gate        // while the database answers
 	hands    hands        // what was taken and is not deleted yet
@@ -101,6 +102,16 @@ func (e *Executor) Heard() time.Time {
 		return time.UnixMicro(at).UTC()
 	}
 	return time.Time{}
+}
+
+// Deaf is for how long it has not been known whether messages are missing, beyond
+// the grace; 0 where that is known.
+func (e *Executor) Deaf() time.Duration {
+	begun := e.begun.Load()
+	if begun == 0 {
+		return 0 // It has not begun, and Problem says why.
+	}
+	return max(e.now().Sub(time.UnixMicro(max(begun, e.heard.Load())))-e.grace(), 0)
 }
 
 // Problem says why messages cannot be taken or recorded at present; empty means that they can.
@@ -229,7 +240,8 @@ func (e *Executor) connect(ctx context.Context) error {
 			return explain("find the queue "+e.cfg.ScheduleQueueName, err)
 		}
 		e.url = *queue.QueueUrl
-		_, err = e.syncClock(ctx)
+		now, err := e.syncClock(ctx)
+		e.begun.Store(now.UnixMicro())
 		return err
 	})
 }
