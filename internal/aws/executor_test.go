@@ -171,6 +171,7 @@ func (r *reader) check(want ...string) {
 func TestMessagesBecomeFiringsOnce(t *testing.T) {
 	t.Parallel()
 	r := newReader(t, nil)
+	r.cfg.Workers = 1 // moto now and then gives a message to two who ask at once.
 	const n = 45
 	slot := r.plans(n)
 	var bodies []string
